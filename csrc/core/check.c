@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * The door: see check.h. */
+#include "check.h"
+
+/* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
+static const int64_t largest_size = (int64_t)1 << 28;
+static const int64_t most_layers = 65536;
+static const int64_t most_tokens = (int64_t)1 << 48;
+
+static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
+
+rnncore_status rc_check_config(const rnncore_config *c)
+{
+    if (!in_range(c->cell, 0, RC_CELLS - 1) || !in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) ||
+        !in_range(c->bidirectional, 0, 1) || !(c->dropout >= 0 && c->dropout < 1))
+        return RNNCORE_ERROR_ARGUMENT;
+    if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
+    if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)
+        return RNNCORE_ERROR_OVERFLOW;
+    if (c->proj_size && c->cell != RNNCORE_LSTM) return RNNCORE_ERROR_ARGUMENT;
+    if (!in_range(c->proj_size, 0, c->hidden_size - 1)) return RNNCORE_ERROR_SHAPE;
+    return RNNCORE_OK;
+}
+
+int rc_check_uses(int uses)
+{
+    const int known = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
+    return uses != 0 && (uses & ~known) == 0;
+}
+
+rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
+{
+    if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
+    if (__builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens) return RNNCORE_ERROR_OVERFLOW;
+    if (!lengths) return RNNCORE_OK;
+    *valid = 0;
+    for (int64_t i = 0; i < batch; i++) {
+        if (!in_range(lengths[i], 0, steps)) return RNNCORE_ERROR_LENGTHS;
+        *valid += lengths[i];
+    }
+    return RNNCORE_OK;
+}
+
+static int is_aligned(const void *p, int64_t unit) { return (uintptr_t)p % (uintptr_t)unit == 0; }
+
+static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array *a)
+{
+    if (!is_aligned(a->data, plan->elem)) return RNNCORE_ERROR_ARGUMENT;
+    for (int i = 0; i < 3; i++)
+        if (a->stride[i] % plan->elem) return RNNCORE_ERROR_ARGUMENT;
+    return RNNCORE_OK;
+}
+
+static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
+
+rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
+{
+    if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if ((a->c0 || a->c_n) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    if (!status) status = check_array(plan, &a->x);
+    if (!status) status = check_array(plan, &a->y);
+    if (!status) status = check_threads(a->threads);
+    if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    return status;
+}
+
+rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
+                                 int64_t *valid)
+{
+    if (!plan || !weights || !a || !a->tape || !a->grads) return RNNCORE_ERROR_ARGUMENT;
+    if (!(rc_weights_uses(weights) & RNNCORE_PACK_BACKWARD)) return RNNCORE_ERROR_ARGUMENT;
+    if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    if (!status && a->dy.data) status = check_array(plan, &a->dy);
+    if (!status && a->dx.data) status = check_array(plan, &a->dx);
+    if (!status) status = check_threads(a->threads);
+    for (int64_t i = 0; !status && i < plan->config.num_layers * plan->directions; i++) {
+        const rnncore_grads *g = &a->grads[i];
+        if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size)
+            status = RNNCORE_ERROR_ARGUMENT;
+    }
+    return status;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ * The door: every size, pointer and length that comes from outside is checked here, once, before anything is written. */
+#ifndef RC_CHECK_H
+#define RC_CHECK_H
+
+#include "plan.h"
+
+rnncore_status rc_check_config(const rnncore_config *config);
+int rc_check_uses(int uses);
+rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid);
+rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t *valid);
+rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args,
+                                 int64_t *valid);
+
+#endif

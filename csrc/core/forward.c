@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Forward over a stack of layers: checks, memory, and the order of layers, directions and parts on the team. */
+#include <string.h>
+
+#include "check.h"
+#include "sequence.h"
+#include "stack.h"
+#include "team.h"
+
+typedef struct forward_call {
+    const rnncore_plan *plan;
+    const void *weights;
+    const rnncore_forward_args *args;
+    int64_t valid, parts;
+    rc_batch *batch;             /* [parts] */
+    rc_workspace *workspace;     /* [parts * directions] */
+    char *between[2];            /* [valid][D*O]: outputs of the layers in turn, inference only */
+} forward_call;
+
+static void lay_out(forward_call *call, rc_arena *arena)
+{
+    const rnncore_plan *plan = call->plan;
+    const rnncore_forward_args *a = call->args;
+    const int64_t runs = call->parts * plan->directions, most_rows = (a->batch + call->parts - 1) / call->parts;
+    call->batch = rc_batch_deal(arena, a->steps, a->batch, a->lengths, call->parts);
+    call->workspace = rc_arena_take(arena, runs, sizeof *call->workspace);
+    for (int64_t i = 0; i < runs; i++) {
+        rc_workspace counted = {0};
+        rc_workspace_take_forward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, a->steps);
+    }
+    const int64_t between = a->tape ? 0 : plan->config.num_layers - 1;
+    for (int i = 0; i < 2 && i < between; i++)
+        call->between[i] = rc_arena_take(arena, call->valid, plan->directions * plan->out * plan->elem);
+}
+
+/* The run of one part, layer and direction: where its input, outputs, states and tape are. */
+static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t part, int direction)
+{
+    const rnncore_plan *plan = call->plan;
+    const rnncore_forward_args *a = call->args;
+    const rc_batch *batch = &call->batch[part];
+    const int64_t elem = plan->elem, row = plan->directions * plan->out, column = direction * plan->out;
+    const int is_last = layer == plan->config.num_layers - 1;
+    rc_forward_run run = {
+        .plan = plan, .batch = batch, .weights = rc_weights_of(plan, call->weights, layer, direction),
+        .direction = direction, .in_size = rc_input_size(plan, layer), .backend = a->backend,
+        .h0 = rc_state_of(plan, a->h0, a->batch, plan->out, layer, direction),
+        .c0 = rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, direction),
+        .h_n = rc_state_of(plan, a->h_n, a->batch, plan->out, layer, direction),
+        .c_n = rc_state_of(plan, a->c_n, a->batch, plan->hidden, layer, direction),
+        .ws = &call->workspace[part * plan->directions + direction],
+    };
+    if (a->tape) {
+        const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
+        const int64_t first = batch->first_token;
+        run.x = rc_compact_rows(tape.x, run.in_size, 0, elem);
+        run.y[0] = rc_compact_rows(tape.y, row, column, elem);
+        run.gates = tape.gates[direction] + first * plan->gates_ld * elem;
+        run.c = tape.c[direction] ? tape.c[direction] + first * plan->ld * elem : NULL;
+        run.mid = tape.mid[direction] ? tape.mid[direction] + first * plan->ld * elem : NULL;
+    } else {
+        run.x = layer ? rc_compact_rows(call->between[(layer - 1) % 2], run.in_size, 0, elem)
+                      : rc_array_rows(&a->x, 0);
+        if (!is_last) run.y[0] = rc_compact_rows(call->between[layer % 2], row, column, elem);
+    }
+    if (is_last) run.y[1] = rc_array_rows(&a->y, column);
+    return run;
+}
+
+/* Before a part's layer runs with a tape: its input, and the initial states for backward. */
+static void record_inputs(const forward_call *call, int64_t layer, int64_t part)
+{
+    const rnncore_plan *plan = call->plan;
+    const rnncore_forward_args *a = call->args;
+    const rc_batch *batch = &call->batch[part];
+    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
+    const int64_t row = rc_input_size(plan, layer) * plan->elem;
+    char *x = tape.x + batch->first_token * row;
+    if (layer == 0) {
+        rc_gather_tokens(batch, x, &a->x, plan->config.input_size, plan->elem);
+    } else if (rc_drops_input(plan, layer)) {
+        const rc_tape below = rc_tape_of(plan, a->tape, a->batch, call->valid, layer - 1);
+        rc_drop_tokens(plan, batch, a->batch, a->dropout_key, layer - 1, x, below.y + batch->first_token * row,
+                       rc_input_size(plan, layer));
+    }
+}
+
+static void record_states(const forward_call *call)
+{
+    const rnncore_plan *plan = call->plan;
+    const rnncore_forward_args *a = call->args;
+    for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
+        const int64_t layer = i / plan->directions;
+        const int d = (int)(i % plan->directions);
+        const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
+        const size_t h_bytes = (size_t)(a->batch * plan->out * plan->elem);
+        const size_t c_bytes = (size_t)(a->batch * plan->hidden * plan->elem);
+        const char *h0 = rc_state_of(plan, a->h0, a->batch, plan->out, layer, d);
+        const char *c0 = rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, d);
+        if (h0) memcpy(tape.h0[d], h0, h_bytes);
+        else memset(tape.h0[d], 0, h_bytes);
+        if (tape.c0[d] && c0) memcpy(tape.c0[d], c0, c_bytes);
+        else if (tape.c0[d]) memset(tape.c0[d], 0, c_bytes);
+        *tape.header = (rc_tape_header){a->steps, a->batch, call->valid, call->parts};
+    }
+}
+
+/* Runs i of a layer are (part, direction); thread t takes every threads-th. With one thread per part or fewer, a thread
+ * takes all directions of its parts and needs nobody; else the directions of a part meet after each layer. */
+static void forward_work(void *context, const rc_worker *worker)
+{
+    const forward_call *call = context;
+    const rnncore_plan *plan = call->plan;
+    const int alone = worker->threads <= call->parts;
+    const int64_t runs = call->parts * plan->directions;
+    for (int64_t layer = 0; layer < plan->config.num_layers; layer++) {
+        for (int64_t part = worker->thread; call->args->tape && part < call->parts; part += worker->threads)
+            record_inputs(call, layer, part);
+        if (!alone) rc_team_barrier(worker);
+        for (int64_t i = 0; i < runs; i++) {
+            const int64_t part = i / plan->directions;
+            if ((alone ? part : i) % worker->threads != worker->thread) continue;
+            const rc_forward_run run = make_run(call, layer, part, (int)(i % plan->directions));
+            rc_forward_sequence(&run);
+        }
+        if (!alone) rc_team_barrier(worker);
+    }
+    for (int64_t part = worker->thread; part < call->parts; part += worker->threads)
+        rc_zero_padding(&call->batch[part], &call->args->y, call->args->steps, plan->directions * plan->out, plan->elem);
+}
+
+rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
+{
+    forward_call call = {.plan = plan, .weights = weights, .args = args};
+    rnncore_status status = rc_check_forward(plan, args, &call.valid);
+    if (status) return status;
+    const int needed = args->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : RNNCORE_PACK_FORWARD;
+    if (!weights || !(rc_weights_uses(weights) & needed)) return RNNCORE_ERROR_ARGUMENT;
+
+    call.parts = rc_count_parts(plan, args->batch, call.valid, args->threads);
+    rc_arena counting = rc_arena_counting();
+    lay_out(&call, &counting);
+    const size_t bytes = rc_arena_bytes(&counting);
+    if (!bytes) return RNNCORE_ERROR_OVERFLOW;
+    void *memory = rc_alloc(bytes);
+    if (!memory) return RNNCORE_ERROR_MEMORY;
+    rc_arena arena = rc_arena_over(memory, bytes);
+    lay_out(&call, &arena);
+
+    if (args->tape) record_states(&call);
+    const int threads = rc_count_threads(plan, call.parts, call.valid, args->threads);
+    rc_team_run(args->team, threads, forward_work, &call);
+    rc_free(memory);
+    return RNNCORE_OK;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A kernel set: everything that is compiled once per instruction set and element type. The core sees only this struct. */
+#ifndef RC_KERNELS_H
+#define RC_KERNELS_H
+
+#include <stdint.h>
+
+#include "../cells/cell.h"
+#include "../include/rnncore.h"
+
+/* out[row][gate plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end);
+ * every sum is one in-order chain. `cell`, if any, runs on each finished tile. init may be out. */
+typedef struct rc_product {
+    int64_t rows, block_begin, block_end, k;
+    int gates;
+    int reverse;                 /* walk the blocks backwards: the tail of the last walk is still in the cache */
+    const void *const *in;       /* [rows] */
+    const void *w;               /* packed [block][k][gate][lane] */
+    const void *init;
+    void *out;
+    int64_t init_row, out_row, plane;     /* in elements; init_row 0: one row for all */
+    rc_cell_fn *cell;
+    const rc_cell_args *cell_args;
+} rc_product;
+
+/* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
+typedef struct rc_matrix {
+    const void *data;
+    int64_t units, k;
+    int n;
+    const int *gate;
+} rc_matrix;
+
+enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
+
+typedef struct rc_kernels {
+    const char *isa;
+    int lanes;                   /* units per vector */
+    const rc_cell *cell[RC_CELLS];
+    void (*product)(const rc_product *p);
+
+    /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
+    void (*pack)(void *out, const rc_matrix *m);             /* [block of units][k][n][lane] */
+    void (*pack_transposed)(void *out, const rc_matrix *m);  /* [block of k][n * ld][lane] */
+    void (*pack_rows)(void *out, const rc_matrix *m);        /* [n * ld][k] */
+    void (*pack_bias)(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
+
+    /* Plain arrays. */
+    void (*add)(void *out, const void *a, int64_t n);                           /* out += a */
+    void (*add_rows)(void *out, const void *a, int64_t rows, int64_t n, int64_t row);  /* out += sum of the rows of a */
+    void (*chain)(void *out, const void *a, const void *b, int64_t n);          /* *out += a . b, in order */
+    void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
+} rc_kernels;
+
+#define X(isa, supported) extern const rc_kernels rc_kernels_##isa##_f32, rc_kernels_##isa##_f64;
+#include "../isa/isas.def"
+#undef X
+
+#endif

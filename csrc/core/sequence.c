@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The time loops of all cells, forward and backward. An input product for a chunk of steps, then step after step: a
+ * recurrent product whose finished tiles the cell's gate math turns into the new state. Backward is the same walk in
+ * reverse with transposed weights. What differs between cells is in rc_cell; see cells/cell.h. */
+#include "sequence.h"
+
+#include <string.h>
+
+#include "gemm.h"
+#include "tuning.h"
+
+/* -- Workspace ------------------------------------------------------------------------------------------------------ */
+
+static int64_t widest_row(const rnncore_plan *plan) { return plan->out_ld > plan->ld ? plan->out_ld : plan->ld; }
+
+void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows)
+{
+    for (int i = 0; i < 2; i++) {
+        ws->h[i] = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
+        ws->in_h[i] = rc_arena_take(arena, rows, sizeof(void *));
+    }
+    ws->c = rc_arena_take(arena, rows, plan->ld * plan->elem);
+    ws->mid = rc_arena_take(arena, rows, plan->ld * plan->elem);
+    ws->in_mid = rc_arena_take(arena, rows, sizeof(void *));
+}
+
+void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps)
+{
+    const int64_t row_bytes = plan->gates_ld * plan->elem;
+    int64_t in_size = plan->config.input_size;
+    if (plan->config.num_layers > 1 && rc_input_size(plan, 1) > in_size) in_size = rc_input_size(plan, 1);
+    rc_workspace_take(ws, arena, plan, rows);
+    ws->chunk = RC_CHUNK_BYTES / ((rows ? rows : 1) * row_bytes);
+    if (ws->chunk < 1) ws->chunk = 1;
+    if (ws->chunk > steps) ws->chunk = steps;
+    ws->in = rc_arena_take(arena, ws->chunk * rows, sizeof(void *));
+    ws->gates = rc_arena_take(arena, ws->chunk * rows, row_bytes);
+    ws->x = rc_arena_take(arena, ws->chunk * rows, in_size * plan->elem);
+}
+
+void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows)
+{
+    rc_workspace_take(ws, arena, plan, rows);
+    ws->in = rc_arena_take(arena, rows, sizeof(void *));
+    ws->dh = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
+    ws->dc = rc_arena_take(arena, rows, plan->ld * plan->elem);
+    ws->zero = rc_arena_take(arena, 1, widest_row(plan) * plan->elem);
+}
+
+static void point_rows(const void **to, const char *base, int64_t rows, int64_t row_bytes)
+{
+    for (int64_t r = 0; r < rows; r++) to[r] = base + r * row_bytes;
+}
+
+/* Fills padded rows [rows][ld] with the dense initial states of the part's rows; NULL: zeros. */
+static void load_state(const rc_batch *batch, char *to, int64_t ld, const char *dense, int64_t size, int64_t elem)
+{
+    memset(to, 0, (size_t)(batch->rows * ld * elem));
+    for (int64_t j = 0; dense && j < batch->rows; j++)
+        memcpy(to + j * ld * elem, dense + rc_batch_row(batch, j) * size * elem, (size_t)(size * elem));
+}
+
+/* The reverse of load_state for slots [first, last). */
+static void store_state(const rc_batch *batch, const char *from, int64_t ld, char *dense, int64_t size, int64_t elem,
+                        int64_t first, int64_t last)
+{
+    for (int64_t j = first; dense && j < last; j++)
+        memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));
+}
+
+/* -- Forward -------------------------------------------------------------------------------------------------------- */
+
+void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t in_size,
+                      int64_t tokens, const void *const *in, char *gates)
+{
+    const rc_cell *cell = plan->cell;
+    const int64_t blocks = plan->ld / plan->kernels->lanes, fused = backend == RNNCORE_FUSED ? cell->ih_slots : 0;
+    rc_product p = {
+        .rows = tokens, .block_begin = 0, .block_end = fused * blocks, .k = in_size, .gates = 1, .in = in,
+        .w = weights->ih, .init = weights->bias, .out = gates, .out_row = plan->gates_ld,
+    };
+    plan->kernels->product(&p);
+    p.block_begin = p.block_end;         /* the other planes start from their bias alone */
+    p.block_end = cell->slots * blocks;
+    p.k = 0;
+    plan->kernels->product(&p);
+    if (backend == RNNCORE_BLAS) {
+        const int64_t columns = cell->ih_slots * plan->ld;
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){
+            .transpose_b = 1, .m = tokens, .n = columns, .k = in_size, .a = in[0], .lda = in_size,
+            .b = weights->ih_rows, .ldb = in_size, .c = gates, .ldc = plan->gates_ld, .beta = 1});
+    }
+}
+
+/* out[rows] (+)= in . W: packed chains that end in `cell`, or one BLAS product and the cell over everything. */
+static void recurrent_product(const rc_step *s, const rc_product *p, const char *w_rows, int64_t in_row)
+{
+    if (s->backend == RNNCORE_FUSED) {
+        s->plan->kernels->product(p);
+        return;
+    }
+    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){
+        .transpose_b = 1, .m = p->rows, .n = p->gates * (p->block_end * s->plan->kernels->lanes), .k = p->k,
+        .a = p->in[0], .lda = in_row, .b = w_rows, .ldb = p->k, .c = p->out, .ldc = p->out_row,
+        .beta = p->init == p->out});
+    if (p->cell) p->cell(p->cell_args, 0, p->rows, 0, p->block_end);
+}
+
+void rc_forward_step(const rc_step *s)
+{
+    const rnncore_plan *plan = s->plan;
+    const rc_cell *cell = plan->cell;
+    const rc_workspace *ws = s->ws;
+    const int projected = plan->config.proj_size > 0;
+    char *mid = s->mid ? s->mid : ws->mid, *h = ws->h[1 - s->current];
+    if (s->mid) point_rows(ws->in_mid, mid, s->rows, plan->ld * plan->elem);
+
+    const rc_cell_args args = {
+        .ld = plan->ld, .ldg = plan->gates_ld, .gates = s->gates, .h_prev = ws->h[s->current], .c_prev = s->c_prev,
+        .h = projected ? mid : h, .c = s->c, .scratch = mid, .save = s->save,
+    };
+    for (int i = 0; i < cell->phases; i++) {
+        char *gates = s->gates + cell->phase[i].first_slot * plan->ld * plan->elem;
+        const rc_product p = {
+            .rows = s->rows, .block_end = plan->ld / plan->kernels->lanes, .k = i == 0 ? plan->out : plan->hidden,
+            .gates = cell->phase[i].slots, .reverse = s->reverse, .in = i == 0 ? ws->in_h[s->current] : ws->in_mid,
+            .w = s->weights->hh[i], .init = gates, .out = gates, .init_row = plan->gates_ld,
+            .out_row = plan->gates_ld, .plane = plan->ld, .cell = cell->phase[i].forward, .cell_args = &args,
+        };
+        recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
+    }
+    if (projected) {
+        memset(h, 0, (size_t)(s->rows * plan->out_ld * plan->elem));
+        const rc_product p = {
+            .rows = s->rows, .block_end = plan->out_ld / plan->kernels->lanes, .k = plan->hidden, .gates = 1,
+            .in = ws->in_mid, .w = s->weights->hr, .init = h, .out = h, .init_row = plan->out_ld,
+            .out_row = plan->out_ld,
+        };
+        recurrent_product(s, &p, s->weights->hr_rows, plan->ld);
+    }
+}
+
+/* Points ws->in at the input rows of steps [first, last); rows that are not contiguous (or that a BLAS wants as one
+ * matrix) are gathered. */
+static void point_inputs(const rc_forward_run *run, int64_t first, int64_t last)
+{
+    const rc_batch *batch = run->batch;
+    const int64_t elem = run->plan->elem, row_bytes = run->in_size * elem;
+    const int gather = run->x.feature != elem || run->backend == RNNCORE_BLAS;
+    int64_t token = 0;
+    for (int64_t s = first; s < last; s++) {
+        for (int64_t j = 0; j < rc_batch_active(batch, s); j++, token++) {
+            const char *x = rc_rows_at(&run->x, batch, rc_batch_time(batch, run->direction, s, j), j);
+            if (gather) {
+                rc_copy(run->ws->x + token * row_bytes, elem, x, run->x.feature, run->in_size, elem);
+                x = run->ws->x + token * row_bytes;
+            }
+            run->ws->in[token] = x;
+        }
+    }
+}
+
+static void store_outputs(const rc_forward_run *run, int64_t step, int64_t rows, const char *h)
+{
+    const int64_t elem = run->plan->elem;
+    for (int64_t j = 0; j < rows; j++) {
+        const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
+        for (int i = 0; i < 2; i++)
+            if (run->y[i].data)
+                rc_copy(rc_rows_at(&run->y[i], run->batch, time, j), run->y[i].feature,
+                        h + j * run->plan->out_ld * elem, elem, run->plan->out, elem);
+    }
+}
+
+/* Slots [first, last) have seen their last step (or none). */
+static void store_final(const rc_forward_run *run, int current, const char *c, int64_t first, int64_t last)
+{
+    const rnncore_plan *plan = run->plan;
+    store_state(run->batch, run->ws->h[current], plan->out_ld, run->h_n, plan->out, plan->elem, first, last);
+    if (plan->cell->has_c) store_state(run->batch, c, plan->ld, run->c_n, plan->hidden, plan->elem, first, last);
+}
+
+void rc_forward_sequence(const rc_forward_run *run)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_batch *batch = run->batch;
+    rc_workspace *ws = run->ws;
+    const int64_t gates_row = plan->gates_ld * plan->elem, c_row = plan->ld * plan->elem;
+    int64_t alive = batch->rows;
+    int current = 0;
+    char *c_prev = ws->c;
+    load_state(batch, ws->h[0], plan->out_ld, run->h0, plan->out, plan->elem);
+    memset(ws->h[1], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
+    load_state(batch, ws->c, plan->ld, run->c0, plan->hidden, plan->elem);
+    for (int i = 0; i < 2; i++) point_rows(ws->in_h[i], ws->h[i], batch->rows, plan->out_ld * plan->elem);
+    point_rows(ws->in_mid, ws->mid, batch->rows, c_row);
+
+    for (int64_t first = 0; first < batch->steps; first += ws->chunk) {
+        const int64_t last = first + ws->chunk < batch->steps ? first + ws->chunk : batch->steps;
+        const int64_t base = rc_batch_offset(batch, first);
+        char *gates = run->gates ? run->gates + base * gates_row : ws->gates;
+        point_inputs(run, first, last);
+        rc_input_product(plan, &run->weights, run->backend, run->in_size, rc_batch_offset(batch, last) - base, ws->in,
+                         gates);
+        for (int64_t s = first; s < last; s++) {
+            const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
+            store_final(run, current, c_prev, rows, alive);
+            alive = rows;
+            const rc_step step = {
+                .plan = plan, .weights = &run->weights, .ws = ws, .rows = rows, .current = current,
+                .reverse = (int)(s & 1), .save = run->gates != NULL, .gates = gates + (token - base) * gates_row,
+                .mid = run->mid ? run->mid + token * c_row : NULL, .c_prev = c_prev,
+                .c = run->c ? run->c + token * c_row : ws->c, .backend = run->backend,
+            };
+            rc_forward_step(&step);
+            current = 1 - current;
+            c_prev = step.c;
+            store_outputs(run, s, rows, ws->h[current]);
+        }
+    }
+    store_final(run, current, c_prev, 0, alive);
+}
+
+/* -- Backward ------------------------------------------------------------------------------------------------------- */
+
+const char *rc_previous_h(const rc_batch *batch, const rc_rows *y, const char *h0, int64_t h0_row, int direction,
+                          int64_t step, int64_t slot)
+{
+    if (step == 0) return h0 + rc_batch_row(batch, slot) * h0_row;
+    return rc_rows_at(y, batch, rc_batch_time(batch, direction, step - 1, slot), slot);
+}
+
+/* out[rows][ld of out] = init + (gate gradients of `phase`) . W_hh^T */
+static rc_product gradient_product(const rc_backward_run *run, int phase, char *gates, int64_t rows)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_phase *ph = &plan->cell->phase[phase];
+    point_rows(run->ws->in, gates + ph->first_slot * plan->ld * plan->elem, rows, plan->gates_ld * plan->elem);
+    return (rc_product){
+        .rows = rows, .block_end = plan->out_ld / plan->kernels->lanes, .k = ph->slots * plan->ld, .gates = 1,
+        .in = run->ws->in, .w = run->weights.hh_t[phase], .init_row = plan->out_ld, .out_row = plan->out_ld,
+    };
+}
+
+static void add_output_gradients(const rc_backward_run *run, int64_t step, int64_t rows, char *dh)
+{
+    const rnncore_plan *plan = run->plan;
+    for (int64_t j = 0; run->dy.data && j < rows; j++) {
+        const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
+        plan->kernels->add(dh + j * plan->out_ld * plan->elem, rc_rows_at(&run->dy, run->batch, time, j), plan->out);
+    }
+}
+
+static void gather_previous_h(const rc_backward_run *run, int64_t step, int64_t rows, char *to)
+{
+    const int64_t bytes = run->plan->out * run->plan->elem;
+    for (int64_t j = 0; j < rows; j++)
+        memcpy(to + j * run->plan->out_ld * run->plan->elem,
+               rc_previous_h(run->batch, &run->y, run->h0, bytes, run->direction, step, j), (size_t)bytes);
+}
+
+/* Gate gradients of a step without a projection. ws->dh holds what reaches h of the step from the final state and around
+ * the recurrent product of the step after; `later` rows also get that product. */
+static void backward_step(const rc_backward_run *run, const rc_cell_args *args, int64_t rows, int64_t later,
+                          char *later_gates)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_cell *cell = plan->cell;
+    const int last = cell->phases - 1;
+    rc_product p = gradient_product(run, 0, later_gates, later);
+    p.init = p.out = args->dh;
+    p.cell = cell->phase[last].backward;
+    p.cell_args = args;
+    plan->kernels->product(&p);
+    cell->phase[last].backward(args, later, rows - later, 0, p.block_end);
+    for (int i = last; i > 0; i--) {
+        p = gradient_product(run, i, args->gates, rows);
+        p.init = run->ws->zero;
+        p.init_row = 0;
+        p.out = args->scratch;
+        p.cell = cell->phase[i - 1].backward;
+        p.cell_args = args;
+        plan->kernels->product(&p);
+    }
+}
+
+/* The same with a projection: dh_out, the gradients of the projected outputs of this step, then through W_hr. */
+static void backward_step_projected(const rc_backward_run *run, const rc_cell_args *args, int64_t step, int64_t rows,
+                                    int64_t later, char *later_gates, char *dh_out)
+{
+    const rnncore_plan *plan = run->plan;
+    const int64_t out_row = plan->out_ld * plan->elem;
+    memset(dh_out, 0, (size_t)(later * out_row));
+    memcpy(dh_out + later * out_row, run->ws->h[1] + later * out_row, (size_t)((rows - later) * out_row));
+    add_output_gradients(run, step, rows, dh_out);
+    rc_product p = gradient_product(run, 0, later_gates, later);
+    p.init = p.out = dh_out;
+    plan->kernels->product(&p);
+
+    point_rows(run->ws->in, dh_out, rows, out_row);
+    p = (rc_product){
+        .rows = rows, .block_end = plan->ld / plan->kernels->lanes, .k = plan->out_ld, .gates = 1, .in = run->ws->in,
+        .w = run->weights.hr_t, .init = run->ws->zero, .out = args->dh, .out_row = plan->ld,
+        .cell = plan->cell->phase[0].backward, .cell_args = args,
+    };
+    plan->kernels->product(&p);
+}
+
+/* Gradient of the initial state: what goes around the first step's product and what comes through it. */
+static void finish_backward(const rc_backward_run *run, char *dh)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_batch *batch = run->batch;
+    const int64_t alive = rc_batch_active(batch, 0);
+    if (plan->config.proj_size) memset(dh, 0, (size_t)(alive * plan->out_ld * plan->elem));
+    rc_product p = gradient_product(run, 0, run->gates, alive);
+    p.init = p.out = dh;
+    plan->kernels->product(&p);
+    store_state(batch, dh, plan->out_ld, run->dh0, plan->out, plan->elem, 0, batch->rows);
+    if (plan->cell->has_c)
+        store_state(batch, run->ws->dc, plan->ld, run->dc0, plan->hidden, plan->elem, 0, batch->rows);
+}
+
+void rc_backward_sequence(const rc_backward_run *run)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_batch *batch = run->batch;
+    rc_workspace *ws = run->ws;
+    const int projected = plan->config.proj_size > 0;
+    const int64_t gates_row = plan->gates_ld * plan->elem, c_row = plan->ld * plan->elem;
+    char *dh_final = projected ? ws->h[1] : ws->dh;      /* gradients of h of rows that have not begun */
+    memset(ws->zero, 0, (size_t)(widest_row(plan) * plan->elem));
+    memset(ws->h[0], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
+    load_state(batch, dh_final, plan->out_ld, run->dh_n, plan->out, plan->elem);
+    load_state(batch, ws->dc, plan->ld, run->dc_n, plan->hidden, plan->elem);
+
+    for (int64_t s = batch->steps - 1; s >= 0; s--) {
+        const int64_t rows = rc_batch_active(batch, s), later = rc_batch_active(batch, s + 1);
+        const int64_t token = rc_batch_offset(batch, s);
+        char *gates = run->gates + token * gates_row, *later_gates = gates + rows * gates_row;
+        if (s == 0 && plan->cell->has_c) load_state(batch, ws->c, plan->ld, run->c0, plan->hidden, plan->elem);
+        gather_previous_h(run, s, rows, ws->h[0]);
+        const rc_cell_args args = {
+            .ld = plan->ld, .ldg = plan->gates_ld, .gates = gates, .h_prev = ws->h[0], .dh = ws->dh, .dc = ws->dc,
+            .c = run->c ? run->c + token * c_row : NULL, .scratch = ws->mid,
+            .c_prev = s == 0 || !run->c ? ws->c : run->c + rc_batch_offset(batch, s - 1) * c_row,
+        };
+        if (projected) {
+            backward_step_projected(run, &args, s, rows, later, later_gates,
+                                    run->dh_out + token * plan->out_ld * plan->elem);
+        } else {
+            add_output_gradients(run, s, rows, ws->dh);
+            backward_step(run, &args, rows, later, later_gates);
+        }
+    }
+    finish_backward(run, dh_final);
+}

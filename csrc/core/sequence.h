@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The time loops: one layer, one direction, the rows of one part of the batch, over all steps. */
+#ifndef RC_SEQUENCE_H
+#define RC_SEQUENCE_H
+
+#include "batch.h"
+#include "plan.h"
+#include "tape.h"
+
+/* Scratch memory of one run. */
+typedef struct rc_workspace {
+    char *h[2];                  /* [rows][out_ld]: state before and after a step */
+    char *c, *mid;               /* [rows][ld] */
+    const void **in_h[2], **in_mid;      /* [rows]: rows of h and mid */
+    const void **in;             /* forward [chunk tokens], backward [rows]: rows of a product's operand */
+    int64_t chunk;               /* forward: steps of a chunk */
+    char *gates, *x;             /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
+    char *dh, *dc, *zero;        /* backward: [rows][ld], [rows][ld], one row of zeros */
+} rc_workspace;
+
+/* Takes the memory that every run needs, or also that of a forward or backward sequence. */
+void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps);
+void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+
+typedef struct rc_forward_run {
+    const rnncore_plan *plan;
+    const rc_batch *batch;
+    rc_weights weights;
+    int direction;
+    int64_t in_size;
+    rc_rows x;
+    rc_rows y[2];                /* where outputs go, this direction's first column; y[1] may be nothing */
+    const char *h0, *c0;         /* [N][O], [N][H] by row, or NULL */
+    char *h_n, *c_n;
+    char *gates, *c, *mid;       /* the tape's buffers from this part's first token on, or NULL */
+    rnncore_backend backend;
+    rc_workspace *ws;
+} rc_forward_run;
+
+typedef struct rc_backward_run {
+    const rnncore_plan *plan;
+    const rc_batch *batch;
+    rc_weights weights;
+    int direction;
+    rc_rows dy, y;               /* gradients and values of the outputs, this direction's first column */
+    const char *h0, *c0, *dh_n, *dc_n;
+    char *dh0, *dc0;             /* or NULL */
+    char *gates, *c;             /* from this part's first token on; gates become gradients */
+    char *dh_out;                /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
+    rc_workspace *ws;
+} rc_backward_run;
+
+void rc_forward_sequence(const rc_forward_run *run);
+void rc_backward_sequence(const rc_backward_run *run);
+
+/* Row of h that a token's step started from: the output at the time before, or the initial state. */
+const char *rc_previous_h(const rc_batch *batch, const rc_rows *y, const char *h0, int64_t h0_row, int direction,
+                          int64_t step, int64_t slot);
+
+/* One step of `rows` rows whose pre-activations (input product and bias) stand in `gates`: h[cur] to h[1 - cur]. */
+typedef struct rc_step {
+    const rnncore_plan *plan;
+    const rc_weights *weights;
+    rc_workspace *ws;
+    int64_t rows;
+    int current, reverse, save;
+    char *gates, *mid;
+    const char *c_prev;
+    char *c;
+    rnncore_backend backend;
+} rc_step;
+void rc_forward_step(const rc_step *step);
+
+/* Pre-activations of `tokens` rows of input: bias + W_ih x. */
+void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t in_size,
+                      int64_t tokens, const void *const *in, char *gates);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ * See stack.h. */
+#include "stack.h"
+
+#include <string.h>
+
+#include "splitmix.h"
+#include "tuning.h"
+
+/* How many threads the work of a call is worth waking. */
+static int64_t worth_threads(const rnncore_plan *plan, int64_t valid, int threads)
+{
+    const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
+    const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
+        ((double)plan->config.input_size + (double)plan->out + upper);
+    const double worth = flops_per_token * (double)valid / RC_MIN_FLOPS_PER_THREAD;
+    return worth < 1 ? 1 : worth < threads ? (int64_t)worth : threads;
+}
+
+int64_t rc_count_parts(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads)
+{
+    const int64_t worth = worth_threads(plan, valid, threads);
+    return worth < batch || batch < 1 ? worth : batch;
+}
+
+int rc_count_threads(const rnncore_plan *plan, int64_t parts, int64_t valid, int threads)
+{
+    const int64_t worth = worth_threads(plan, valid, threads), runs = parts * plan->directions;
+    return (int)(parts >= worth ? parts : worth < runs ? worth : runs);
+}
+
+enum { GATHER, SCATTER };
+
+static void move_tokens(int way, const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size,
+                        int64_t elem)
+{
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t t = 0; t < batch->steps; t++) {
+        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, compact += size * elem) {
+            char *strided = rc_rows_at(&rows, batch, t, j);
+            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, size, elem);
+            else rc_copy(strided, rows.feature, compact, elem, size, elem);
+        }
+    }
+}
+
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
+{
+    move_tokens(GATHER, batch, compact, array, size, elem);
+}
+
+void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size, int64_t elem)
+{
+    move_tokens(SCATTER, batch, (char *)(uintptr_t)compact, array, size, elem);
+}
+
+void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
+{
+    static const char zero[sizeof(double)];
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t j = 0; batch->length && j < batch->rows; j++)
+        for (int64_t t = batch->length[j]; t < steps; t++)
+            rc_copy(rc_rows_at(&rows, batch, t, j), rows.feature, zero, 0, size, elem);
+}
+
+void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
+                    int64_t below, char *out, const char *in, int64_t size)
+{
+    const uint64_t key = rc_splitmix64(call_key, (uint64_t)below);      /* as dropout.py has it */
+    const int64_t row_bytes = size * plan->elem;
+    for (int64_t t = 0; t < batch->steps; t++) {
+        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, out += row_bytes, in += row_bytes) {
+            const uint64_t first = (uint64_t)(t * total_batch + rc_batch_row(batch, j)) * (uint64_t)size;
+            plan->kernels->dropout(out, in, size, key, first, plan->config.dropout);
+        }
+    }
+}

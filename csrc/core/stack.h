@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * What forward and backward over a stack of layers share: how a call is cut into parts, and its states. */
+#ifndef RC_STACK_H
+#define RC_STACK_H
+
+#include "batch.h"
+#include "plan.h"
+
+/* How many parts the rows of a call are dealt to. Parts never look at each other; with fewer parts than threads the
+ * directions of a layer run side by side. Depends on the request only, not on the threads that turn up. */
+int64_t rc_count_parts(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads);
+
+/* How many threads run the time loops: one per part, or per part and direction. */
+int rc_count_threads(const rnncore_plan *plan, int64_t parts, int64_t valid, int threads);
+
+/* The dense state of `layer` and `direction` inside an (L*D, N, size) array, or NULL. */
+static inline char *rc_state_of(const rnncore_plan *plan, const void *states, int64_t batch, int64_t size, int64_t layer,
+                                int direction)
+{
+    return states ? (char *)(uintptr_t)states + (layer * plan->directions + direction) * batch * size * plan->elem : NULL;
+}
+
+static inline rc_rows rc_compact_rows(void *data, int64_t size, int64_t column, int64_t elem)
+{
+    return (rc_rows){.data = data ? (char *)data + column * elem : NULL, .row = size * elem, .feature = elem,
+                     .compact = 1};
+}
+
+static inline rc_rows rc_array_rows(const rnncore_array *a, int64_t column)
+{
+    return (rc_rows){.data = (char *)a->data + column * a->stride[2], .step = a->stride[0], .row = a->stride[1],
+                     .feature = a->stride[2]};
+}
+
+/* Copies between all tokens of a part (compact, dense rows of `size`) and a strided array; zeroes an array's padding. */
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem);
+void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size, int64_t elem);
+void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem);
+
+/* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */
+void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
+                    int64_t below, char *out, const char *in, int64_t size);
+
+#endif

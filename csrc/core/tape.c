@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * Layout of the tape: see tape.h. */
+#include "tape.h"
+
+#include "check.h"
+
+int rc_has_mid(const rnncore_plan *plan) { return plan->config.proj_size > 0 || plan->cell->phases > 1; }
+
+int rc_drops_input(const rnncore_plan *plan, int64_t layer) { return layer > 0 && plan->config.dropout > 0; }
+
+/* Lays out layers 0 ... last; the result is the last one's. */
+static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch, int64_t valid, int64_t last)
+{
+    const int64_t elem = plan->elem, out_row = plan->directions * plan->out * elem;
+    rc_tape tape = {.header = rc_arena_take(arena, 1, sizeof(rc_tape_header))};
+    for (int64_t layer = 0; layer <= last; layer++) {
+        char *below = tape.y;
+        tape.x = layer == 0 ? rc_arena_take(arena, valid, plan->config.input_size * elem)
+               : rc_drops_input(plan, layer) ? rc_arena_take(arena, valid, out_row) : below;
+        tape.y = rc_arena_take(arena, valid, out_row);
+        for (int d = 0; d < plan->directions; d++) {
+            tape.h0[d] = rc_arena_take(arena, batch, plan->out * elem);
+            tape.c0[d] = plan->cell->has_c ? rc_arena_take(arena, batch, plan->hidden * elem) : NULL;
+            tape.gates[d] = rc_arena_take(arena, valid, plan->gates_ld * elem);
+            tape.c[d] = plan->cell->has_c ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
+            tape.mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
+        }
+    }
+    return tape;
+}
+
+rc_tape rc_tape_of(const rnncore_plan *plan, void *tape, int64_t batch, int64_t valid, int64_t layer)
+{
+    rc_arena arena = rc_arena_over(tape, SIZE_MAX);
+    return lay_out(plan, &arena, batch, valid, layer);
+}
+
+size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid)
+{
+    int64_t most;
+    if (!plan || rc_check_lengths(steps, batch, NULL, &most) || valid < 0 || valid > most) return 0;
+    rc_arena arena = rc_arena_counting();
+    lay_out(plan, &arena, batch, valid, plan->config.num_layers - 1);
+    return rc_arena_bytes(&arena);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rnncore: recurrent neural networks (basic RNN, LSTM, GRU) on CPUs. This header is the manual of the C library.
+ *
+ *   plan     what a stack of layers looks like and which kernels run it; immutable, shareable between threads
+ *   weights  the parameters, packed once for the kernels; immutable after packing, shareable
+ *   forward  one call over whole sequences; backward undoes it through the tape that forward filled
+ *   stream   one time step per call, state kept inside, in memory that the caller owns
+ *
+ * Dimensions: T steps, N batch, I input size, H hidden size, P projection size, L layers, D directions (1 or 2).
+ * O = P when there is a projection, else H. Everything is float or double, as the plan says. Nothing prints, exits or
+ * keeps global state; every failure is a status, and nothing is written before all arguments have been checked. */
+#ifndef RNNCORE_H
+#define RNNCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RNNCORE_VERSION_MAJOR 0
+#define RNNCORE_VERSION_MINOR 1
+#define RNNCORE_VERSION_PATCH 0
+
+#if defined(_WIN32)
+#define RNNCORE_API
+#else
+#define RNNCORE_API __attribute__((visibility("default")))
+#endif
+
+/* -- Status ------------------------------------------------------------------------------------------------------- */
+
+typedef enum rnncore_status {
+    RNNCORE_OK = 0,
+    RNNCORE_ERROR_ARGUMENT,      /* a null pointer, an unknown enum value, a combination that has no meaning */
+    RNNCORE_ERROR_SHAPE,         /* a size below 1, or above what the option allows */
+    RNNCORE_ERROR_LENGTHS,       /* a length below 0 or above T */
+    RNNCORE_ERROR_OVERFLOW,      /* a buffer would need more bytes than a size can hold */
+    RNNCORE_ERROR_MEMORY,        /* the allocator said no */
+    RNNCORE_ERROR_UNSUPPORTED,   /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
+                                    bidirectional layer) */
+    RNNCORE_STATUS_COUNT
+} rnncore_status;
+
+/* Name ("RNNCORE_ERROR_SHAPE") and one English sentence; never NULL, valid for ever. */
+RNNCORE_API const char *rnncore_status_name(rnncore_status status);
+RNNCORE_API const char *rnncore_status_text(rnncore_status status);
+
+/* -- Instruction sets --------------------------------------------------------------------------------------------- */
+
+/* Instruction sets compiled into this library that this CPU can run, fastest first, the last is always "scalar".
+ * index counts from 0; NULL past the end. Results do not depend on the choice: float and double forward results are
+ * the same to the last bit on all of them. */
+RNNCORE_API const char *rnncore_isa_name(int index);
+
+/* BLAS in use: "openblas (vendored)", "system" or "none". */
+RNNCORE_API const char *rnncore_blas_name(void);
+
+/* -- Plan --------------------------------------------------------------------------------------------------------- */
+
+typedef enum rnncore_cell { RNNCORE_RNN_TANH, RNNCORE_RNN_RELU, RNNCORE_LSTM,
+                            RNNCORE_GRU,                     /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
+                            RNNCORE_GRU_RESET_BEFORE         /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
+} rnncore_cell;
+
+typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
+
+typedef struct rnncore_config {
+    rnncore_cell cell;
+    rnncore_dtype dtype;
+    int64_t input_size;      /* I >= 1 */
+    int64_t hidden_size;     /* H >= 1 */
+    int64_t proj_size;       /* P, 1 .. H-1, LSTM only; 0: none */
+    int64_t num_layers;      /* L >= 1 */
+    int bidirectional;       /* 0 or 1 */
+    double dropout;          /* 0 <= p < 1 between layers, active when a tape is recorded */
+    const char *isa;         /* a name from rnncore_isa_name, or NULL: the best one */
+} rnncore_config;
+
+typedef struct rnncore_plan rnncore_plan;
+
+/* Checks the sizes once and chooses the kernels. *plan is written only on success; free it with rnncore_plan_destroy
+ * (NULL is allowed) after the last use of everything made from it. */
+RNNCORE_API rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan);
+RNNCORE_API void rnncore_plan_destroy(rnncore_plan *plan);
+RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
+
+/* -- Weights ------------------------------------------------------------------------------------------------------ */
+
+/* Parameters of one layer and direction: dense, row-major, gate blocks in PyTorch's order (LSTM i f g o, GRU r z n).
+ * Order in an array of them: layer 0, layer 0 reverse, layer 1, ... (L*D entries). */
+typedef struct rnncore_params {
+    const void *weight_ih;   /* (G*H, I), or (G*H, D*O) above layer 0 */
+    const void *weight_hh;   /* (G*H, O) */
+    const void *bias_ih;     /* (G*H), or NULL: zeros */
+    const void *bias_hh;     /* (G*H), or NULL: zeros */
+    const void *weight_hr;   /* (P, H), with a projection only */
+} rnncore_params;
+
+enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 };   /* uses of packed weights */
+
+/* Bytes that weights packed for these uses need, and the packing itself into memory of that size, aligned to 64 bytes,
+ * that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not move them to
+ * another machine. `params` is not needed afterwards. */
+RNNCORE_API size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses);
+RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params,
+                                                void *weights);
+
+/* -- Threads ------------------------------------------------------------------------------------------------------ */
+
+/* A persistent team of threads for the calls that are given it; its threads start at the first call that needs them.
+ * One call at a time runs on a team; a call that finds it busy runs on its own thread alone. A forked child may go on
+ * using the team: it gets new threads. Destroying waits for the threads to end. */
+typedef struct rnncore_team rnncore_team;
+RNNCORE_API rnncore_status rnncore_team_create(int max_threads, rnncore_team **team);
+RNNCORE_API void rnncore_team_destroy(rnncore_team *team);
+
+/* -- Forward ------------------------------------------------------------------------------------------------------ */
+
+/* A (T, N, features) array anywhere in memory: strides in bytes, any sign, multiples of the element size. */
+typedef struct rnncore_array {
+    void *data;
+    int64_t stride[3];
+} rnncore_array;
+
+typedef enum rnncore_backend {
+    RNNCORE_FUSED,           /* the packed kernels */
+    RNNCORE_BLAS             /* one BLAS product per step, the textbook way, for comparison; needs RNNCORE_PACK_BLAS */
+} rnncore_backend;
+
+typedef struct rnncore_forward_args {
+    int64_t steps, batch;        /* T >= 0, N >= 0 */
+    const int64_t *lengths;      /* (N) valid steps of each row, 0 .. T, or NULL: all T */
+    rnncore_array x;             /* (T, N, I), read */
+    rnncore_array y;             /* (T, N, D*O), written whole, zero at padding; must not overlap x */
+    const void *h0, *c0;         /* dense (L*D, N, O) and (L*D, N, H), or NULL: zeros; c0 for LSTM only */
+    void *h_n, *c_n;             /* the same shapes, written, or NULL; may be h0 and c0 themselves */
+    void *tape;                  /* rnncore_tape_bytes, aligned to 64: records what backward needs; NULL: inference */
+    uint64_t dropout_key;        /* with a tape and dropout: the key of this call's masks */
+    rnncore_backend backend;
+    int threads;                 /* at most this many (>= 1), the caller's included */
+    rnncore_team *team;          /* or NULL: the caller's thread only */
+} rnncore_forward_args;
+
+/* Runs the whole stack. Allocates its workspace for the length of the call. */
+RNNCORE_API rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights,
+                                           const rnncore_forward_args *args);
+
+/* The reference loop: plain in-order chains over the unpacked parameters, one unit, one row, one step after the other.
+ * Slow on purpose; its results define the last bit of rnncore_forward. Ignores tape, backend, threads and team. */
+RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
+                                                 const rnncore_forward_args *args);
+
+/* -- Backward ----------------------------------------------------------------------------------------------------- */
+
+/* Gradients of one layer and direction, shapes as in rnncore_params, overwritten; all of them or, where the layer
+ * has none, NULL. */
+typedef struct rnncore_grads {
+    void *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr;
+} rnncore_grads;
+
+typedef struct rnncore_backward_args {
+    int64_t steps, batch;        /* as in the forward call, as are lengths, dropout_key and threads */
+    const int64_t *lengths;
+    void *tape;                  /* what forward recorded; used up: gradients overwrite the gates in place */
+    rnncore_array dy;            /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
+    const void *dh_n, *dc_n;     /* gradients of the final states, or NULL: zeros */
+    rnncore_array dx;            /* (T, N, I), written whole, zero at padding; data NULL: not wanted */
+    void *dh0, *dc0;             /* gradients of the initial states, or NULL */
+    const rnncore_grads *grads;  /* L*D entries */
+    uint64_t dropout_key;
+    int threads;
+    rnncore_team *team;
+} rnncore_backward_args;
+
+/* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N); 0 on overflow. */
+RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid);
+
+/* Needs weights packed with RNNCORE_PACK_BACKWARD. */
+RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
+                                            const rnncore_backward_args *args);
+
+/* -- Streams ------------------------------------------------------------------------------------------------------ */
+
+/* Step by step with the state kept inside, in `bytes` of the caller's memory aligned to 64. A step takes no lock, makes
+ * no system call and allocates nothing. One thread at a time per stream. Bidirectional plans cannot stream. */
+typedef struct rnncore_stream rnncore_stream;
+RNNCORE_API size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch);      /* 0: not possible */
+RNNCORE_API rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch,
+                                               void *memory, rnncore_stream **stream);  /* state zero */
+RNNCORE_API void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y);  /* dense (N, I) -> (N, O) */
+RNNCORE_API void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c);    /* (L, N, O), (L, N, H) */
+RNNCORE_API void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c);  /* NULL: zeros */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

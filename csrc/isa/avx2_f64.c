@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * Kernels for AVX2 and FMA, double. */
+#if defined(__x86_64__)
+#define RC_ISA_AVX2 1
+#define RC_F64 1
+#define RC_ISA_NAME "avx2"
+#define RC_KERNELS rc_kernels_avx2_f64
+#include "kernels.inc"
+#else
+typedef int rc_empty_avx2_f64;
+#endif

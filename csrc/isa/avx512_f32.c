@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * Kernels for AVX-512 (F, BW, DQ, VL), float. */
+#if defined(__x86_64__)
+#define RC_ISA_AVX512 1
+#define RC_F32 1
+#define RC_ISA_NAME "avx512"
+#define RC_KERNELS rc_kernels_avx512_f32
+#include "kernels.inc"
+#else
+typedef int rc_empty_avx512_f32;
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Packing of parameters, once per weight set:
+ *
+ *   pack             [block of units][k][gate][lane]   what tile.h streams; all gates of a unit side by side
+ *   pack_transposed  [block of k][gate plane, unit][lane]   the same for the transposed product of backward
+ *   pack_rows        [gate plane, unit][k]              plain rows in plane order, for BLAS */
+#ifndef RC_PACK_H
+#define RC_PACK_H
+
+#include "../core/kernels.h"
+
+static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
+
+static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
+{
+    return (const real *)m->data + (m->gate[n] * m->units + unit) * m->k;
+}
+
+static void rc_pack(void *out, const rc_matrix *m)
+{
+    const int64_t step = m->n * RC_LANES;
+    for (int64_t first = 0; first < m->units; first += RC_LANES) {
+        real *block = (real *)out + first * m->k * m->n;
+        for (int n = 0; n < m->n; n++) {
+            for (int64_t lane = 0; lane < RC_LANES; lane++) {
+                const real *row = first + lane < m->units ? matrix_row(m, n, first + lane) : NULL;
+                real *to = block + n * RC_LANES + lane;
+                for (int64_t k = 0; k < m->k; k++) to[k * step] = row ? row[k] : 0;
+            }
+        }
+    }
+}
+
+static void rc_pack_transposed(void *out, const rc_matrix *m)
+{
+    const int64_t ld = padded(m->units);
+    memset(out, 0, (size_t)(padded(m->k) * m->n * ld) * sizeof(real));
+    for (int64_t first = 0; first < m->k; first += RC_LANES) {
+        const int64_t lanes = m->k - first < RC_LANES ? m->k - first : RC_LANES;
+        real *block = (real *)out + first * m->n * ld;
+        for (int n = 0; n < m->n; n++)
+            for (int64_t u = 0; u < m->units; u++)
+                memcpy(block + (n * ld + u) * RC_LANES, matrix_row(m, n, u) + first, (size_t)lanes * sizeof(real));
+    }
+}
+
+static void rc_pack_rows(void *out, const rc_matrix *m)
+{
+    const int64_t ld = padded(m->units);
+    memset(out, 0, (size_t)(m->n * ld * m->k) * sizeof(real));
+    for (int n = 0; n < m->n; n++)
+        memcpy((real *)out + n * ld * m->k, matrix_row(m, n, 0), (size_t)(m->units * m->k) * sizeof(real));
+}
+
+/* Adds bias_hh to the planes that a recurrent product ends in and bias_ih to those that W_ih x goes to: one constant
+ * per plane that every chain starts from (b_ih + b_hh, rounded once, where both meet). */
+static void rc_pack_bias(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh)
+{
+    const int64_t ld = padded(units);
+    memset(out, 0, (size_t)(cell->slots * ld) * sizeof(real));
+    for (int s = 0; bias_ih && s < cell->ih_slots; s++)
+        memcpy((real *)out + s * ld, (const real *)bias_ih + cell->ih_gate[s] * units, (size_t)units * sizeof(real));
+    for (int p = 0; bias_hh && p < cell->phases; p++) {
+        const rc_phase *phase = &cell->phase[p];
+        for (int s = 0; s < phase->slots; s++)
+            for (int64_t u = 0; u < units; u++)
+                ((real *)out)[(phase->first_slot + s) * ld + u] += ((const real *)bias_hh)[phase->gate[s] * units + u];
+    }
+}
+
+#endif

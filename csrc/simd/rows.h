@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Work on plain rows: sums, one chain, and dropout with masks from a counter. */
+#ifndef RC_ROWS_H
+#define RC_ROWS_H
+
+#include <stdint.h>
+
+#include "../core/splitmix.h"
+
+static void rc_add(void *out, const void *a, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) ((real *)out)[i] += ((const real *)a)[i];
+}
+
+/* *out = *out + a . b as one in-order chain of fused multiply-adds: the bit contract in one line. */
+static void rc_chain(void *out, const void *a, const void *b, int64_t n)
+{
+    vec sum = v_set1(*(real *)out);
+    for (int64_t i = 0; i < n; i++) sum = v_fma(v_set1(((const real *)a)[i]), v_set1(((const real *)b)[i]), sum);
+    real lanes[RC_LANES];
+    v_store(lanes, sum);
+    *(real *)out = lanes[0];
+}
+
+static void rc_add_rows(void *out, const void *a, int64_t rows, int64_t n, int64_t row)
+{
+    for (int64_t r = 0; r < rows; r++) rc_add(out, (const real *)a + r * row, n);
+}
+
+/* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped
+ * is multiplied by 0, so NaN stays NaN. */
+static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p)
+{
+    const uint64_t threshold = (uint64_t)ceil(p * 9007199254740992.0);      /* 2^53 */
+    const real scale = (real)(1.0 / (1.0 - p));
+    for (int64_t i = 0; i < n; i++) {
+        const real factor = (rc_splitmix64(key, first + (uint64_t)i) >> 11) >= threshold ? scale : 0;
+        ((real *)out)[i] = ((const real *)a)[i] * factor;
+    }
+}
+
+#endif

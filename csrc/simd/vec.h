@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Vector operations of one width. A translation unit is one instruction set (RC_ISA_AVX512, RC_ISA_AVX2, RC_ISA_NEON or
+ * RC_ISA_SCALAR) and one element type (RC_F32 or RC_F64); everything above this file is written once, in `vec` and
+ * `real`. Each operation rounds once, in IEEE round-to-nearest, so all widths give the same bits.
+ *
+ * v_max(a, b) is a > b ? a : b and v_min(a, b) is a < b ? a : b: when either is NaN, or both are zeros, the result is b. */
+#ifndef RC_VEC_H
+#define RC_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define RC_INLINE static inline __attribute__((always_inline, unused))
+
+#if RC_F32
+typedef float real;
+typedef uint32_t real_bits;
+enum { RC_EXPONENT_SHIFT = 23 };
+#define RC_ONE_BITS 0x3F800000u
+#elif RC_F64
+typedef double real;
+typedef uint64_t real_bits;
+enum { RC_EXPONENT_SHIFT = 52 };
+#define RC_ONE_BITS 0x3FF0000000000000u
+#else
+#error "define RC_F32 or RC_F64"
+#endif
+
+/* -- x86: one body, _mm512_ or _mm256_ and ps or pd pasted in ------------------------------------------------------ */
+#if RC_ISA_AVX512 || RC_ISA_AVX2
+#include <immintrin.h>
+
+#define RC_PASTE3(a, b, c) a##b##c
+#define RC_PASTE(a, b, c) RC_PASTE3(a, b, c)
+#if RC_ISA_AVX512
+#define RC_MM _mm512_
+enum { RC_VECTOR_BYTES = 64, RC_REGISTERS = 32 };
+typedef __m512i vec_bits;
+#else
+#define RC_MM _mm256_
+enum { RC_VECTOR_BYTES = 32, RC_REGISTERS = 16 };
+typedef __m256i vec_bits;
+#endif
+#if RC_F32
+#define RC_OP(name) RC_PASTE(RC_MM, name, _ps)
+#define RC_BITS_OP(name) RC_PASTE(RC_MM, name, _epi32)
+#define RC_SET1_BITS(x) RC_PASTE(RC_MM, set1, _epi32)((int32_t)(x))
+#else
+#define RC_OP(name) RC_PASTE(RC_MM, name, _pd)
+#define RC_BITS_OP(name) RC_PASTE(RC_MM, name, _epi64)
+#if RC_ISA_AVX512
+#define RC_SET1_BITS(x) _mm512_set1_epi64((int64_t)(x))
+#else
+#define RC_SET1_BITS(x) _mm256_set1_epi64x((int64_t)(x))
+#endif
+#endif
+#if RC_ISA_AVX512 && RC_F32
+typedef __m512 vec;
+#define RC_TO_BITS _mm512_castps_si512
+#define RC_FROM_BITS _mm512_castsi512_ps
+#elif RC_ISA_AVX512
+typedef __m512d vec;
+#define RC_TO_BITS _mm512_castpd_si512
+#define RC_FROM_BITS _mm512_castsi512_pd
+#elif RC_F32
+typedef __m256 vec;
+#define RC_TO_BITS _mm256_castps_si256
+#define RC_FROM_BITS _mm256_castsi256_ps
+#else
+typedef __m256d vec;
+#define RC_TO_BITS _mm256_castpd_si256
+#define RC_FROM_BITS _mm256_castsi256_pd
+#endif
+
+RC_INLINE vec v_zero(void) { return RC_OP(setzero)(); }
+RC_INLINE vec v_set1(real a) { return RC_OP(set1)(a); }
+RC_INLINE vec v_load(const real *p) { return RC_OP(loadu)(p); }
+RC_INLINE void v_store(real *p, vec a) { RC_OP(storeu)(p, a); }
+RC_INLINE vec v_add(vec a, vec b) { return RC_OP(add)(a, b); }
+RC_INLINE vec v_sub(vec a, vec b) { return RC_OP(sub)(a, b); }
+RC_INLINE vec v_mul(vec a, vec b) { return RC_OP(mul)(a, b); }
+RC_INLINE vec v_div(vec a, vec b) { return RC_OP(div)(a, b); }
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fmadd)(a, b, c); }      /* a * b + c */
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fnmadd)(a, b, c); }    /* c - a * b */
+RC_INLINE vec v_max(vec a, vec b) { return RC_OP(max)(a, b); }
+RC_INLINE vec v_min(vec a, vec b) { return RC_OP(min)(a, b); }
+RC_INLINE vec v_abs(vec a) { return RC_OP(andnot)(v_set1((real)-0.0), a); }
+RC_INLINE vec v_copysign(vec mag, vec sgn)
+{
+    return RC_OP(or)(v_abs(mag), RC_OP(and)(v_set1((real)-0.0), sgn));
+}
+RC_INLINE vec v_where_positive(vec a, vec b)            /* a > 0 ? b : 0 */
+{
+#if RC_ISA_AVX512 && RC_F32
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, v_zero(), _CMP_GT_OQ), b);
+#elif RC_ISA_AVX512
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, v_zero(), _CMP_GT_OQ), b);
+#else
+    return RC_OP(and)(RC_OP(cmp)(a, v_zero(), _CMP_GT_OQ), b);
+#endif
+}
+RC_INLINE vec v_exp2i(vec t)    /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2^52 (f64) */
+{
+    vec_bits n = RC_BITS_OP(slli)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
+    return RC_FROM_BITS(RC_BITS_OP(add)(n, RC_SET1_BITS(RC_ONE_BITS)));
+}
+
+/* -- AArch64 ------------------------------------------------------------------------------------------------------- */
+#elif RC_ISA_NEON
+#include <arm_neon.h>
+
+enum { RC_VECTOR_BYTES = 16, RC_REGISTERS = 32 };
+#if RC_F32
+typedef float32x4_t vec;
+typedef uint32x4_t vec_bits;
+#define RC_OP(name) name##_f32
+#define RC_BITS_OP(name) name##_u32
+#define RC_TO_BITS vreinterpretq_u32_f32
+#define RC_FROM_BITS vreinterpretq_f32_u32
+#else
+typedef float64x2_t vec;
+typedef uint64x2_t vec_bits;
+#define RC_OP(name) name##_f64
+#define RC_BITS_OP(name) name##_u64
+#define RC_TO_BITS vreinterpretq_u64_f64
+#define RC_FROM_BITS vreinterpretq_f64_u64
+#endif
+
+RC_INLINE vec v_set1(real a) { return RC_OP(vdupq_n)(a); }
+RC_INLINE vec v_zero(void) { return v_set1(0); }
+RC_INLINE vec v_load(const real *p) { return RC_OP(vld1q)(p); }
+RC_INLINE void v_store(real *p, vec a) { RC_OP(vst1q)(p, a); }
+RC_INLINE vec v_add(vec a, vec b) { return RC_OP(vaddq)(a, b); }
+RC_INLINE vec v_sub(vec a, vec b) { return RC_OP(vsubq)(a, b); }
+RC_INLINE vec v_mul(vec a, vec b) { return RC_OP(vmulq)(a, b); }
+RC_INLINE vec v_div(vec a, vec b) { return RC_OP(vdivq)(a, b); }
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(vfmaq)(c, a, b); }
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(vfmsq)(c, a, b); }
+RC_INLINE vec v_max(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcgtq)(a, b), a, b); }
+RC_INLINE vec v_min(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcltq)(a, b), a, b); }
+RC_INLINE vec v_abs(vec a) { return RC_OP(vabsq)(a); }
+RC_INLINE vec v_copysign(vec mag, vec sgn)
+{
+    return RC_OP(vbslq)(RC_TO_BITS(v_set1((real)-0.0)), sgn, mag);
+}
+RC_INLINE vec v_where_positive(vec a, vec b)
+{
+    return RC_OP(vbslq)(RC_OP(vcgtq)(a, v_zero()), b, v_zero());
+}
+RC_INLINE vec v_exp2i(vec t)
+{
+    vec_bits n = RC_BITS_OP(vshlq_n)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
+    return RC_FROM_BITS(RC_BITS_OP(vaddq)(n, RC_BITS_OP(vdupq_n)(RC_ONE_BITS)));
+}
+
+/* -- Scalar: plain C11, fma() from the C library ------------------------------------------------------------------- */
+#elif RC_ISA_SCALAR
+typedef real vec;
+enum { RC_VECTOR_BYTES = sizeof(real), RC_REGISTERS = 16 };
+#if RC_F32
+#define RC_OP(name) name##f
+#else
+#define RC_OP(name) name
+#endif
+
+RC_INLINE vec v_zero(void) { return 0; }
+RC_INLINE vec v_set1(real a) { return a; }
+RC_INLINE vec v_load(const real *p) { return *p; }
+RC_INLINE void v_store(real *p, vec a) { *p = a; }
+RC_INLINE vec v_add(vec a, vec b) { return a + b; }
+RC_INLINE vec v_sub(vec a, vec b) { return a - b; }
+RC_INLINE vec v_mul(vec a, vec b) { return a * b; }
+RC_INLINE vec v_div(vec a, vec b) { return a / b; }
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fma)(a, b, c); }
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fma)(-a, b, c); }
+RC_INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+RC_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
+RC_INLINE vec v_abs(vec a) { return RC_OP(fabs)(a); }
+RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(copysign)(mag, sgn); }
+RC_INLINE vec v_where_positive(vec a, vec b) { return a > 0 ? b : 0; }
+RC_INLINE vec v_exp2i(vec t)
+{
+    real_bits n;
+    memcpy(&n, &t, sizeof n);
+    n = (n << RC_EXPONENT_SHIFT) + RC_ONE_BITS;
+    memcpy(&t, &n, sizeof t);
+    return t;
+}
+#else
+#error "define the instruction set"
+#endif
+
+enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
+
+#endif

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+# The public C header, as far as the extension uses it.
+from libc.stdint cimport int64_t, uint64_t
+
+cdef extern from "rnncore.h" nogil:
+    ctypedef enum rnncore_status:
+        RNNCORE_OK
+    ctypedef enum rnncore_cell:
+        RNNCORE_RNN_TANH, RNNCORE_RNN_RELU, RNNCORE_LSTM, RNNCORE_GRU, RNNCORE_GRU_RESET_BEFORE
+    ctypedef enum rnncore_dtype:
+        RNNCORE_FLOAT32, RNNCORE_FLOAT64
+    ctypedef enum rnncore_backend:
+        RNNCORE_FUSED, RNNCORE_BLAS
+    enum:
+        RNNCORE_PACK_FORWARD, RNNCORE_PACK_BACKWARD, RNNCORE_PACK_BLAS
+
+    ctypedef struct rnncore_plan:
+        pass
+    ctypedef struct rnncore_team:
+        pass
+    ctypedef struct rnncore_stream:
+        pass
+    ctypedef struct rnncore_config:
+        rnncore_cell cell
+        rnncore_dtype dtype
+        int64_t input_size, hidden_size, proj_size, num_layers
+        int bidirectional
+        double dropout
+        const char *isa
+    ctypedef struct rnncore_params:
+        const void *weight_ih
+        const void *weight_hh
+        const void *bias_ih
+        const void *bias_hh
+        const void *weight_hr
+    ctypedef struct rnncore_grads:
+        void *weight_ih
+        void *weight_hh
+        void *bias_ih
+        void *bias_hh
+        void *weight_hr
+    ctypedef struct rnncore_array:
+        void *data
+        int64_t stride[3]
+    ctypedef struct rnncore_forward_args:
+        int64_t steps, batch
+        const int64_t *lengths
+        rnncore_array x, y
+        const void *h0
+        const void *c0
+        void *h_n
+        void *c_n
+        void *tape
+        uint64_t dropout_key
+        rnncore_backend backend
+        int threads
+        rnncore_team *team
+    ctypedef struct rnncore_backward_args:
+        int64_t steps, batch
+        const int64_t *lengths
+        void *tape
+        rnncore_array dy, dx
+        const void *dh_n
+        const void *dc_n
+        void *dh0
+        void *dc0
+        const rnncore_grads *grads
+        uint64_t dropout_key
+        int threads
+        rnncore_team *team
+
+    const char *rnncore_status_name(rnncore_status status)
+    const char *rnncore_status_text(rnncore_status status)
+    const char *rnncore_isa_name(int index)
+    const char *rnncore_blas_name()
+    rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
+    void rnncore_plan_destroy(rnncore_plan *plan)
+    const char *rnncore_plan_isa(const rnncore_plan *plan)
+    size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
+    rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params, void *weights)
+    rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
+    void rnncore_team_destroy(rnncore_team *team)
+    rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
+    rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
+                                         const rnncore_forward_args *args)
+    size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid)
+    rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
+    size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch)
+    rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch, void *memory,
+                                       rnncore_stream **stream)
+    void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
+    void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
+    void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The door between Python and the C core: arrays in, one C call without the GIL, one status, one exception.
+
+Callers (layers.py, stream.py) have checked shapes and dtypes; here are only pointers, strides and lifetimes.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from posix.stdlib cimport posix_memalign
+
+cimport numpy as cnp
+
+import numpy as np
+
+from . import errors
+
+cnp.import_array()
+
+FORWARD = RNNCORE_PACK_FORWARD
+BACKWARD = RNNCORE_PACK_BACKWARD
+BLAS = RNNCORE_PACK_BLAS
+
+_CELLS = {
+    ("rnn", "tanh", True): RNNCORE_RNN_TANH,
+    ("rnn", "relu", True): RNNCORE_RNN_RELU,
+    ("lstm", "tanh", True): RNNCORE_LSTM,
+    ("gru", "tanh", True): RNNCORE_GRU,
+    ("gru", "tanh", False): RNNCORE_GRU_RESET_BEFORE,
+}
+_ERRORS = {
+    "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
+    "RNNCORE_ERROR_SHAPE": errors.ShapeError,
+    "RNNCORE_ERROR_LENGTHS": errors.LengthsError,
+    "RNNCORE_ERROR_OVERFLOW": errors.SizeError,
+    "RNNCORE_ERROR_MEMORY": errors.MemoryExhaustedError,
+    "RNNCORE_ERROR_UNSUPPORTED": errors.UnsupportedError,
+}
+
+
+cdef int check(str field, rnncore_status status) except -1:
+    if status == RNNCORE_OK:
+        return 0
+    name = rnncore_status_name(status).decode()
+    raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
+
+
+def isas():
+    """Names of the instruction sets that this CPU runs, fastest first."""
+    names, i = [], 0
+    while rnncore_isa_name(i) != NULL:
+        names.append(rnncore_isa_name(i).decode())
+        i += 1
+    return names
+
+
+def blas_name():
+    """Which BLAS the extension was linked with."""
+    return rnncore_blas_name().decode()
+
+
+@cython.final
+cdef class Memory:
+    """A block aligned to cache lines; freed with the object."""
+
+    cdef void *data
+
+    def __cinit__(self, str field, size_t size):
+        if size == 0:
+            raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
+        if posix_memalign(&self.data, 64, size):
+            self.data = NULL
+            raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+@cython.final
+cdef class Team:
+    """Threads for calls; they start when first needed and end with the object."""
+
+    cdef rnncore_team *team
+    cdef readonly int max_threads
+
+    def __cinit__(self, int max_threads):
+        check("num_threads", rnncore_team_create(max_threads, &self.team))
+        self.max_threads = max_threads
+
+    def __dealloc__(self):
+        rnncore_team_destroy(self.team)
+
+
+@cython.final
+cdef class Version:
+    """A counter that a layer raises with every change of its parameters; streams look at it in each step."""
+
+    cdef public int64_t value
+
+
+@cython.final
+cdef class Plan:
+    """Sizes and kernels of a layer on one instruction set."""
+
+    cdef rnncore_plan *plan
+    cdef readonly object spec
+    cdef readonly str isa
+    cdef Py_ssize_t count
+
+    def __cinit__(self, spec, str isa):
+        cdef rnncore_config config
+        name = isa.encode()
+        config.cell = _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
+        config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
+        config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
+        config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
+        config.isa = name
+        check("hidden_size", rnncore_plan_create(&config, &self.plan))
+        self.spec, self.isa = spec, isa
+        self.count = spec.num_layers * spec.directions
+
+    def __dealloc__(self):
+        rnncore_plan_destroy(self.plan)
+
+    def tape_bytes(self, int64_t T, int64_t N, int64_t valid):
+        """Bytes of the tape of a call with `valid` valid steps in all."""
+        return rnncore_tape_bytes(self.plan, T, N, valid)
+
+
+cdef inline char *address(array) except? NULL:
+    return <char *>cnp.PyArray_DATA(<cnp.ndarray>array) if array is not None else NULL
+
+
+cdef rnncore_array strided(array):
+    """A (T, N, features) view as the core takes it; None: nothing."""
+    cdef rnncore_array a
+    a.data = address(array)
+    for i in range(3):
+        a.stride[i] = cnp.PyArray_STRIDE(<cnp.ndarray>array, i) if array is not None else 0
+    return a
+
+
+cdef void *pointer_table(Plan plan, dict values) except NULL:
+    """malloc'd rnncore_params (or rnncore_grads: the same five pointers) of all layers and directions."""
+    cdef rnncore_grads *table = <rnncore_grads *>malloc(plan.count * sizeof(rnncore_grads))
+    cdef Py_ssize_t k = 0
+    if table == NULL:
+        raise errors.MemoryExhaustedError("parameters", "a table of pointers", "nothing")
+    for suffix in plan.spec.suffixes():
+        table[k].weight_ih = address(values["weight_ih" + suffix])
+        table[k].weight_hh = address(values["weight_hh" + suffix])
+        table[k].bias_ih = address(values.get("bias_ih" + suffix))
+        table[k].bias_hh = address(values.get("bias_hh" + suffix))
+        table[k].weight_hr = address(values.get("weight_hr" + suffix))
+        k += 1
+    return table
+
+
+cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, state, final):
+    cdef rnncore_forward_args args
+    args.steps, args.batch = T, N
+    args.lengths = <const int64_t *>address(lengths)
+    args.x, args.y = strided(x), strided(y)
+    args.h0, args.h_n = address(state[0]), address(final[0])
+    args.c0 = address(state[1]) if len(state) > 1 else NULL
+    args.c_n = address(final[1]) if len(final) > 1 else NULL
+    args.tape = NULL
+    args.dropout_key = 0
+    args.backend = RNNCORE_FUSED
+    args.threads = 1
+    args.team = NULL
+    return args
+
+
+@cython.final
+cdef class Tape:
+    """Memory of a recorded call."""
+
+    cdef Memory memory
+    cdef readonly size_t nbytes
+
+    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid):
+        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid)
+        self.memory = Memory("x", self.nbytes)
+
+
+@cython.final
+cdef class Weights:
+    """Parameters packed for one plan; immutable."""
+
+    cdef readonly Plan plan
+    cdef readonly int uses
+    cdef Memory memory
+
+    def __init__(self, Plan plan, dict parameters, int uses):
+        cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+        cdef rnncore_status status
+        self.plan, self.uses = plan, uses
+        try:
+            self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses))
+            with nogil:
+                status = rnncore_weights_pack(plan.plan, uses, table, self.memory.data)
+        finally:
+            free(table)
+        check("parameters", status)
+
+    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team):
+        """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
+        cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
+        cdef rnncore_status status
+        args.tape = tape.memory.data if tape is not None else NULL
+        args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
+        with nogil:
+            status = rnncore_forward(self.plan.plan, self.memory.data, &args)
+        check("x", status)
+
+    def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
+                 int threads, Team team):
+        """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
+        cdef rnncore_backward_args args
+        cdef rnncore_status status
+        cdef rnncore_grads *table = <rnncore_grads *>pointer_table(self.plan, grads)
+        args.steps, args.batch = T, N
+        args.lengths = <const int64_t *>address(lengths)
+        args.tape = tape.memory.data
+        args.dy, args.dx = strided(dy), strided(dx)
+        args.dh_n, args.dh0 = address(dfinal[0]), address(dstate[0])
+        args.dc_n = address(dfinal[1]) if len(dfinal) > 1 else NULL
+        args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
+        args.grads = table
+        args.dropout_key, args.threads, args.team = key, threads, team.team
+        with nogil:
+            status = rnncore_backward(self.plan.plan, self.memory.data, &args)
+        free(table)
+        check("tape", status)
+
+
+def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
+    """The reference loop over unpacked parameters; arguments as in `Weights.forward`."""
+    cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+    cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_forward_naive(plan.plan, table, &args)
+    free(table)
+    check("x", status)
+
+
+cdef class StreamCore:
+    """State and packed weights of running sequences, and the fast path of their step.
+
+    A step of fewer than LONG_STEP multiply-adds keeps the GIL: giving it up and taking it back costs more.
+    """
+
+    cdef readonly Weights weights
+    cdef readonly int64_t N
+    cdef Memory memory
+    cdef rnncore_stream *stream
+    cdef Version version
+    cdef int64_t seen
+    cdef int typenum
+    cdef bint is_long, busy
+    cdef cnp.npy_intp in_size, out_size
+
+    def __init__(self, Version version, Weights weights, int64_t N, double work):
+        spec = weights.plan.spec
+        self.N, self.in_size, self.out_size = N, spec.input_size, spec.output_size
+        self.typenum = cnp.NPY_FLOAT32 if spec.dtype.itemsize == 4 else cnp.NPY_FLOAT64
+        self.is_long = work > 200_000
+        self.version = version
+        self.memory = Memory("batch_size", rnncore_stream_bytes(weights.plan.plan, N))
+        self.use(weights)
+
+    cdef int use(self, Weights weights) except -1:
+        """Start from zero state with these weights."""
+        check("batch_size", rnncore_stream_init(weights.plan.plan, weights.memory.data, self.N, self.memory.data,
+                                                &self.stream))
+        self.weights, self.seen = weights, self.version.value
+        return 0
+
+    cdef bint fits(self, object array, cnp.npy_intp features) noexcept:
+        """Whether the fast path may use it: dense, of the layer's dtype, (N, features) or, for N = 1, (features,)."""
+        cdef cnp.ndarray a
+        if not cnp.PyArray_CheckExact(array):
+            return False
+        a = <cnp.ndarray>array
+        if cnp.PyArray_TYPE(a) != self.typenum or not cnp.PyArray_ISCARRAY_RO(a):
+            return False
+        if cnp.PyArray_NDIM(a) == 1:
+            return self.N == 1 and cnp.PyArray_DIM(a, 0) == features
+        return cnp.PyArray_NDIM(a) == 2 and cnp.PyArray_DIM(a, 0) == self.N and cnp.PyArray_DIM(a, 1) == features
+
+    def step(self, x, out=None):
+        """One step of every row.
+
+        Parameters
+        ----------
+        x : array of the layer's dtype, (N, I); with batch_size 1 also (I,)
+            Dense arrays take the fast path, others are copied first.
+        out : array like the result, optional
+            Receives y and is returned; must not overlap x.
+
+        Returns
+        -------
+        y : (N, H or P), or (H or P,)
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, OverlapError
+            The state is as before.
+        UnsupportedError
+            Another thread is in a step of this stream.
+
+        Notes
+        -----
+        Allocates nothing when `out` is given. The GIL is released for steps of more than 2e5 multiply-adds only.
+        """
+        cdef cnp.npy_intp shape[2]
+        cdef const char *source
+        cdef char *target
+        cdef cnp.npy_intp size
+        if not self.fits(x, self.in_size) or (out is not None and (
+                not self.fits(out, self.out_size) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                or cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(<cnp.ndarray>x))):
+            return self._step_checked(x, out)
+        if self.busy:
+            raise errors.UnsupportedError("stream", "one thread at a time", "a second step before the first ended")
+        if self.seen != self.version.value:
+            self._renew()
+        if out is None:
+            shape[0] = self.N if cnp.PyArray_NDIM(<cnp.ndarray>x) == 2 else self.out_size
+            shape[1] = self.out_size
+            out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(<cnp.ndarray>x), shape, self.typenum, 0)
+        else:
+            source, target = address(x), address(out)
+            size = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) * self.N
+            if source < target + size * self.out_size and target < source + size * self.in_size:
+                raise errors.OverlapError("out", "memory apart from x", "shared memory")
+        source, target = address(x), address(out)
+        if self.is_long:
+            self.busy = True
+            with nogil:
+                rnncore_stream_step(self.stream, source, target)
+            self.busy = False
+        else:
+            rnncore_stream_step(self.stream, source, target)
+        return out
+
+    def _renew(self):
+        """Pack the layer's present parameters, keeping the state."""
+        state = self._get_state()
+        self.use(self._present_weights())
+        self._set_state(state)
+
+    def _get_state(self):
+        parts = tuple(np.empty(shape, self.weights.plan.spec.dtype)
+                      for shape in self.weights.plan.spec.state_shapes(self.N))
+        rnncore_stream_get_state(self.stream, address(parts[0]), address(parts[1]) if len(parts) > 1 else NULL)
+        return parts
+
+    def _set_state(self, parts):
+        rnncore_stream_set_state(self.stream, address(parts[0]), address(parts[1]) if len(parts) > 1 else NULL)

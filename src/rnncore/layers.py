@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""The compiled layers: RNN, LSTM, GRU on the C core.
+
+A call goes straight down: checks (spec.py), views, one C call. Packed weights are made when first needed, per
+instruction set, and thrown away when the parameters change.
+"""
+
+import threading
+
+import numpy as np
+
+from . import _core, config, spec
+from . import dropout as masks
+from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
+from .stream import Stream
+
+
+class Tape(TapeBase):
+    """What one training call leaves for its backward pass; used once.
+
+    Attributes
+    ----------
+    nbytes : int
+        Memory it holds.
+    """
+
+    def __init__(self, owner, size, lengths, call_key, weights, threads):
+        super().__init__(owner, size, lengths, call_key)
+        T, N, _ = size
+        valid = T * N if lengths is None else int(lengths.sum())
+        self.memory = _core.Tape(weights.plan, T, N, valid)
+        self.weights, self.threads = weights, threads
+
+    @property
+    def nbytes(self):
+        return self.memory.nbytes
+
+
+def _usable(array):
+    """The array itself, or a copy if its elements do not lie on element boundaries."""
+    return array if array is None or array.flags.aligned else np.array(array)
+
+
+def _dense(parts):
+    return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
+
+
+class Layer(LayerBase):
+    """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
+
+    def __init__(self, layer_spec, seed):
+        super().__init__(layer_spec, seed)
+        self._set_up()
+
+    def _set_up(self):
+        self._lock = threading.Lock()
+        self._version = _core.Version()
+        self._packed = {}
+
+    def __getstate__(self):
+        # Packed weights, locks and views are made anew: what counts is what the layer is and holds.
+        return {"spec": self.spec, "flat": self._flat, "dropout_rng": self._dropout_rng}
+
+    def __setstate__(self, state):
+        self.spec, self._dropout_rng = state["spec"], state["dropout_rng"]
+        self._flat = state["flat"].copy()
+        self._result_dtypes = (self.spec.dtype,)
+        self._set_views()
+        self._set_up()
+
+    # Parameters
+
+    @property
+    def version(self):
+        """How often the parameters have changed."""
+        return self._version.value
+
+    def _assign(self, checked):
+        with self._lock:
+            super()._assign(checked)
+
+    def _changed(self):
+        self._packed.clear()
+        self._version.value += 1
+
+    def _weights(self, uses):
+        """The present parameters packed for these uses on the current instruction set."""
+        isa = config.current_isa()
+        weights = self._packed.get(isa)
+        if weights is not None and weights.uses & uses == uses:
+            return weights
+        with self._lock:
+            plan, old = _core.Plan(self.spec, isa), self._packed.get(isa)
+            weights = _core.Weights(plan, self._parameters, uses | (old.uses if old else 0))
+            self._packed[isa] = weights
+        return weights
+
+    # Calls
+
+    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+        """Run without dropout.
+
+        Parameters
+        ----------
+        x : array of the layer's dtype, (T, N, I), with batch_first (N, T, I), or unbatched (T, I)
+            Any strides; not copied.
+        state : array h or pair (h, c), optional
+            h (L*D, N, H or P), c (L*D, N, H), without N if unbatched; zeros if left out.
+        lengths : ints (N,), optional
+            Valid steps of each row, 0..T; outputs at padding are 0, a row of length 0 keeps its state. No time is
+            spent on padding.
+        out : array of the layer's dtype, optional
+            Receives y and is returned in its place; any strides, apart from the inputs in memory.
+        num_threads : int, optional
+            At most this many threads; `get_num_threads()` if left out. Results do not depend on it.
+
+        Returns
+        -------
+        y : (T, N, D*H or D*P), in x's layout
+        state : like the argument; new arrays
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, LengthsError, OverlapError, SizeError, UnsupportedError,
+        MemoryExhaustedError
+            Nothing has been written.
+
+        Notes
+        -----
+        2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+        """
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        shape = spec.y_shape(self.spec, *size)
+        if out is not None:
+            spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
+        y = out if out is not None and out.flags.aligned else np.empty(shape, self.spec.dtype)
+        final = self._empty_state(size[1])
+        threads = num_threads or config.get_num_threads()
+        backend = config.current_backend()
+        arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
+        if backend == "naive":
+            with self._lock:
+                _core.forward_naive(_core.Plan(self.spec, config.current_isa()), self._parameters, *arrays)
+        else:
+            weights = self._weights(_core.BLAS if backend == "blas" else _core.FORWARD)
+            weights.forward(*arrays, None, 0, backend == "blas", threads, config.team_for(threads))
+        if out is not None and y is not out:
+            out[...] = y
+        return (y if out is None else out), self._pack_state(final, size[2])
+
+    def forward(self, x, state=None, *, lengths=None, num_threads=None):
+        """Run with dropout and record.
+
+        Parameters
+        ----------
+        x, state, lengths, num_threads
+            As in `__call__`. x is copied to the tape.
+
+        Returns
+        -------
+        y, state
+            As from `__call__`; without dropout the same to the last bit.
+        tape : Tape
+            For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
+            plus the input.
+
+        Raises
+        ------
+        As `__call__`.
+        """
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        threads = num_threads or config.get_num_threads()
+        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else 0
+        weights = self._weights(_core.FORWARD | _core.BACKWARD)
+        lengths = None if lengths is None else lengths.copy()
+        tape = Tape(self, size, lengths, key, weights, threads)
+        y = np.empty(spec.y_shape(self.spec, *size), self.spec.dtype)
+        final = self._empty_state(size[1])
+        arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
+        weights.forward(*arrays, tape.memory, key, False, threads, config.team_for(threads))
+        return y, self._pack_state(final, size[2]), tape
+
+    def backward(self, tape, dy, dstate=None):
+        """Gradients of a training call.
+
+        Parameters
+        ----------
+        tape : Tape
+            From `forward` of this layer with the parameters it has now; used up by this call.
+        dy : array of the layer's dtype, like y, or None for zeros
+            Any strides; ignored at padding.
+        dstate : like the state, or None for zeros
+            Either part of an LSTM's pair may be None.
+
+        Returns
+        -------
+        Grads
+            `x` (0 at padding), `state`, and `params`, views of one array in the order of `parameters()`.
+
+        Raises
+        ------
+        TapeError, ArgumentError, ShapeError, DTypeError, UnsupportedError
+            The tape stays usable.
+        MemoryExhaustedError
+
+        Notes
+        -----
+        About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
+        number of threads may change the last ones.
+        """
+        dy, parts = self._check_backward(tape, dy, dstate, Tape)
+        size, dtype = tape.size, self.spec.dtype
+        shape = spec.y_shape(self.spec, *size)
+        dx = np.empty((*shape[:-1], self.spec.input_size), dtype)
+        dstate = self._empty_state(size[1])
+        shapes = self.spec.parameter_shapes()
+        params = flat_views(shapes, np.empty(self._flat.size, dtype))
+        dy = None if dy is None else self._view(dy, size)
+        tape.weights.backward(
+            tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
+            tape.call_key, tape.threads, config.team_for(tape.threads),
+        )  # fmt: skip
+        return Grads(dx, self._pack_state(dstate, size[2]), params)
+
+    def stream(self, batch_size=1):
+        """A `Stream` of `batch_size` rows that starts from zero state."""
+        return Stream(self, batch_size)
+
+    def _view(self, array, size):
+        return self._time_major(_usable(array), size[2])
+
+    def _empty_state(self, N):
+        return tuple(np.empty(shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
+
+
+class RNN(RNNArguments, Layer):
+    __doc__ = RNNArguments.__doc__
+
+
+class LSTM(LSTMArguments, Layer):
+    __doc__ = LSTMArguments.__doc__
+
+
+class GRU(GRUArguments, Layer):
+    __doc__ = GRUArguments.__doc__
