@@ -14,7 +14,7 @@
 
 static int64_t widest_row(const rnncore_plan *plan) { return plan->out_ld > plan->ld ? plan->out_ld : plan->ld; }
 
-void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows)
+void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices)
 {
     for (int i = 0; i < 2; i++) {
         ws->h[i] = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
@@ -22,15 +22,16 @@ void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *pl
     }
     ws->c = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->mid = rc_arena_take(arena, rows, plan->ld * plan->elem);
-    ws->in_mid = rc_arena_take(arena, rows, sizeof(void *));
+    ws->in_mid = rc_arena_take(arena, rows * slices, sizeof(void *));
 }
 
-void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps)
+void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
+                               int64_t slices)
 {
     const int64_t row_bytes = plan->gates_ld * plan->elem;
     int64_t in_size = plan->config.input_size;
     if (plan->config.num_layers > 1 && rc_input_size(plan, 1) > in_size) in_size = rc_input_size(plan, 1);
-    rc_workspace_take(ws, arena, plan, rows);
+    rc_workspace_take(ws, arena, plan, rows, slices);
     ws->chunk = RC_CHUNK_BYTES / ((rows ? rows : 1) * row_bytes);
     if (ws->chunk < 1) ws->chunk = 1;
     if (ws->chunk > steps) ws->chunk = steps;
@@ -41,7 +42,7 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
 
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows)
 {
-    rc_workspace_take(ws, arena, plan, rows);
+    rc_workspace_take(ws, arena, plan, rows, 1);
     ws->in = rc_arena_take(arena, rows, sizeof(void *));
     ws->dh = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
     ws->dc = rc_arena_take(arena, rows, plan->ld * plan->elem);
@@ -72,19 +73,21 @@ static void store_state(const rc_batch *batch, const char *from, int64_t ld, cha
 /* -- Forward -------------------------------------------------------------------------------------------------------- */
 
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t in_size,
-                      int64_t tokens, const void *const *in, char *gates)
+                      int64_t tokens, const void *const *in, char *gates, const rc_slice *slice)
 {
     const rc_cell *cell = plan->cell;
-    const int64_t blocks = plan->ld / plan->kernels->lanes, fused = backend == RNNCORE_FUSED ? cell->ih_slots : 0;
+    const int64_t blocks = plan->ld / plan->kernels->lanes;
+    const int64_t begin = rc_slice_begin(slice, blocks), end = rc_slice_end(slice, blocks);
     rc_product p = {
-        .rows = tokens, .block_begin = 0, .block_end = fused * blocks, .k = in_size, .gates = 1, .in = in,
-        .w = weights->ih, .init = weights->bias, .out = gates, .out_row = plan->gates_ld,
+        .rows = tokens, .gates = 1, .in = in, .w = weights->ih, .init = weights->bias, .out = gates,
+        .out_row = plan->gates_ld,
     };
-    plan->kernels->product(&p);
-    p.block_begin = p.block_end;         /* the other planes start from their bias alone */
-    p.block_end = cell->slots * blocks;
-    p.k = 0;
-    plan->kernels->product(&p);
+    for (int s = 0; s < cell->slots; s++) {      /* planes without W_ih x start from their bias alone */
+        p.k = backend == RNNCORE_FUSED && s < cell->ih_slots ? in_size : 0;
+        p.block_begin = s * blocks + begin;
+        p.block_end = s * blocks + end;
+        plan->kernels->product(&p);
+    }
     if (backend == RNNCORE_BLAS) {
         const int64_t columns = cell->ih_slots * plan->ld;
         rc_gemm_run(plan->config.dtype, &(rc_gemm){
@@ -107,38 +110,51 @@ static void recurrent_product(const rc_step *s, const rc_product *p, const char 
     if (p->cell) p->cell(p->cell_args, 0, p->rows, 0, p->block_end);
 }
 
-void rc_forward_step(const rc_step *s)
+/* h = mid . W_hr^T */
+static void project(const rc_step *s, char *h, const void **in_mid, const rc_slice *slice)
+{
+    const rnncore_plan *plan = s->plan;
+    const int64_t lanes = plan->kernels->lanes, blocks = plan->out_ld / lanes;
+    const int64_t begin = rc_slice_begin(slice, blocks), end = rc_slice_end(slice, blocks);
+    for (int64_t r = 0; r < s->rows; r++)
+        memset(h + (r * plan->out_ld + begin * lanes) * plan->elem, 0, (size_t)((end - begin) * lanes * plan->elem));
+    const rc_product p = {
+        .rows = s->rows, .block_begin = begin, .block_end = end, .k = plan->hidden, .gates = 1, .in = in_mid,
+        .w = s->weights->hr, .init = h, .out = h, .init_row = plan->out_ld, .out_row = plan->out_ld,
+    };
+    recurrent_product(s, &p, s->weights->hr_rows, plan->ld);
+}
+
+int rc_forward_step(const rc_step *s, rc_slice *slice)
 {
     const rnncore_plan *plan = s->plan;
     const rc_cell *cell = plan->cell;
     const rc_workspace *ws = s->ws;
     const int projected = plan->config.proj_size > 0;
     char *mid = s->mid ? s->mid : ws->mid, *h = ws->h[1 - s->current];
-    if (s->mid) point_rows(ws->in_mid, mid, s->rows, plan->ld * plan->elem);
+    const void **in_mid = ws->in_mid + slice->index * s->rows;
+    if (projected || cell->phases > 1) point_rows(in_mid, mid, s->rows, plan->ld * plan->elem);
 
     const rc_cell_args args = {
         .ld = plan->ld, .ldg = plan->gates_ld, .gates = s->gates, .h_prev = ws->h[s->current], .c_prev = s->c_prev,
         .h = projected ? mid : h, .c = s->c, .scratch = mid, .save = s->save,
     };
     for (int i = 0; i < cell->phases; i++) {
+        const int64_t blocks = plan->ld / plan->kernels->lanes;
         char *gates = s->gates + cell->phase[i].first_slot * plan->ld * plan->elem;
         const rc_product p = {
-            .rows = s->rows, .block_end = plan->ld / plan->kernels->lanes, .k = i == 0 ? plan->out : plan->hidden,
-            .gates = cell->phase[i].slots, .reverse = s->reverse, .in = i == 0 ? ws->in_h[s->current] : ws->in_mid,
-            .w = s->weights->hh[i], .init = gates, .out = gates, .init_row = plan->gates_ld,
-            .out_row = plan->gates_ld, .plane = plan->ld, .cell = cell->phase[i].forward, .cell_args = &args,
+            .rows = s->rows, .block_begin = rc_slice_begin(slice, blocks), .block_end = rc_slice_end(slice, blocks),
+            .k = i == 0 ? plan->out : plan->hidden, .gates = cell->phase[i].slots, .reverse = s->reverse,
+            .in = i == 0 ? ws->in_h[s->current] : in_mid, .w = s->weights->hh[i], .init = gates, .out = gates,
+            .init_row = plan->gates_ld, .out_row = plan->gates_ld, .plane = plan->ld, .cell = cell->phase[i].forward,
+            .cell_args = &args,
         };
         recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
+        if (!rc_slice_sync(slice)) return 0;
     }
-    if (projected) {
-        memset(h, 0, (size_t)(s->rows * plan->out_ld * plan->elem));
-        const rc_product p = {
-            .rows = s->rows, .block_end = plan->out_ld / plan->kernels->lanes, .k = plan->hidden, .gates = 1,
-            .in = ws->in_mid, .w = s->weights->hr, .init = h, .out = h, .init_row = plan->out_ld,
-            .out_row = plan->out_ld,
-        };
-        recurrent_product(s, &p, s->weights->hr_rows, plan->ld);
-    }
+    if (!projected) return 1;
+    project(s, h, in_mid, slice);
+    return rc_slice_sync(slice);
 }
 
 /* Points ws->in at the input rows of steps [first, last); rows that are not contiguous (or that a BLAS wants as one
@@ -161,65 +177,85 @@ static void point_inputs(const rc_forward_run *run, int64_t first, int64_t last)
     }
 }
 
-static void store_outputs(const rc_forward_run *run, int64_t step, int64_t rows, const char *h)
+/* This slice's units of the outputs of a step. */
+static void store_outputs(const rc_forward_run *run, int64_t step, int64_t rows, const char *h, const rc_slice *slice)
 {
-    const int64_t elem = run->plan->elem;
+    const int64_t elem = run->plan->elem, out = run->plan->out;
+    const int64_t begin = rc_slice_begin(slice, out), size = rc_slice_end(slice, out) - begin;
     for (int64_t j = 0; j < rows; j++) {
         const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
-        for (int i = 0; i < 2; i++)
-            if (run->y[i].data)
-                rc_copy(rc_rows_at(&run->y[i], run->batch, time, j), run->y[i].feature,
-                        h + j * run->plan->out_ld * elem, elem, run->plan->out, elem);
+        const char *from = h + (j * run->plan->out_ld + begin) * elem;
+        for (int i = 0; i < 2; i++) {
+            const rc_rows *y = &run->y[i];
+            if (y->data) rc_copy(rc_rows_at(y, run->batch, time, j) + begin * y->feature, y->feature, from, elem, size, elem);
+        }
     }
 }
 
-/* Slots [first, last) have seen their last step (or none). */
-static void store_final(const rc_forward_run *run, int current, const char *c, int64_t first, int64_t last)
+/* Cell states before a step. */
+static char *state_before(const rc_forward_run *run, int64_t step)
 {
-    const rnncore_plan *plan = run->plan;
-    store_state(run->batch, run->ws->h[current], plan->out_ld, run->h_n, plan->out, plan->elem, first, last);
-    if (plan->cell->has_c) store_state(run->batch, c, plan->ld, run->c_n, plan->hidden, plan->elem, first, last);
+    if (!run->c || step == 0) return run->ws->c;
+    return run->c + rc_batch_offset(run->batch, step - 1) * run->plan->ld * run->plan->elem;
 }
 
-void rc_forward_sequence(const rc_forward_run *run)
+/* Slots [first, last) have seen their last step, or `steps` is 0 and they have none. */
+static void store_final(const rc_forward_run *run, int64_t steps, int64_t first, int64_t last)
+{
+    const rnncore_plan *plan = run->plan;
+    store_state(run->batch, run->ws->h[steps & 1], plan->out_ld, run->h_n, plan->out, plan->elem, first, last);
+    if (plan->cell->has_c)
+        store_state(run->batch, state_before(run, steps), plan->ld, run->c_n, plan->hidden, plan->elem, first, last);
+}
+
+typedef struct forward_chunk {
+    const rc_forward_run *run;
+    int64_t first, last;         /* steps */
+    char *gates;                 /* of the first one */
+} forward_chunk;
+
+static void run_chunk(void *context, rc_slice *slice)
+{
+    const forward_chunk *chunk = context;
+    const rc_forward_run *run = chunk->run;
+    const rnncore_plan *plan = run->plan;
+    const rc_batch *batch = run->batch;
+    const int64_t base = rc_batch_offset(batch, chunk->first), c_row = plan->ld * plan->elem;
+    rc_input_product(plan, &run->weights, run->backend, run->in_size, rc_batch_offset(batch, chunk->last) - base,
+                     run->ws->in, chunk->gates, slice);
+    for (int64_t s = chunk->first; s < chunk->last; s++) {
+        const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
+        if (slice->index == 0) store_final(run, s, rows, s ? rc_batch_active(batch, s - 1) : batch->rows);
+        const rc_step step = {
+            .plan = plan, .weights = &run->weights, .ws = run->ws, .rows = rows, .current = (int)(s & 1),
+            .reverse = (int)(s & 1), .save = run->gates != NULL,
+            .gates = chunk->gates + (token - base) * plan->gates_ld * plan->elem,
+            .mid = run->mid ? run->mid + token * c_row : NULL, .c_prev = state_before(run, s),
+            .c = run->c ? run->c + token * c_row : run->ws->c, .backend = run->backend,
+        };
+        if (!rc_forward_step(&step, slice)) return;
+        store_outputs(run, s, rows, run->ws->h[1 - (s & 1)], slice);
+    }
+}
+
+void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew)
 {
     const rnncore_plan *plan = run->plan;
     const rc_batch *batch = run->batch;
     rc_workspace *ws = run->ws;
-    const int64_t gates_row = plan->gates_ld * plan->elem, c_row = plan->ld * plan->elem;
-    int64_t alive = batch->rows;
-    int current = 0;
-    char *c_prev = ws->c;
     load_state(batch, ws->h[0], plan->out_ld, run->h0, plan->out, plan->elem);
     memset(ws->h[1], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
     load_state(batch, ws->c, plan->ld, run->c0, plan->hidden, plan->elem);
     for (int i = 0; i < 2; i++) point_rows(ws->in_h[i], ws->h[i], batch->rows, plan->out_ld * plan->elem);
-    point_rows(ws->in_mid, ws->mid, batch->rows, c_row);
 
     for (int64_t first = 0; first < batch->steps; first += ws->chunk) {
         const int64_t last = first + ws->chunk < batch->steps ? first + ws->chunk : batch->steps;
-        const int64_t base = rc_batch_offset(batch, first);
-        char *gates = run->gates ? run->gates + base * gates_row : ws->gates;
+        forward_chunk chunk = {.run = run, .first = first, .last = last, .gates = ws->gates};
+        if (run->gates) chunk.gates = run->gates + rc_batch_offset(batch, first) * plan->gates_ld * plan->elem;
         point_inputs(run, first, last);
-        rc_input_product(plan, &run->weights, run->backend, run->in_size, rc_batch_offset(batch, last) - base, ws->in,
-                         gates);
-        for (int64_t s = first; s < last; s++) {
-            const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
-            store_final(run, current, c_prev, rows, alive);
-            alive = rows;
-            const rc_step step = {
-                .plan = plan, .weights = &run->weights, .ws = ws, .rows = rows, .current = current,
-                .reverse = (int)(s & 1), .save = run->gates != NULL, .gates = gates + (token - base) * gates_row,
-                .mid = run->mid ? run->mid + token * c_row : NULL, .c_prev = c_prev,
-                .c = run->c ? run->c + token * c_row : ws->c, .backend = run->backend,
-            };
-            rc_forward_step(&step);
-            current = 1 - current;
-            c_prev = step.c;
-            store_outputs(run, s, rows, ws->h[current]);
-        }
+        rc_crew_round(crew, run_chunk, &chunk);
     }
-    store_final(run, current, c_prev, 0, alive);
+    store_final(run, batch->steps, 0, batch->steps ? rc_batch_active(batch, batch->steps - 1) : batch->rows);
 }
 
 /* -- Backward ------------------------------------------------------------------------------------------------------- */

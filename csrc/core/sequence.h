@@ -7,12 +7,14 @@
 #include "batch.h"
 #include "plan.h"
 #include "tape.h"
+#include "team.h"
 
 /* Scratch memory of one run. */
 typedef struct rc_workspace {
     char *h[2];                  /* [rows][out_ld]: state before and after a step */
     char *c, *mid;               /* [rows][ld] */
-    const void **in_h[2], **in_mid;      /* [rows]: rows of h and mid */
+    const void **in_h[2];        /* [rows]: rows of h */
+    const void **in_mid;         /* [slices][rows]: rows of mid, a copy for each thread */
     const void **in;             /* forward [chunk tokens], backward [rows]: rows of a product's operand */
     int64_t chunk;               /* forward: steps of a chunk */
     char *gates, *x;             /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
@@ -20,8 +22,9 @@ typedef struct rc_workspace {
 } rc_workspace;
 
 /* Takes the memory that every run needs, or also that of a forward or backward sequence. */
-void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
-void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps);
+void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices);
+void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
+                               int64_t slices);
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 
 typedef struct rc_forward_run {
@@ -52,7 +55,7 @@ typedef struct rc_backward_run {
     rc_workspace *ws;
 } rc_backward_run;
 
-void rc_forward_sequence(const rc_forward_run *run);
+void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew);     /* crew NULL: on this thread */
 void rc_backward_sequence(const rc_backward_run *run);
 
 /* Row of h that a token's step started from: the output at the time before, or the initial state. */
@@ -71,10 +74,12 @@ typedef struct rc_step {
     char *c;
     rnncore_backend backend;
 } rc_step;
-void rc_forward_step(const rc_step *step);
 
-/* Pre-activations of `tokens` rows of input: bias + W_ih x. */
+/* This slice's units of a step. Returns 0 when the thread must leave (see rc_slice_sync); else all units are done. */
+int rc_forward_step(const rc_step *step, rc_slice *slice);
+
+/* Pre-activations of `tokens` rows of input: bias + W_ih x, this slice's units. */
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t in_size,
-                      int64_t tokens, const void *const *in, char *gates);
+                      int64_t tokens, const void *const *in, char *gates, const rc_slice *slice);
 
 #endif

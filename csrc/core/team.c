@@ -1,71 +1,55 @@
 /* SPDX-License-Identifier: MIT
  *
- * The thread team. A call publishes its work under a new generation number; workers that see a generation they have a
- * seat in run it and count themselves out. Waiting spins on plain loads, then with yields, then sleeps on a condition.
+ * The thread team: see team.h. Waiting spins on plain loads, then with pauses, then yields the core or sleeps.
  *
- * Memory order: the caller writes the work, then releases `generation`; a worker acquires it. A worker releases `running`
- * when it is done; the caller acquires it. Sleepers are counted before they look at the flag a last time, and whoever
- * sets a flag looks at the count after, both sequentially consistent, so no wake-up is lost. */
+ * Memory order: the caller writes the work, then opens `joined` (release); a thread that takes a seat acquires it. A thread
+ * that leaves releases `left`; the caller acquires it before it returns. Sleepers are counted before they look at the
+ * generation a last time, and the caller looks at the count after it raised the generation, both sequentially consistent,
+ * so no wake-up is lost. */
 #include "team.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "tuning.h"
+#include "wait.h"
+
+enum { CLOSED = -1 };
 
 struct rnncore_team {
-    _Alignas(RC_ALIGN) atomic_uint generation;      /* of the published work; odd steps are not special */
-    atomic_int seats;                               /* threads of that call, the caller included */
+    _Alignas(RC_ALIGN) atomic_uint generation;      /* raised with every call */
+    atomic_int stop;
+    _Alignas(RC_ALIGN) atomic_int joined;           /* seats taken beside the caller's, or CLOSED */
+    int seats;
     rc_work_fn *work;
     void *context;
-    atomic_int stop;
-    _Alignas(RC_ALIGN) atomic_int running;          /* workers still at it */
-    _Alignas(RC_ALIGN) atomic_int arrived;          /* barrier: threads there */
-    _Alignas(RC_ALIGN) atomic_uint phase;           /* barrier: how often it opened */
+    _Alignas(RC_ALIGN) atomic_int left;
     _Alignas(RC_ALIGN) atomic_int sleepers;
-    pthread_mutex_t busy;                           /* one call at a time */
+    pthread_mutex_t busy;                           /* one call at a time; guards what follows */
     pthread_mutex_t sleep;
     pthread_cond_t wake;
-    int max_threads, started;                       /* guarded by busy */
+    int max_threads, started;
+    int alone_calls, penalty;                       /* calls left to run without a crew, and the last such number */
     pid_t owner;                                    /* the process whose threads these are */
     pthread_t *threads;
 };
 
-typedef struct seat {
-    rnncore_team *team;
-    int thread;
-    unsigned seen;               /* generation when the thread was started */
-} seat;
+/* -- Threads ----------------------------------------------------------------------------------------------------------- */
 
-static void relax(void)
+static void wait_for_call(rnncore_team *team, unsigned seen)
 {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
-/* Waits until *flag is not `old`. Threads inside a call keep spinning with yields (the others are at work, too);
- * between calls they sleep. */
-static void wait_change(rnncore_team *team, atomic_uint *flag, unsigned old, int may_sleep)
-{
-    for (int i = 0; atomic_load_explicit(flag, memory_order_acquire) == old; i++) {
+    for (int i = 0; atomic_load_explicit(&team->generation, memory_order_acquire) == seen; i++) {
         if (i < RC_SPIN_PAUSES) {
-            relax();
-        } else if (!may_sleep) {
-            sched_yield();
-        } else {
-            pthread_mutex_lock(&team->sleep);
-            atomic_fetch_add(&team->sleepers, 1);
-            while (atomic_load(flag) == old) pthread_cond_wait(&team->wake, &team->sleep);
-            atomic_fetch_sub(&team->sleepers, 1);
-            pthread_mutex_unlock(&team->sleep);
+            rc_pause(i);
+            continue;
         }
+        pthread_mutex_lock(&team->sleep);
+        atomic_fetch_add(&team->sleepers, 1);
+        while (atomic_load(&team->generation) == seen) pthread_cond_wait(&team->wake, &team->sleep);
+        atomic_fetch_sub(&team->sleepers, 1);
+        pthread_mutex_unlock(&team->sleep);
     }
 }
 
@@ -77,26 +61,34 @@ static void wake_sleepers(rnncore_team *team)
     pthread_mutex_unlock(&team->sleep);
 }
 
-static void *worker_main(void *argument)
+/* A seat in the running call, or 0: there is none, or all are taken. */
+static int take_seat(rnncore_team *team)
 {
-    const seat mine = *(seat *)argument;
-    rnncore_team *team = mine.team;
-    unsigned seen = mine.seen;
-    free(argument);
+    int joined = atomic_load_explicit(&team->joined, memory_order_acquire);
+    while (joined != CLOSED && joined + 1 < team->seats)
+        if (atomic_compare_exchange_weak_explicit(&team->joined, &joined, joined + 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return joined + 1;
+    return 0;
+}
+
+static void *thread_main(void *argument)
+{
+    rnncore_team *team = argument;
+    unsigned seen = 0;
     for (;;) {
-        wait_change(team, &team->generation, seen, 1);
+        wait_for_call(team, seen);
+        if (atomic_load(&team->stop)) return NULL;
         seen = atomic_load_explicit(&team->generation, memory_order_acquire);
-        if (atomic_load_explicit(&team->stop, memory_order_relaxed)) return NULL;
-        const int seats = atomic_load_explicit(&team->seats, memory_order_relaxed);
-        if (mine.thread < seats) {
-            team->work(team->context, &(rc_worker){team, mine.thread, seats});
-            atomic_fetch_sub_explicit(&team->running, 1, memory_order_release);
-        }
+        const int seat = take_seat(team);
+        if (!seat) continue;
+        team->work(team->context, &(rc_worker){team, seat});
+        seen = atomic_load_explicit(&team->generation, memory_order_acquire);    /* of the call just left */
+        atomic_fetch_add_explicit(&team->left, 1, memory_order_release);
     }
 }
 
-/* Starts threads until there are `wanted` (or no more can be had); returns how many there are, the caller included. */
-static int start_threads(rnncore_team *team, int wanted)
+static void start_threads(rnncore_team *team, int wanted)
 {
     if (team->owner != getpid()) {       /* a forked child: the threads stayed with the parent */
         team->owner = getpid();
@@ -105,53 +97,30 @@ static int start_threads(rnncore_team *team, int wanted)
         pthread_mutex_init(&team->sleep, NULL);
         pthread_cond_init(&team->wake, NULL);
     }
-    for (; team->started < wanted; team->started++) {
-        seat *new_seat = malloc(sizeof *new_seat);
-        if (!new_seat) break;
-        *new_seat = (seat){team, team->started, atomic_load(&team->generation)};
-        if (pthread_create(&team->threads[team->started], NULL, worker_main, new_seat)) {
-            free(new_seat);
-            break;
-        }
-    }
-    return team->started < wanted ? team->started : wanted;
+    for (; team->started < wanted; team->started++)
+        if (pthread_create(&team->threads[team->started], NULL, thread_main, team)) return;
 }
 
 void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context)
 {
     if (team && threads > team->max_threads) threads = team->max_threads;
     if (!team || threads <= 1 || pthread_mutex_trylock(&team->busy)) {
-        work(context, &(rc_worker){NULL, 0, 1});
+        work(context, &(rc_worker){NULL, 0});
         return;
     }
-    threads = start_threads(team, threads);
+    start_threads(team, threads);
+    team->seats = threads;
     team->work = work;
     team->context = context;
-    atomic_store_explicit(&team->seats, threads, memory_order_relaxed);
-    atomic_store_explicit(&team->running, threads - 1, memory_order_relaxed);
-    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&team->left, 0, memory_order_relaxed);
+    atomic_store_explicit(&team->joined, 0, memory_order_release);
     atomic_fetch_add(&team->generation, 1);
     wake_sleepers(team);
 
-    work(context, &(rc_worker){threads > 1 ? team : NULL, 0, threads});
-    for (int i = 0; atomic_load_explicit(&team->running, memory_order_acquire) > 0; i++) {
-        if (i < RC_SPIN_PAUSES) relax();
-        else sched_yield();
-    }
+    work(context, &(rc_worker){team, 0});
+    const int joined = atomic_exchange_explicit(&team->joined, CLOSED, memory_order_acq_rel);
+    for (int i = 0; atomic_load_explicit(&team->left, memory_order_acquire) < joined; i++) rc_pause_or_yield(i);
     pthread_mutex_unlock(&team->busy);
-}
-
-void rc_team_barrier(const rc_worker *worker)
-{
-    rnncore_team *team = worker->team;
-    if (!team) return;
-    const unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == worker->threads - 1) {
-        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
-    } else {
-        wait_change(team, &team->phase, phase, 0);
-    }
 }
 
 rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
@@ -164,7 +133,8 @@ rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
-    *made = (rnncore_team){.max_threads = max_threads, .started = 1, .owner = getpid(), .threads = threads};
+    *made = (rnncore_team){.joined = CLOSED, .max_threads = max_threads, .started = 1, .owner = getpid(),
+                           .threads = threads};
     pthread_mutex_init(&made->busy, NULL);
     pthread_mutex_init(&made->sleep, NULL);
     pthread_cond_init(&made->wake, NULL);
@@ -180,7 +150,143 @@ void rnncore_team_destroy(rnncore_team *team)
         atomic_fetch_add(&team->generation, 1);
         wake_sleepers(team);
         for (int i = 1; i < team->started; i++) pthread_join(team->threads[i], NULL);
+        pthread_cond_destroy(&team->wake);
+        pthread_mutex_destroy(&team->sleep);
+        pthread_mutex_destroy(&team->busy);
     }
     free(team->threads);
     rc_free(team);
+}
+
+/* -- Items ------------------------------------------------------------------------------------------------------------- */
+
+void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, int64_t i, const rc_worker *worker),
+                  void *context, const rc_worker *worker)
+{
+    int64_t i;
+    while ((i = atomic_fetch_add_explicit(&items->next, 1, memory_order_relaxed)) < count) {
+        item(context, i, worker);
+        atomic_fetch_add_explicit(&items->done, 1, memory_order_acq_rel);
+    }
+    for (int n = 0; atomic_load_explicit(&items->done, memory_order_acquire) < count; n++) rc_pause_or_yield(n);
+}
+
+/* -- Crews ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct crew_seat {
+    /* Twice the number of syncs this thread has reached; the leader's is odd when it goes on alone after that one. */
+    _Alignas(RC_ALIGN) _Atomic uint64_t reached;
+} crew_seat;
+
+struct rc_crew {
+    _Alignas(RC_ALIGN) _Atomic uint64_t round;      /* rounds begun * RC_CREW_SEATS + threads in this one */
+    rc_round_fn *work;                              /* of the round; stable while it has members */
+    void *context;
+    uint64_t tick;                                  /* syncs before the round */
+    atomic_int closed;
+    rnncore_team *team;
+    int threads, stalled, alone;                    /* the leader's: a thread was kept waiting; do not try */
+    crew_seat seat[RC_CREW_SEATS];
+};
+
+rc_crew *rc_crew_create(int threads)
+{
+    rc_crew *crew = rc_alloc(sizeof *crew);
+    if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1};
+    return crew;
+}
+
+void rc_crew_destroy(rc_crew *crew) { rc_free(crew); }
+
+void rc_crew_open(rc_crew *crew, const rc_worker *leader)
+{
+    crew->team = leader->team;
+    if (crew->team && crew->team->alone_calls > 0) {
+        crew->team->alone_calls--;
+        crew->alone = 1;
+    }
+}
+
+/* A stall means that other processes want the cores: the next calls run alone, twice as many each time it happens. */
+void rc_crew_close(rc_crew *crew)
+{
+    if (crew->team && !crew->alone) {
+        int *penalty = &crew->team->penalty;
+        *penalty = !crew->stalled ? *penalty / 2 : *penalty < RC_LEAST_PENALTY ? RC_LEAST_PENALTY
+                 : *penalty < RC_MOST_PENALTY ? 2 * *penalty : RC_MOST_PENALTY;
+        crew->team->alone_calls = crew->stalled ? *penalty : 0;
+    }
+    atomic_store_explicit(&crew->closed, 1, memory_order_release);
+}
+
+/* Threads for the next round: those that have joined the call. Gives threads that are awake a moment to come. */
+static int muster(const rc_crew *crew)
+{
+    rnncore_team *team = crew->team;
+    if (!team || crew->stalled || crew->alone) return 1;
+    int joined = 0;
+    for (int i = 0; i < RC_MUSTER_SPINS; i++) {
+        joined = atomic_load_explicit(&team->joined, memory_order_acquire);
+        if (joined + 1 >= crew->threads || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) break;
+        rc_pause(RC_SPIN_HOT);
+    }
+    return joined + 1 < crew->threads ? joined + 1 : crew->threads;
+}
+
+void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
+{
+    const int count = crew ? muster(crew) : 1;
+    rc_slice slice = {.index = 0, .count = count, .crew = crew, .tick = crew ? crew->tick : 0};
+    if (count > 1) {
+        crew->work = round;
+        crew->context = context;
+        const uint64_t begun = atomic_load_explicit(&crew->round, memory_order_relaxed) / RC_CREW_SEATS;
+        atomic_store_explicit(&crew->round, (begun + 1) * RC_CREW_SEATS + (uint64_t)count, memory_order_release);
+    }
+    round(context, &slice);
+    if (crew) crew->tick = slice.tick;
+}
+
+void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
+{
+    uint64_t seen = 0;
+    for (int i = 0; !atomic_load_explicit(&crew->closed, memory_order_acquire); i++) {
+        const uint64_t round = atomic_load_explicit(&crew->round, memory_order_acquire);
+        if (round == seen || (uint64_t)worker->seat >= round % RC_CREW_SEATS) {
+            rc_pause_or_yield(i);
+            continue;
+        }
+        seen = round;
+        i = 0;
+        rc_slice slice = {.index = worker->seat, .count = (int)(round % RC_CREW_SEATS), .crew = crew,
+                          .tick = crew->tick};
+        crew->work(crew->context, &slice);
+    }
+}
+
+/* Waits until a seat has reached `tick`; returns what it shows, and in *spins how long that took. */
+static uint64_t wait_for_seat(const crew_seat *seat, uint64_t tick, int *spins)
+{
+    uint64_t reached;
+    for (*spins = 0; (reached = atomic_load_explicit(&seat->reached, memory_order_acquire)) / 2 < tick; ++*spins)
+        rc_pause_or_yield(*spins);
+    return reached;
+}
+
+int rc_slice_sync(rc_slice *slice)
+{
+    rc_crew *crew = slice->crew;
+    if (slice->count == 1) return 1;
+    const uint64_t tick = ++slice->tick;
+    const int goes_alone = slice->index == 0 && crew->stalled;
+    int spins;
+    atomic_store_explicit(&crew->seat[slice->index].reached, 2 * tick + (uint64_t)goes_alone, memory_order_release);
+    for (int i = 0; i < slice->count; i++) {
+        if (i == slice->index) continue;
+        const uint64_t reached = wait_for_seat(&crew->seat[i], tick, &spins);
+        if (i == 0 && reached == 2 * tick + 1) return 0;
+        if (slice->index == 0 && spins > RC_SPIN_PAUSES) crew->stalled = 1;
+    }
+    if (goes_alone) slice->count = 1;
+    return 1;
 }

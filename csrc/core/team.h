@@ -1,24 +1,69 @@
 /* SPDX-License-Identifier: MIT
- * The persistent thread team. One fork and join per library call; inside a call threads meet at barriers on flags. */
+ *
+ * The persistent thread team: one fork and join per library call. Threads join a running call when they get to it, so
+ * nothing ever waits for a thread that the system has not let run: work is cut into items or rounds that whoever is there
+ * takes, and results never depend on who was. */
 #ifndef RC_TEAM_H
 #define RC_TEAM_H
 
+#include <stdatomic.h>
+
 #include "../include/rnncore.h"
+
+typedef struct rc_crew rc_crew;
 
 /* One thread's view of a running call. */
 typedef struct rc_worker {
     rnncore_team *team;          /* NULL: alone */
-    int thread, threads;
+    int seat;                    /* 0: the caller, else the order of joining */
 } rc_worker;
 
 typedef void rc_work_fn(void *context, const rc_worker *worker);
 
-/* Runs work(context) on `threads` threads, the caller being thread 0, and returns when all are done. Fewer threads run it,
- * down to the caller alone, when the team is NULL, smaller, busy with another call, or cannot start a thread: the work
- * must ask worker->threads, and its results must not depend on it. */
+/* Runs work(context) on the caller and on up to threads - 1 others that join while it runs; returns when all have left.
+ * A team that is busy with another call, or NULL, leaves the caller alone. */
 void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context);
 
-/* Returns when all threads of the call have arrived; what they wrote before is visible after. */
-void rc_team_barrier(const rc_worker *worker);
+/* -- Items: a list of independent pieces; each is done once, by whoever comes first ---------------------------------- */
+
+typedef struct rc_items {
+    _Atomic int64_t next, done;  /* both 0 before the first thread comes */
+} rc_items;
+
+/* Takes items and calls item(context, i, worker) until all `count` are taken, then waits until all are done. */
+void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, int64_t i, const rc_worker *worker),
+                  void *context, const rc_worker *worker);
+
+/* -- Crews: threads that walk the steps of one sequence together, each with a slice of the units --------------------- */
+
+enum { RC_CREW_SEATS = 64 };
+
+/* A thread's share of a round; the round asks again after every rc_slice_sync. */
+typedef struct rc_slice {
+    int index, count;
+    rc_crew *crew;
+    uint64_t tick;
+} rc_slice;
+
+typedef void rc_round_fn(void *context, rc_slice *slice);
+
+rc_crew *rc_crew_create(int threads);        /* NULL: no memory; the leader is alone, then */
+void rc_crew_destroy(rc_crew *crew);
+void rc_crew_open(rc_crew *crew, const rc_worker *leader);     /* before the first round */
+
+/* The leader: runs round(context) on itself and on the others that are there. With crew NULL: on itself. */
+void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context);
+
+/* The leader, after the last round. The others: take part in rounds until then. */
+void rc_crew_close(rc_crew *crew);
+void rc_crew_follow(rc_crew *crew, const rc_worker *worker);
+
+/* Waits until all threads of the round have come here. Returns 0 when this thread must leave the round: another was kept
+ * from running for so long that the leader goes on alone (its slice is everything then). */
+int rc_slice_sync(rc_slice *slice);
+
+/* This slice's range of `total` blocks. */
+static inline int64_t rc_slice_begin(const rc_slice *s, int64_t total) { return total * s->index / s->count; }
+static inline int64_t rc_slice_end(const rc_slice *s, int64_t total) { return total * (s->index + 1) / s->count; }
 
 #endif

@@ -19,10 +19,25 @@
  * gathered operands to stay in L2: 512 rows of 256 floats are 512 KB. */
 #define RC_GRADIENT_ROWS 512
 
-/* Pause instructions a thread of the team spins for work (or for the others) before it sleeps, and how many of them before
- * it begins to yield the core: about 1 us, then up to some 50 us. Sleeping at once costs 30 us per call, spinning for ever
- * starves other processes. */
-#define RC_SPIN_PAUSES 2000
+/* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields
+ * or sleep. Sleeping at once costs 30 us per call, spinning for ever starves other processes. */
 #define RC_SPIN_HOT 32
+#define RC_SPIN_PAUSES 2000
+
+/* Pauses (about 2 us) that a call waits for threads that are awake to join before its first steps. */
+#define RC_MUSTER_SPINS 64
+
+/* Calls that run on one thread after one in which a thread was kept waiting for more than RC_SPIN_PAUSES: at first, and
+ * at most after repeats. A stall costs a time slice of the system, about 3 ms. */
+#define RC_LEAST_PENALTY 64
+#define RC_MOST_PENALTY 8192
+
+/* Recurrent weights up to here stay in one core's L2 while it walks the steps; larger ones are better shared out by units
+ * (each core keeps its own half near) unless every thread has so many rows that the weights are used often enough. */
+#define RC_L2_BYTES ((int64_t)1 << 20)
+#define RC_MANY_ROWS 24
+
+/* Fewest multiply-adds of one time step worth splitting between threads: a flag costs 0.15 us, as much as 15000 of them. */
+#define RC_MIN_STEP_WORK 12000
 
 #endif
