@@ -19,7 +19,14 @@ typedef struct backward_call {
     char *dy[2];                 /* [valid][widest]: gradients of a layer's output, and of its input */
     char *dh_out[2];             /* [d][valid][out_ld], with a projection */
     char **scratch;              /* [threads]: gathered rows of the products */
+    rc_items *items;             /* [1 + 2 * layers] */
 } backward_call;
+
+/* A call and the layer that items are of. */
+typedef struct layer_items {
+    const backward_call *call;
+    int64_t layer;
+} layer_items;
 
 static int64_t widest(const rnncore_plan *plan)
 {
@@ -41,6 +48,7 @@ static void lay_out(backward_call *call, rc_arena *arena)
     for (int i = 0; i < 2; i++) call->dy[i] = rc_arena_take(arena, call->valid, widest(plan) * plan->elem);
     for (int d = 0; d < plan->directions && plan->config.proj_size; d++)
         call->dh_out[d] = rc_arena_take(arena, call->valid, plan->out_ld * plan->elem);
+    call->items = rc_arena_take(arena, 1 + 2 * plan->config.num_layers, sizeof *call->items);
     call->scratch = rc_arena_take(arena, a->threads, sizeof *call->scratch);
     for (int i = 0; i < a->threads; i++) {
         char *piece = rc_arena_take(arena, RC_GRADIENT_ROWS, widest(plan) * plan->elem);
@@ -104,47 +112,80 @@ static void input_gradients(const backward_call *call, int64_t layer, int64_t pa
     }
 }
 
-static void parameter_gradients(const backward_call *call, int64_t layer, const rc_worker *worker)
+/* The parameter gradients of a layer are cut into planes and, where those are few, into ranges of units: as the request
+ * says, whatever threads turn up. */
+static int64_t unit_ranges(const backward_call *call)
 {
     const rnncore_plan *plan = call->plan;
+    return plan->cell->slots * plan->directions < 2 * call->args->threads ? call->args->threads : 1;
+}
+
+static void plane_item(const layer_items *items, int64_t i, char *scratch)
+{
+    const backward_call *call = items->call;
+    const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
-    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
-    /* Cut into planes and, where those are few, into ranges of units: as the request says, whatever threads turn up. */
-    const int64_t planes = plan->cell->slots, ranges = planes * plan->directions < 2 * a->threads ? a->threads : 1;
-    for (int64_t i = worker->thread; i < plan->directions * planes * ranges; i += worker->threads) {
-        const int d = (int)(i / (planes * ranges));
-        int64_t units, first = (i % ranges) * plan->hidden / ranges;
-        units = (i % ranges + 1) * plan->hidden / ranges - first;
-        const rc_gradient_task task = {
-            .plan = plan, .batch = call->batch, .parts = call->parts, .direction = d,
-            .slot = (int)(i / ranges % planes), .first_unit = first, .units = units,
-            .in_size = rc_input_size(plan, layer), .x = tape.x, .y = tape.y, .h0 = tape.h0[d], .gates = tape.gates[d],
-            .mid = tape.mid[d], .grads = &a->grads[layer * plan->directions + d],
-            .scratch = call->scratch[worker->thread],
-        };
-        rc_plane_gradients(&task);
-    }
-    for (int d = worker->thread; d < plan->directions && plan->config.proj_size; d += worker->threads)
+    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
+    const int64_t ranges = unit_ranges(call), planes = plan->cell->slots;
+    const int d = (int)(i / (planes * ranges));
+    const int64_t first = i % ranges * plan->hidden / ranges;
+    const rc_gradient_task task = {
+        .plan = plan, .batch = call->batch, .parts = call->parts, .direction = d, .slot = (int)(i / ranges % planes),
+        .first_unit = first, .units = (i % ranges + 1) * plan->hidden / ranges - first,
+        .in_size = rc_input_size(plan, items->layer), .x = tape.x, .y = tape.y, .h0 = tape.h0[d],
+        .gates = tape.gates[d], .mid = tape.mid[d], .grads = &a->grads[items->layer * plan->directions + d],
+        .scratch = scratch,
+    };
+    rc_plane_gradients(&task);
+}
+
+static void load_item(void *context, int64_t part, const rc_worker *worker)
+{
+    (void)worker;
+    load_output_gradients(context, part);
+}
+
+static void sequence_item(void *context, int64_t i, const rc_worker *worker)
+{
+    const layer_items *items = context;
+    const rnncore_plan *plan = items->call->plan;
+    (void)worker;
+    const rc_backward_run run = make_run(items->call, items->layer, i / plan->directions, (int)(i % plan->directions));
+    rc_backward_sequence(&run);
+}
+
+/* First the parts of the input gradients, then the planes, then the projections. */
+static void product_item(void *context, int64_t i, const rc_worker *worker)
+{
+    const layer_items *items = context;
+    const backward_call *call = items->call;
+    const rnncore_plan *plan = call->plan;
+    const int64_t planes = plan->directions * plan->cell->slots * unit_ranges(call);
+    char *scratch = call->scratch[worker->seat];
+    if (i < call->parts) {
+        input_gradients(call, items->layer, i, scratch);
+    } else if (i < call->parts + planes) {
+        plane_item(items, i - call->parts, scratch);
+    } else {
+        const int d = (int)(i - call->parts - planes);
+        const rc_tape tape = rc_tape_of(plan, call->args->tape, call->args->batch, call->valid, items->layer);
         rc_projection_gradient(plan, call->valid, call->dh_out[d], tape.mid[d],
-                               a->grads[layer * plan->directions + d].weight_hr);
+                               call->args->grads[items->layer * plan->directions + d].weight_hr);
+    }
 }
 
 static void backward_work(void *context, const rc_worker *worker)
 {
-    const backward_call *call = context;
+    backward_call *call = context;
     const rnncore_plan *plan = call->plan;
-    const int64_t runs = call->parts * plan->directions;
-    for (int64_t part = worker->thread; part < call->parts; part += worker->threads) load_output_gradients(call, part);
+    const int64_t projections = plan->config.proj_size ? plan->directions : 0;
+    const int64_t products = call->parts + plan->directions * plan->cell->slots * unit_ranges(call) + projections;
+    rc_items *next = call->items;
+    rc_items_run(next++, call->parts, load_item, call, worker);
     for (int64_t layer = plan->config.num_layers - 1; layer >= 0; layer--) {
-        rc_team_barrier(worker);
-        for (int64_t i = worker->thread; i < runs; i += worker->threads) {
-            const rc_backward_run run = make_run(call, layer, i / plan->directions, (int)(i % plan->directions));
-            rc_backward_sequence(&run);
-        }
-        rc_team_barrier(worker);
-        parameter_gradients(call, layer, worker);
-        for (int64_t part = worker->thread; part < call->parts; part += worker->threads)
-            input_gradients(call, layer, part, call->scratch[worker->thread]);
+        layer_items items = {call, layer};
+        rc_items_run(next++, call->parts * plan->directions, sequence_item, &items, worker);
+        rc_items_run(next++, products, product_item, &items, worker);
     }
 }
 
@@ -167,7 +208,8 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
-    rc_team_run(args->team, rc_count_threads(plan, call.parts, call.valid, args->threads), backward_work, &call);
+    for (int64_t i = 0; i < 1 + 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
+    rc_team_run(args->team, rc_worth_threads(plan, 2 * call.valid, args->threads), backward_work, &call);
     rc_free(memory);
     return RNNCORE_OK;
 }

@@ -12,10 +12,13 @@ typedef struct forward_call {
     const rnncore_plan *plan;
     const void *weights;
     const rnncore_forward_args *args;
+    rc_strategy strategy;
     int64_t valid, parts;
     rc_batch *batch;             /* [parts] */
     rc_workspace *workspace;     /* [parts * directions] */
     char *between[2];            /* [valid][D*O]: outputs of the layers in turn, inference only */
+    rc_items *items;             /* [2 * layers]: inputs and runs of each layer; one for all when rows are split */
+    rc_crew *crew;               /* when units are split */
 } forward_call;
 
 static void lay_out(forward_call *call, rc_arena *arena)
@@ -27,8 +30,10 @@ static void lay_out(forward_call *call, rc_arena *arena)
     call->workspace = rc_arena_take(arena, runs, sizeof *call->workspace);
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
-        rc_workspace_take_forward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, a->steps);
+        rc_workspace_take_forward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, a->steps,
+                                  call->strategy.split == RC_SPLIT_UNITS ? call->strategy.threads : 1);
     }
+    call->items = rc_arena_take(arena, 2 * plan->config.num_layers, sizeof *call->items);
     const int64_t between = a->tape ? 0 : plan->config.num_layers - 1;
     for (int i = 0; i < 2 && i < between; i++)
         call->between[i] = rc_arena_take(arena, call->valid, plan->directions * plan->out * plan->elem);
@@ -106,28 +111,79 @@ static void record_states(const forward_call *call)
     }
 }
 
-/* Runs i of a layer are (part, direction); thread t takes every threads-th. With one thread per part or fewer, a thread
- * takes all directions of its parts and needs nobody; else the directions of a part meet after each layer. */
-static void forward_work(void *context, const rc_worker *worker)
+static void run_layer(const forward_call *call, int64_t layer, int64_t part, int direction)
+{
+    const rc_forward_run run = make_run(call, layer, part, direction);
+    rc_forward_sequence(&run, call->crew);
+}
+
+static void zero_padding(const forward_call *call, int64_t part)
+{
+    rc_zero_padding(&call->batch[part], &call->args->y, call->args->steps, call->plan->directions * call->plan->out,
+                    call->plan->elem);
+}
+
+/* A part from its input to its output: needs nobody. */
+static void part_item(void *context, int64_t part, const rc_worker *worker)
 {
     const forward_call *call = context;
-    const rnncore_plan *plan = call->plan;
-    const int alone = worker->threads <= call->parts;
-    const int64_t runs = call->parts * plan->directions;
-    for (int64_t layer = 0; layer < plan->config.num_layers; layer++) {
-        for (int64_t part = worker->thread; call->args->tape && part < call->parts; part += worker->threads)
-            record_inputs(call, layer, part);
-        if (!alone) rc_team_barrier(worker);
-        for (int64_t i = 0; i < runs; i++) {
-            const int64_t part = i / plan->directions;
-            if ((alone ? part : i) % worker->threads != worker->thread) continue;
-            const rc_forward_run run = make_run(call, layer, part, (int)(i % plan->directions));
-            rc_forward_sequence(&run);
-        }
-        if (!alone) rc_team_barrier(worker);
+    (void)worker;
+    for (int64_t layer = 0; layer < call->plan->config.num_layers; layer++) {
+        if (call->args->tape) record_inputs(call, layer, part);
+        for (int d = 0; d < call->plan->directions; d++) run_layer(call, layer, part, d);
     }
-    for (int64_t part = worker->thread; part < call->parts; part += worker->threads)
-        rc_zero_padding(&call->batch[part], &call->args->y, call->args->steps, plan->directions * plan->out, plan->elem);
+    zero_padding(call, part);
+}
+
+/* The directions of one layer; there is one part. */
+typedef struct layer_items {
+    const forward_call *call;
+    int64_t layer;
+} layer_items;
+
+static void input_item(void *context, int64_t part, const rc_worker *worker)
+{
+    const layer_items *items = context;
+    (void)worker;
+    record_inputs(items->call, items->layer, part);
+}
+
+static void direction_item(void *context, int64_t direction, const rc_worker *worker)
+{
+    const layer_items *items = context;
+    (void)worker;
+    run_layer(items->call, items->layer, 0, (int)direction);
+}
+
+static void walk_directions(const forward_call *call, const rc_worker *worker)
+{
+    for (int64_t layer = 0; layer < call->plan->config.num_layers; layer++) {
+        layer_items items = {call, layer};
+        if (call->args->tape) rc_items_run(&call->items[2 * layer], 1, input_item, &items, worker);
+        rc_items_run(&call->items[2 * layer + 1], call->plan->directions, direction_item, &items, worker);
+    }
+    if (worker->seat == 0) zero_padding(call, 0);
+}
+
+static void walk_units(forward_call *call, const rc_worker *worker)
+{
+    if (worker->seat == 0) {
+        if (call->crew) rc_crew_open(call->crew, worker);
+        part_item(call, 0, worker);
+        if (call->crew) rc_crew_close(call->crew);
+    } else if (call->crew) {
+        rc_crew_follow(call->crew, worker);
+    }
+}
+
+static void forward_work(void *context, const rc_worker *worker)
+{
+    forward_call *call = context;
+    switch (call->strategy.split) {
+    case RC_SPLIT_ROWS: rc_items_run(call->items, call->parts, part_item, call, worker); break;
+    case RC_SPLIT_DIRECTIONS: walk_directions(call, worker); break;
+    case RC_SPLIT_UNITS: walk_units(call, worker); break;
+    }
 }
 
 rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
@@ -138,7 +194,8 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     const int needed = args->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : RNNCORE_PACK_FORWARD;
     if (!weights || !(rc_weights_uses(weights) & needed)) return RNNCORE_ERROR_ARGUMENT;
 
-    call.parts = rc_count_parts(plan, args->batch, call.valid, args->threads);
+    call.strategy = rc_choose_strategy(plan, args, call.valid);
+    call.parts = call.strategy.parts;
     rc_arena counting = rc_arena_counting();
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
@@ -148,9 +205,11 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
+    for (int64_t i = 0; i < 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
     if (args->tape) record_states(&call);
-    const int threads = rc_count_threads(plan, call.parts, call.valid, args->threads);
-    rc_team_run(args->team, threads, forward_work, &call);
+    if (call.strategy.split == RC_SPLIT_UNITS) call.crew = rc_crew_create(call.strategy.threads);
+    rc_team_run(args->team, call.strategy.threads, forward_work, &call);
+    rc_crew_destroy(call.crew);
     rc_free(memory);
     return RNNCORE_OK;
 }

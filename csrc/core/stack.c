@@ -7,26 +7,28 @@
 #include "splitmix.h"
 #include "tuning.h"
 
-/* How many threads the work of a call is worth waking. */
-static int64_t worth_threads(const rnncore_plan *plan, int64_t valid, int threads)
+int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
 {
     const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
         ((double)plan->config.input_size + (double)plan->out + upper);
-    const double worth = flops_per_token * (double)valid / RC_MIN_FLOPS_PER_THREAD;
-    return worth < 1 ? 1 : worth < threads ? (int64_t)worth : threads;
+    const double worth = flops_per_token * (double)tokens / RC_MIN_FLOPS_PER_THREAD;
+    return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
 }
 
-int64_t rc_count_parts(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads)
+rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
 {
-    const int64_t worth = worth_threads(plan, valid, threads);
-    return worth < batch || batch < 1 ? worth : batch;
-}
-
-int rc_count_threads(const rnncore_plan *plan, int64_t parts, int64_t valid, int threads)
-{
-    const int64_t worth = worth_threads(plan, valid, threads), runs = parts * plan->directions;
-    return (int)(parts >= worth ? parts : worth < runs ? worth : runs);
+    const int threads = rc_worth_threads(plan, valid, a->threads);
+    const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
+    const int64_t rows = a->batch < threads ? a->batch : threads;
+    const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
+    if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
+    if (a->batch >= threads && (a->tape || step_weights * plan->elem <= RC_L2_BYTES || a->batch >= RC_MANY_ROWS * threads))
+        return by_rows;
+    if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
+    if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
+        return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
+    return by_rows;
 }
 
 enum { GATHER, SCATTER };

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: MIT
- * What forward and backward over a stack of layers share: how a call is cut into parts, and its states. */
+ * What forward and backward over a stack of layers share: how a call is shared out between threads, and its states. */
 #ifndef RC_STACK_H
 #define RC_STACK_H
 
 #include "batch.h"
 #include "plan.h"
 
-/* How many parts the rows of a call are dealt to. Parts never look at each other; with fewer parts than threads the
- * directions of a layer run side by side. Depends on the request only, not on the threads that turn up. */
-int64_t rc_count_parts(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads);
+/* What the threads of a call share out: rows (parts never look at each other), the directions of each layer, or the units
+ * of each step. Results do not depend on it. */
+typedef enum rc_split { RC_SPLIT_ROWS, RC_SPLIT_DIRECTIONS, RC_SPLIT_UNITS } rc_split;
 
-/* How many threads run the time loops: one per part, or per part and direction. */
-int rc_count_threads(const rnncore_plan *plan, int64_t parts, int64_t valid, int threads);
+typedef struct rc_strategy {
+    rc_split split;
+    int threads;
+    int64_t parts;               /* of the rows */
+} rc_strategy;
+
+/* How many threads the forward work of so many tokens is worth waking. */
+int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads);
+
+/* Depends on the request only, not on the threads that turn up. With a tape the rows are split if there are any to split:
+ * backward needs the parts. */
+rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);
 
 /* The dense state of `layer` and `direction` inside an (L*D, N, size) array, or NULL. */
 static inline char *rc_state_of(const rnncore_plan *plan, const void *states, int64_t batch, int64_t size, int64_t layer,

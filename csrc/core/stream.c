@@ -29,7 +29,7 @@ static rnncore_stream *lay_out(rc_arena *arena, const rnncore_plan *plan, int64_
     stream_layer *layers = rc_arena_take(arena, count, sizeof *layers);
     for (int64_t i = 0; i < count; i++) {
         rc_workspace ws = {0};
-        rc_workspace_take(&ws, arena, plan, batch);
+        rc_workspace_take(&ws, arena, plan, batch, 1);
         if (arena->base) layers[i].ws = ws;
     }
     if (arena->base) *stream = (rnncore_stream){.plan = plan, .batch = batch, .gates = gates, .in = in, .layers = layers};
@@ -58,7 +58,6 @@ rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights
         layer->in_size = rc_input_size(plan, i);
         for (int64_t r = 0; r < batch; r++) {
             for (int k = 0; k < 2; k++) layer->ws.in_h[k][r] = layer->ws.h[k] + r * plan->out_ld * plan->elem;
-            layer->ws.in_mid[r] = layer->ws.mid + r * plan->ld * plan->elem;
         }
     }
     rnncore_stream_set_state(made, NULL, NULL);
@@ -71,15 +70,17 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
     const rnncore_plan *plan = stream->plan;
     const int64_t elem = plan->elem, out_row = plan->out_ld * elem;
     const void *const *in = stream->in;
+    rc_slice all = {.index = 0, .count = 1};
     for (int64_t r = 0; r < stream->batch; r++)
         stream->in[r] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
-        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates);
+        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates,
+                         &all);
         rc_forward_step(&(rc_step){
             .plan = plan, .weights = &layer->weights, .ws = &layer->ws, .rows = stream->batch,
             .current = stream->current, .reverse = stream->current, .gates = stream->gates, .c_prev = layer->ws.c,
-            .c = layer->ws.c});
+            .c = layer->ws.c}, &all);
         in = layer->ws.in_h[1 - stream->current];
     }
     stream->current = 1 - stream->current;
