@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The mask stream of dropout between layers: SplitMix64 as a counter-based generator.
+
+    mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+             z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+             z ^ (z >> 31)                                                             (modulo 2**64)
+    key(l) = mix(call_key + (l + 1) * GOLDEN)                     for the output of layer l = 0 .. L-2
+    i      = (t * N + n) * F + f                                  F = D*P or D*H; time-major always
+    keep i   iff   mix(key(l) + (i + 1) * GOLDEN) >> 11  >=  ceil(p * 2**53)
+
+Kept values are multiplied by 1 / (1 - p), computed in double and rounded once to the layer's dtype; dropped
+ones by 0, so NaN stays NaN.
+A mask depends on coordinates alone, never on threads, layout or lengths.  Source: Steele, Lea, Flood 2014.
+"""
+
+import math
+
+import numpy as np
+
+GOLDEN = 0x9E3779B97F4A7C15
+_WORD = 2**64
+
+
+def mix(z):
+    """SplitMix64's output function on an array of uint64; returns a new array."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def draw_call_key(rng):
+    """The key of one training call: a uniform 64-bit int from `rng`, which locks itself."""
+    return int(rng.integers(_WORD, dtype=np.uint64))
+
+
+def layer_key(call_key, layer):
+    """The key of the mask on the output of layer `layer` in the call with `call_key`."""
+    z = (call_key + (layer + 1) * GOLDEN) % _WORD
+    return int(mix(np.array([z], dtype=np.uint64))[0])
+
+
+def keep_threshold(p):
+    """Smallest 53-bit draw that keeps an element; p = 0 keeps all."""
+    return math.ceil(p * 2**53)
+
+
+def scale(p, dtype):
+    """What kept values are multiplied by, as a scalar of `dtype`."""
+    return np.dtype(dtype).type(1.0 / (1.0 - p))
+
+
+def keep_mask(call_key, layer, shape, p):
+    """Which elements of a layer's output are kept.
+
+    Parameters
+    ----------
+    call_key : int
+        From `draw_call_key`.
+    layer : int
+        The layer whose output is masked.
+    shape : tuple of int
+        (T, N, F), time-major.
+    p : float
+        Probability of dropping, 0 <= p < 1.
+
+    Returns
+    -------
+    numpy.ndarray of bool, `shape`
+    """
+    index = np.arange(1, math.prod(shape) + 1, dtype=np.uint64)
+    draws = mix(np.uint64(layer_key(call_key, layer)) + index * np.uint64(GOLDEN)) >> np.uint64(11)
+    return (draws >= np.uint64(keep_threshold(p))).reshape(shape)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""The exceptions of rnncore: one class per status of the C core.
+
+Every message reads `field: expected X, got Y (hint)`, and every exception carries `.status` (the status'
+name) and `.field` (the argument's name), so that callers need not parse text.  Each class is also the
+built-in exception that a Python programmer would expect in its place.
+"""
+
+
+class RnncoreError(Exception):
+    """Base class of all errors raised by rnncore.
+
+    Parameters
+    ----------
+    field : str
+        Name of the argument, parameter or file entry that is wrong.
+    expected, got : object
+        What was needed and what came; formatted with `str`.
+    hint : str, optional
+        A likely cause, shown in parentheses.
+
+    Attributes
+    ----------
+    status : str
+        Name of the status in the C core, e.g. ``"SHAPE"``.
+    field : str
+        As given.
+    """
+
+    status = "INTERNAL"
+
+    def __init__(self, field, expected, got, hint=""):
+        self.field = field
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+        super().__init__(f"{field}: expected {expected}, got {got}" + (f" ({hint})" if hint else ""))
+
+    def __reduce__(self):
+        # BaseException would call the class with the finished message only.
+        return type(self), (self.field, self.expected, self.got, self.hint)
+
+
+class ShapeError(RnncoreError, ValueError):
+    """An array has the wrong rank or shape."""
+
+    status = "SHAPE"
+
+
+class DTypeError(RnncoreError, TypeError):
+    """An array has the wrong element type; nothing is cast silently."""
+
+    status = "DTYPE"
+
+
+class ArgumentError(RnncoreError, ValueError):
+    """An argument that is not an array has a wrong type or value."""
+
+    status = "ARGUMENT"
+
+
+class LengthsError(ArgumentError):
+    """A sequence length is negative or larger than the number of steps."""
+
+    status = "LENGTHS"
+
+
+class OverlapError(RnncoreError, ValueError):
+    """`out` shares memory with an input or with itself."""
+
+    status = "OVERLAP"
+
+
+class SizeError(RnncoreError, OverflowError):
+    """Sizes whose product, in bytes, does not fit a signed 64-bit integer."""
+
+    status = "OVERFLOW"
+
+
+class MemoryExhaustedError(RnncoreError, MemoryError):
+    """The machine has not the memory that a layer or a call needs."""
+
+    status = "OUT_OF_MEMORY"
+
+
+class TapeError(RnncoreError, RuntimeError):
+    """A tape was used twice, belongs to another layer or to parameters that have changed since."""
+
+    status = "TAPE"
+
+
+class UnsupportedError(RnncoreError, ValueError):
+    """A combination of options that cannot work, such as streaming a bidirectional layer."""
+
+    status = "UNSUPPORTED"

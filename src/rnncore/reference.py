@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: MIT
+"""The NumPy float64 twins of the layers: same calls, same shapes, same errors, in readable Python.
+
+They are the specification together with `cells`, which holds the equations; every fast kernel is tested
+against them.  They compute in float64 whatever `dtype` says and return float64; `dtype` decides which arrays
+they take and how initial parameters are rounded.  Speed is no goal: one Python iteration per step and layer.
+"""
+
+import dataclasses
+from types import SimpleNamespace as Weights
+
+import numpy as np
+
+from . import dropout as masks
+from . import initializers, spec
+from .cells import run_backward, run_forward, steps_of
+from .errors import ArgumentError, TapeError, UnsupportedError
+
+FLOAT64 = np.dtype(np.float64)
+
+
+class Tape:
+    """What one training call leaves for its backward pass; used once.
+
+    Attributes
+    ----------
+    call_key : int or None
+        Key of the dropout masks; None if the call drew none.
+    """
+
+    def __init__(self, owner, version, call_key, size, records):
+        self.owner, self.version, self.call_key = owner, version, call_key
+        self.size = size  # (T, N, batched)
+        self.records = records  # of each layer and direction
+        self.used = False
+
+
+@dataclasses.dataclass
+class Grads:
+    """Gradients: `x` like the input, `state` like the state, `params` by name."""
+
+    x: np.ndarray
+    state: object
+    params: dict
+
+
+class Layer:
+    """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
+
+    def __init__(self, layer_spec, seed):
+        self.spec = layer_spec
+        parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
+        self._parameters = initializers.uniform(layer_spec, parameter_rng)
+        self._version = 0
+        # States and gradients may come from this twin itself, which returns float64.
+        self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
+
+    def __repr__(self):
+        return f"rnncore.reference.{type(self).__name__}({self.spec.arguments()})"
+
+    # Parameters
+
+    def parameters(self):
+        """Read-only views of the parameters, by PyTorch's names."""
+        views = {name: array.view() for name, array in self._parameters.items()}
+        for view in views.values():
+            view.flags.writeable = False
+        return views
+
+    def state_dict(self):
+        """Copies of the parameters, by PyTorch's names."""
+        return {name: array.copy() for name, array in self._parameters.items()}
+
+    def load_state_dict(self, values):
+        """Copy in all parameters; nothing changes if one of them is wrong.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+        """
+        self._assign(spec.check_parameters(self.spec, values))
+
+    def update_parameters(self, values):
+        """Copy in some parameters; otherwise like `load_state_dict`."""
+        self._assign(spec.check_parameters(self.spec, values, partial=True))
+
+    def _assign(self, checked):
+        for name, value in checked.items():
+            self._parameters[name][...] = value
+        self._version += 1
+
+    def _weights(self, suffix, values):
+        """One layer's and direction's arrays as attributes; absent biases are zero, weight_hr None."""
+        zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
+
+        def get(name, absent=None):
+            return np.asarray(values[name + suffix], FLOAT64) if name + suffix in values else absent
+
+        return Weights(
+            weight_ih=get("weight_ih"),
+            weight_hh=get("weight_hh"),
+            bias_ih=get("bias_ih", zero_bias),
+            bias_hh=get("bias_hh", zero_bias),
+            weight_hr=get("weight_hr"),
+        )
+
+    # Calls
+
+    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+        """Run without dropout.
+
+        Parameters
+        ----------
+        x : array of spec.dtype, (T, N, I), with batch_first (N, T, I), or unbatched (T, I)
+        state : array h or pair (h, c), optional
+            h (L*D, N, H or P), c (L*D, N, H), without N if unbatched; zeros if left out.
+        lengths : ints (N,), optional
+            Valid steps of each row, 0..T; outputs at padding are 0, a row of length 0 keeps its state.
+        out : array of spec.dtype, optional
+            Receives y, rounded, and is returned in its place; any strides.
+        num_threads : int, optional
+            Checked and ignored: the call is that of the compiled layers.
+
+        Returns
+        -------
+        y : float64 (T, N, D*H or D*P), in x's layout
+        state : float64, like the argument
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, LengthsError, OverlapError, SizeError, UnsupportedError
+        """
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        if out is not None:
+            spec.check_out(out, spec.y_shape(self.spec, *size), self.spec.dtype, (x, lengths, *parts))
+        y, state, _ = self._run(x, parts, lengths, size, None)
+        y = self._from_time_major(y, size[2])
+        if out is not None:
+            out[...] = y
+        return (y if out is None else out), self._pack_state(state, size[2])
+
+    def forward(self, x, state=None, *, lengths=None, num_threads=None):
+        """Run with dropout and record: like `__call__`, giving (y, state, tape)."""
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
+        y, state, records = self._run(x, parts, lengths, size, key)
+        tape = Tape(self, self._version, key, size, records)
+        return self._from_time_major(y, size[2]), self._pack_state(state, size[2]), tape
+
+    def backward(self, tape, dy, dstate=None):
+        """Gradients of a training call.
+
+        Parameters
+        ----------
+        tape : Tape
+            From `forward` of this layer with the parameters it has now; used up by this call.
+        dy : array of spec.dtype or float64, like y, or None for zeros
+            Ignored at padding.
+        dstate : like the state, or None for zeros
+            Either part of an LSTM's pair may be None.
+
+        Returns
+        -------
+        Grads
+            float64; `x` is 0 at padding.
+
+        Raises
+        ------
+        TapeError, ArgumentError, ShapeError, DTypeError
+            The tape stays usable.
+        """
+        T, N, batched = self._check_tape(tape)
+        dy = spec.check_dy(self.spec, dy, T, N, batched, self._result_dtypes)
+        parts = spec.check_state(self.spec, dstate, N, batched, "dstate", self._result_dtypes, partial=True)
+        if dy is None and all(part is None for part in parts):
+            raise ArgumentError("dy", "dy or dstate", "neither")
+        tape.used = True
+        L, D = self.spec.num_layers, self.spec.directions
+        dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
+        dstate = self._fresh_state(parts, N)
+        params = {name: np.zeros(shape) for name, shape in self.spec.parameter_shapes().items()}
+        _, step = steps_of(self.spec)
+        for layer in reversed(range(L)):
+            dx = 0.0
+            for d, part_dy in enumerate(np.split(dy, D, axis=-1)):
+                k = layer * D + d
+                suffix = self.spec.suffixes()[k]
+                w, dw = self._weights(suffix, self._parameters), self._weights(suffix, params)
+                x_shape = (T, N, self.spec.layer_input_size(layer))
+                slot = tuple(part[k] for part in dstate)
+                dx = dx + run_backward(step, w, dw, tape.records[k], x_shape, part_dy, slot)
+            dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
+        return Grads(self._from_time_major(dy, batched), self._pack_state(dstate, batched), params)
+
+    def stream(self, batch_size=1):
+        """A `Stream` of `batch_size` rows that starts from zero state."""
+        return Stream(self, batch_size)
+
+    # Parts of a call
+
+    def _check_call(self, x, state, lengths, num_threads):
+        x, T, N, batched = spec.check_x(self.spec, x)
+        parts = spec.check_state(self.spec, state, N, batched, dtypes=self._result_dtypes)
+        lengths = spec.check_lengths(lengths, T, N)
+        spec.check_num_threads(num_threads)
+        return x, parts, lengths, (T, N, batched)
+
+    def _check_tape(self, tape):
+        if not isinstance(tape, Tape):
+            raise TapeError("tape", "a tape from forward", type(tape).__name__)
+        if tape.owner is not self:
+            raise TapeError("tape", "a tape of this layer", "one of another layer")
+        if tape.used:
+            raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
+        if tape.version != self._version:
+            raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
+        return tape.size
+
+    def _run(self, x, parts, lengths, size, call_key):
+        """All layers and directions; gives time-major y, the final state and one record list each."""
+        T, N, batched = size
+        D = self.spec.directions
+        lengths = np.full(N, T) if lengths is None else lengths
+        state = self._fresh_state(parts, N)
+        step, _ = steps_of(self.spec)
+        records = []
+        y = self._to_time_major(x, batched)
+        for layer in range(self.spec.num_layers):
+            if layer > 0:
+                y = y * self._mask(call_key, layer - 1, y.shape)
+            outputs = []
+            for d in range(D):
+                k = layer * D + d
+                w = self._weights(self.spec.suffixes()[k], self._parameters)
+                slot = tuple(part[k] for part in state)
+                output, record = run_forward(step, w, y, slot, lengths, reverse=d == 1)
+                outputs.append(output)
+                records.append(record)
+            y = np.concatenate(outputs, axis=-1)
+        return y, state, records
+
+    def _mask(self, call_key, layer, shape):
+        """What the output of `layer` is multiplied by; 1 without dropout."""
+        if call_key is None:
+            return 1.0
+        p = self.spec.dropout
+        return masks.keep_mask(call_key, layer, shape, p) * float(masks.scale(p, self.spec.dtype))
+
+    def _fresh_state(self, parts, N):
+        """New float64 arrays (L*D, N, features) from checked parts; None is zeros."""
+        return tuple(
+            np.zeros(shape) if part is None else part.astype(FLOAT64)
+            for part, shape in zip(parts, self.spec.state_shapes(N), strict=True)
+        )
+
+    def _pack_state(self, state, batched):
+        """The state as the caller sees it: h or (h, c), without the N axis if unbatched."""
+        parts = state if batched else tuple(part[:, 0] for part in state)
+        return parts if self.spec.cell == "lstm" else parts[0]
+
+    def _to_time_major(self, array, batched):
+        """A float64 copy (T, N, features)."""
+        array = array.astype(FLOAT64)
+        if not batched:
+            return array[:, np.newaxis]
+        return array.swapaxes(0, 1) if self.spec.batch_first else array
+
+    def _from_time_major(self, array, batched):
+        """Back to the caller's layout."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.spec.batch_first else array
+
+
+class RNN(Layer):
+    """Basic RNN, h_t = tanh or relu(b_ih + b_hh + W_ih x_t + W_hh h_{t-1}); arguments as `rnncore.RNN`."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        *,
+        nonlinearity="tanh",
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        dtype="float32",
+        seed=None,
+    ):
+        common = (bias, batch_first, dropout, bidirectional, dtype)
+        super().__init__(spec.Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common), seed)
+
+
+class LSTM(Layer):
+    """LSTM with optional projection of the output; arguments as `rnncore.LSTM`."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        *,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        dtype="float32",
+        seed=None,
+        proj_size=0,
+    ):
+        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
+        super().__init__(spec.Spec("lstm", input_size, hidden_size, num_layers, *common), seed)
+
+
+class GRU(Layer):
+    """GRU, resetting after (PyTorch's) or before the recurrent product; arguments as `rnncore.GRU`."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        *,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        dtype="float32",
+        seed=None,
+        reset_after=True,
+    ):
+        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
+        super().__init__(spec.Spec("gru", input_size, hidden_size, num_layers, *common), seed)
+
+
+class Stream:
+    """One or more running sequences that keep their state between calls; no dropout.
+
+    Parameters
+    ----------
+    layer : Layer
+        Not bidirectional: the reverse direction would need the end first.  Its parameters are read anew
+        in each call.
+    batch_size : int
+        N.
+
+    Raises
+    ------
+    UnsupportedError, ArgumentError
+    """
+
+    def __init__(self, layer, batch_size=1):
+        if layer.spec.bidirectional:
+            raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
+        self._layer = layer
+        self._N = spec.check_int("batch_size", batch_size, 1)
+        self.reset()
+
+    def reset(self):
+        """Set the state to zero."""
+        self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
+
+    @property
+    def state(self):
+        """A copy of the state, as `layer(x)` returns it; may be assigned."""
+        return self._layer._pack_state(tuple(part.copy() for part in self._parts), True)
+
+    @state.setter
+    def state(self, value):
+        layer = self._layer
+        parts = spec.check_state(layer.spec, value, self._N, True, dtypes=layer._result_dtypes)
+        self._parts = layer._fresh_state(parts, self._N)
+
+    def step(self, x, out=None):
+        """One step: x (N, I) gives y (N, H or P); with batch_size 1 also (I,) gives (H or P,)."""
+        layer = self._layer
+        x, batched = spec.check_step(layer.spec, x, self._N)
+        if out is not None:
+            shape = (self._N, layer.spec.output_size)[0 if batched else 1 :]
+            spec.check_out(out, shape, layer.spec.dtype, (x,))
+        x = x.reshape(self._N, layer.spec.input_size)
+        x = x[:, np.newaxis] if layer.spec.batch_first else x[np.newaxis]
+        y, self._parts, _ = layer._run(x, self._parts, None, (1, self._N, True), None)
+        y = y[0] if batched else y[0, 0]
+        if out is None:
+            return y
+        out[...] = y
+        return out
+
+    def run(self, chunk):
+        """Many steps: a chunk in the layer's layout, as `layer(chunk)` takes it, gives its y."""
+        layer = self._layer
+        chunk, T, N, batched = spec.check_x(layer.spec, chunk)
+        spec.check_batch_size(layer.spec, chunk, N, self._N)
+        y, self._parts, _ = layer._run(chunk, self._parts, None, (T, N, batched), None)
+        return layer._from_time_major(y, batched)
