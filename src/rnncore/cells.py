@@ -19,7 +19,7 @@ import numpy as np
 def sigmoid(a):
     """1 / (1 + exp(-a)) without overflow and without loss of small results."""
     e = np.exp(-np.abs(a))
-    return np.where(a >= 0, 1.0, e) / (1.0 + e)
+    return np.where(a <= 0, e, 1.0) / (1.0 + e)
 
 
 def blocks(stacked, count):
@@ -32,13 +32,14 @@ def blocks(stacked, count):
 #   F1  a    = b_ih + b_hh + W_ih x_t + W_hh h_{t-1}
 #   F2  h_t  = tanh(a)          or relu(a)
 #
-#   B2  da       = dh_t * (1 - h_t^2)          or dh_t where h_t > 0, else 0
+#   B2  da       = dh_t * (1 - h_t^2)          or 0 where h_t <= 0, else dh_t
 #   B1  dx_t     = W_ih^T da        dh_{t-1}  = W_hh^T da
 #       dW_ih   += da x_t^T         dW_hh    += da h_{t-1}^T
 #       db_ih   += da               db_hh    += da
 
 
 def rnn_forward_step(w, x, state, relu=False):
+    """x (N, in), state (h,) of (N, H): the next state and what to save."""
     (h,) = state
     a = w.bias_ih + w.bias_hh + x @ w.weight_ih.T + h @ w.weight_hh.T  # F1
     h_t = np.maximum(a, 0.0) if relu else np.tanh(a)  # F2
@@ -46,6 +47,7 @@ def rnn_forward_step(w, x, state, relu=False):
 
 
 def rnn_backward_step(w, dw, s, dstate, relu=False):
+    """dstate (dh_t,): dx and the gradient of the state before the step; adds to dw."""
     (dh_t,) = dstate
     da = np.where(s.h_t <= 0, 0.0, dh_t) if relu else dh_t * (1 - s.h_t**2)  # B2
     return linear_backward(w, dw, s.x, s.h, da)  # B1
@@ -84,6 +86,7 @@ def linear_backward(w, dw, x, h, da):
 
 
 def lstm_forward_step(w, x, state):
+    """x (N, in), state (h, c) of (N, H or P) and (N, H): the next state and what to save."""
     h, c = state
     a = w.bias_ih + w.bias_hh + x @ w.weight_ih.T + h @ w.weight_hh.T  # F1
     a_i, a_f, a_g, a_o = blocks(a, 4)
@@ -99,6 +102,7 @@ def lstm_forward_step(w, x, state):
 
 
 def lstm_backward_step(w, dw, s, dstate):
+    """dstate (dh_t, dc_t): dx and the gradient of the state before the step; adds to dw."""
     dh_t, dc_t = dstate
     if w.weight_hr is None:  # B8
         dm = dh_t
@@ -136,6 +140,7 @@ def lstm_backward_step(w, dw, s, dstate):
 
 
 def gru_forward_step(w, x, state):
+    """x (N, in), state (h,) of (N, H): the next state and what to save."""
     (h,) = state
     x_r, x_z, x_n = blocks(w.bias_ih + x @ w.weight_ih.T, 3)
     h_r, h_z, q = blocks(w.bias_hh + h @ w.weight_hh.T, 3)  # F3
@@ -147,6 +152,7 @@ def gru_forward_step(w, x, state):
 
 
 def gru_backward_step(w, dw, s, dstate):
+    """dstate (dh_t,): dx and the gradient of the state before the step; adds to dw."""
     (dh_t,) = dstate
     dn, dz, dh = dh_t * (1 - s.z), dh_t * (s.h - s.n), dh_t * s.z  # B5
     da_n = dn * (1 - s.n**2)  # B4
@@ -181,6 +187,7 @@ def gru_backward_step(w, dw, s, dstate):
 
 
 def gru_before_forward_step(w, x, state):
+    """As `gru_forward_step`."""
     (h,) = state
     a = w.bias_ih + w.bias_hh + x @ w.weight_ih.T
     x_r, x_z, x_n = blocks(a, 3)
@@ -194,6 +201,7 @@ def gru_before_forward_step(w, x, state):
 
 
 def gru_before_backward_step(w, dw, s, dstate):
+    """As `gru_backward_step`."""
     (dh_t,) = dstate
     H = s.n.shape[-1]
     dn, dz, dh = dh_t * (1 - s.z), dh_t * (s.h - s.n), dh_t * s.z  # B5

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""What the tests walk over, as data: cells, dtypes, shapes, tolerances, and cases that wait for a feature.
+
+Every tolerance of the tests stands here with its derivation; the outside suites bring their own.
+"""
+
+import dataclasses
+
+import numpy as np
+
+# Cells -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One row of the grid: a layer class and the options that select the cell's equations."""
+
+    id: str
+    layer: str
+    fixed: tuple = ()
+    projected: bool = False
+
+    def options(self, hidden_size):
+        """Keyword arguments for this hidden size; a projection halves it."""
+        options = dict(self.fixed)
+        if self.projected:
+            options["proj_size"] = hidden_size // 2
+        return options
+
+
+CELLS = [
+    Cell("rnn", "RNN"),
+    Cell("rnn_relu", "RNN", (("nonlinearity", "relu"),)),
+    Cell("lstm", "LSTM"),
+    Cell("lstm_proj", "LSTM", projected=True),
+    Cell("gru", "GRU"),
+    Cell("gru_before", "GRU", (("reset_after", False),)),
+]
+
+DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes of one call; the id reads T7N3I5H17."""
+
+    T: int
+    N: int
+    I: int  # noqa: E741  the project's word for the input size
+    H: int
+
+    @property
+    def id(self):
+        return f"T{self.T}N{self.N}I{self.I}H{self.H}"
+
+
+# Smallest sizes, sizes around the vector widths (4, 8, 16 lanes), odd ones, and more rows than one tile.
+SHAPES = [
+    Shape(1, 1, 1, 2),
+    Shape(3, 2, 4, 8),
+    Shape(7, 3, 5, 17),
+    Shape(5, 7, 16, 16),
+    Shape(2, 13, 33, 31),
+    Shape(4, 1, 9, 65),
+]
+
+GRADIENT_SHAPE = Shape(4, 3, 2, 4)  # small: each parameter costs two forward passes
+
+# Tolerances ------------------------------------------------------------------------------------------------
+
+# Central difference (f(v + e) - f(v - e)) / 2e of a float64 loss.  Truncation is e^2 |f'''| / 6 ~ 2e-11 at
+# e = 1e-5 with derivatives of order 1; rounding is k 2^-53 |f| / e ~ 1e-10 for the k ~ 10 roundings that a
+# loss of order 10 sees.  The bound leaves a factor of about 30 for larger third derivatives.
+DIFFERENCE_STEP = 1e-5
+DIFFERENCE_TOLERANCE = 3e-9
+
+# Fourfold precision is not at hand, so another float64 implementation is the judge: two sums of K products
+# differ by about K 2^-53, and contracting steps do not amplify; 1e-12 and 1e-10 leave a factor of 100.  The
+# float32 figures are the same argument with 2^-24.  Relative to the largest element of each array.
+TOLERANCES = {
+    ("forward", DTYPES["f64"]): 1e-12,
+    ("gradient", DTYPES["f64"]): 1e-10,
+    ("forward", DTYPES["f32"]): 1e-5,
+    ("gradient", DTYPES["f32"]): 1e-4,
+}
+
+# Printed with four digits: half a unit of the last one.
+FOUR_DIGITS = 0.5e-4
+
+# A fraction of 1e5 Bernoulli draws: five standard deviations, sqrt(0.25 / 1e5) each.
+MASK_DRAWS = 100_000
+MASK_FRACTION_TOLERANCE = 5 * (0.25 / MASK_DRAWS) ** 0.5
+
+# Products of orthogonal float64 matrices of at most 20 rows.
+ORTHOGONALITY = 1e-14
+
+
+def relative_error(got, expected):
+    """Largest difference relative to the largest magnitude expected; 0 for empty arrays."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert got.shape == expected.shape, f"shape {got.shape}, expected {expected.shape}"
+    if expected.size == 0:
+        return 0.0
+    return float(np.max(np.abs(got - expected)) / max(np.max(np.abs(expected)), np.finfo(np.float64).tiny))
+
+
+# Cases of the shared suites that wait for a feature -------------------------------------------------------
+
+_ORT_GRU = "GRU.ONNXRuntime_Test"
+_ORT_LSTM = "LSTM.ONNXRuntime_TestLSTM"
+
+# folder -> what is missing -> names of cases.  A test asserts that none of them could run today.
+LATER = {
+    "onnx_node": {"peepholes": ("test_lstm_with_peepholes",)},
+    "ort_ops": {
+        "activations": (
+            _ORT_GRU + "GRUOpForwardActivation",
+            _ORT_GRU + "GRUPositiveActivationAlphaBeta",
+            _ORT_LSTM + "Activation",
+            _ORT_LSTM + "BatchReallocation",
+            _ORT_LSTM + "BatchReallocation#2",
+            _ORT_LSTM + "OutputWrite",
+            _ORT_LSTM + "OutputWrite#2",
+            _ORT_LSTM + "SequenceLengthPartialZeros",
+        ),
+        "clip": ("LSTM.LargeBatchWithClip",),
+        "peepholes": (
+            _ORT_LSTM + "ForwardPeepHole",
+            _ORT_LSTM + "BidirectionalBasic",
+            _ORT_LSTM + "ForwardNoBiasUsePeepholes",
+            _ORT_LSTM + "Backward",
+            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLength",
+            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLengthNoP",
+        ),
+        "peepholes, coupled gates": (_ORT_LSTM + "ForwardInputForget",),
+        "peepholes, clip": (_ORT_LSTM + "ForwardClip",),
+    },
+    "keras_literals": {"linear activation": tuple(f"k{number:03d}" for number in (*range(57, 84), 85))},
+    "tfjs_training": {
+        "linear activation": ("fwd_SimpleRNN_linear", "fwd_SimpleRNN_stateful"),
+        "linear activation, hard sigmoid": ("fwd_GRU_stateful",),
+        "hard sigmoid": (
+            "train_GRU_bptt",
+            "train_LSTM_bptt",
+            "train_GRU_stateful",
+            "train_LSTM_stateful",
+            "train_LSTM_mask",
+            "train_bidi_LSTM_concat",
+            "train_bidi_LSTM_ave",
+            "fwd_GRU",
+            "fwd_GRU_initial_state",
+            "fwd_LSTM",
+            "fwd_LSTM_stateful",
+            "fwd_LSTM_mask_backwards",
+            "fwd_LSTM_mask_state",
+            "fwd_LSTM_mask_seq",
+            "fwd_bidi_GRU_init_fwd",
+            "fwd_bidi_GRU_init_bwd",
+            "fwd_stack_rnn_gru_lstm",
+            "fwd_stack_mask",
+        ),
+    },
+}
+
+# Cases that must be refused: name -> (exception, field).
+REFUSED = {
+    "RNN.RNN_invalid_sequence_lens": ("ShapeError", "lengths"),
+    "RNN.RNN_invalid_sequence_lens#2": ("LengthsError", "lengths"),
+    "RNN.RNN_with_invalid_activation_load_failure": ("ArgumentError", "nonlinearity"),
+}
