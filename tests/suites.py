@@ -277,7 +277,9 @@ def run_keras(implementation, case, a):
     state = keras_initial(a, kind, len(prefixes))
     for _ in range(case["n_calls"]):
         sequences, state = keras_call(layer, x, mask, state, config.get("zero_output_for_mask", False))
-        state = tuple(np.asarray(part, x.dtype) for part in state) if kind == "LSTM" else state.astype(x.dtype)
+        state = (
+            tuple(np.asarray(part, x.dtype) for part in state) if kind == "LSTM" else state.astype(x.dtype)
+        )
     if not config.get("return_sequences"):
         # The reverse direction's last output is the one at the first step.
         sequences = [part[:, 0 if d == 1 else -1] for d, part in enumerate(sequences)]

@@ -237,10 +237,11 @@ def _check_probability(field, value):
 def check_dtype(field, value):
     """The numpy.dtype float32 or float64 named by `value`; DTypeError for any other."""
     try:
-        dtype = np.dtype(value) if value is not None else None
+        dtype = np.dtype(value)
     except (TypeError, ValueError):
         dtype = None
-    if dtype not in DTYPES:
+    # np.dtype(None) is float64, and a dtype even equals None: neither may pass for a choice.
+    if value is None or dtype is None or dtype not in DTYPES:
         raise DTypeError(field, "float32 or float64", repr(value))
     return dtype
 
