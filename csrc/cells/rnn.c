@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Basic RNN (Elman 1990), PyTorch's nn.RNN:
+ * Basic RNN (Elman 1990), PyTorch's nn.RNN.
  *
- *   a  = W_ih x + b_ih + W_hh h_prev + b_hh
- *   h' = tanh(a)   or   relu(a)
+ *   F1  a    = b_ih + b_hh + W_ih x_t + W_hh h_{t-1}
+ *   F2  h_t  = tanh(a)          or relu(a)
  *
- * Gates buffer: one plane, a then h'. Saved for backward: h'. */
+ *   B2  da       = dh_t * (1 - h_t^2)          or 0 where h_t <= 0, else dh_t
+ *   B1  dx_t     = W_ih^T da        dh_{t-1}  = W_hh^T da
+ *       dW_ih   += da x_t^T         dW_hh    += da h_{t-1}^T
+ *       db_ih   += da               db_hh    += da
+ *
+ * Gates buffer: one plane, a then h_t. Saved for backward: h_t. */
 #include "cell.h"
 
 static void rnn_tanh_forward(const rc_cell_args *p, int64_t row, int64_t rows, int64_t block, int64_t blocks)
@@ -13,7 +18,7 @@ static void rnn_tanh_forward(const rc_cell_args *p, int64_t row, int64_t rows, i
     for (int64_t r = row; r < row + rows; r++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r * p->ldg + u;
-            vec h = v_tanh(v_load(a));
+            vec h = v_tanh(v_load(a));                      /* F2 */
             if (p->save) v_store(a, h);
             v_store((real *)p->h + r * p->ld + u, h);
         }
@@ -26,8 +31,8 @@ static void rnn_tanh_backward(const rc_cell_args *p, int64_t row, int64_t rows, 
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r * p->ldg + u, *dh = (real *)p->dh + r * p->ld + u;
             vec h = v_load(a);
-            v_store(a, v_mul(v_load(dh), v_dtanh(h)));      /* h' = tanh(a) */
-            v_store(dh, v_zero());                          /* h_prev is reached through W_hh only */
+            v_store(a, v_mul(v_load(dh), v_dtanh(h)));      /* B2 */
+            v_store(dh, v_zero());                          /* B1 is a product of the time loop */
         }
     }
 }
@@ -37,7 +42,7 @@ static void rnn_relu_forward(const rc_cell_args *p, int64_t row, int64_t rows, i
     for (int64_t r = row; r < row + rows; r++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r * p->ldg + u;
-            vec h = v_max(v_zero(), v_load(a));             /* NaN and -0 are the second operand: they flow */
+            vec h = v_max(v_zero(), v_load(a));             /* F2; NaN and -0, as second operand, flow */
             if (p->save) v_store(a, h);
             v_store((real *)p->h + r * p->ld + u, h);
         }
@@ -50,7 +55,7 @@ static void rnn_relu_backward(const rc_cell_args *p, int64_t row, int64_t rows, 
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r * p->ldg + u, *dh = (real *)p->dh + r * p->ld + u;
             vec h = v_load(a);
-            v_store(a, v_where_positive(h, v_load(dh)));    /* h' = relu(a) */
+            v_store(a, v_where_positive(h, v_load(dh)));    /* B2 */
             v_store(dh, v_zero());
         }
     }

@@ -29,8 +29,8 @@ class TapeBase:
 
     Attributes
     ----------
-    call_key : int
-        Key of the dropout masks; 0 if the call drew none.
+    call_key : int or None
+        Key of the dropout masks; None if the call drew none.
     """
 
     def __init__(self, owner, size, lengths, call_key):

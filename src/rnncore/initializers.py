@@ -36,7 +36,9 @@ def seed_streams(seed):
         sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     except (TypeError, ValueError) as error:
         raise ArgumentError("seed", "None or an integer >= 0", repr(seed)) from error
-    return tuple(np.random.Generator(np.random.PCG64(child)) for child in sequence.spawn(2))
+    # Spawning from a copy leaves the caller's sequence as it was: one seed object, one meaning.
+    own = np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn_key, pool_size=sequence.pool_size)
+    return tuple(np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
 
 
 def _fill(spec, draw):

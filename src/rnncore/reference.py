@@ -6,88 +6,39 @@ against them.  They compute in float64 whatever `dtype` says and return float64;
 they take and how initial parameters are rounded.  Speed is no goal: one Python iteration per step and layer.
 """
 
-import dataclasses
 from types import SimpleNamespace as Weights
 
 import numpy as np
 
 from . import dropout as masks
-from . import initializers, spec
+from . import spec
+from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase
 from .cells import run_backward, run_forward, steps_of
-from .errors import ArgumentError, TapeError, UnsupportedError
+from .errors import UnsupportedError
 
 FLOAT64 = np.dtype(np.float64)
 
 
-class Tape:
-    """What one training call leaves for its backward pass; used once.
+class Tape(TapeBase):
+    """What one training call leaves for its backward pass; used once."""
 
-    Attributes
-    ----------
-    call_key : int or None
-        Key of the dropout masks; None if the call drew none.
-    """
-
-    def __init__(self, owner, version, call_key, size, records):
-        self.owner, self.version, self.call_key = owner, version, call_key
-        self.size = size  # (T, N, batched)
+    def __init__(self, owner, size, lengths, call_key, records):
+        super().__init__(owner, size, lengths, call_key)
         self.records = records  # of each layer and direction
-        self.used = False
 
 
-@dataclasses.dataclass
-class Grads:
-    """Gradients: `x` like the input, `state` like the state, `params` by name."""
-
-    x: np.ndarray
-    state: object
-    params: dict
-
-
-class Layer:
+class Layer(LayerBase):
     """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
 
+    module = "rnncore.reference"
+
     def __init__(self, layer_spec, seed):
-        self.spec = layer_spec
-        parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
-        self._parameters = initializers.uniform(layer_spec, parameter_rng)
-        self._version = 0
-        # States and gradients may come from this twin itself, which returns float64.
+        super().__init__(layer_spec, seed)
+        self.version = 0
         self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
 
-    def __repr__(self):
-        return f"rnncore.reference.{type(self).__name__}({self.spec.arguments()})"
-
-    # Parameters
-
-    def parameters(self):
-        """Read-only views of the parameters, by PyTorch's names."""
-        views = {name: array.view() for name, array in self._parameters.items()}
-        for view in views.values():
-            view.flags.writeable = False
-        return views
-
-    def state_dict(self):
-        """Copies of the parameters, by PyTorch's names."""
-        return {name: array.copy() for name, array in self._parameters.items()}
-
-    def load_state_dict(self, values):
-        """Copy in all parameters; nothing changes if one of them is wrong.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-        """
-        self._assign(spec.check_parameters(self.spec, values))
-
-    def update_parameters(self, values):
-        """Copy in some parameters; otherwise like `load_state_dict`."""
-        self._assign(spec.check_parameters(self.spec, values, partial=True))
-
-    def _assign(self, checked):
-        for name, value in checked.items():
-            self._parameters[name][...] = value
-        self._version += 1
+    def _changed(self):
+        self.version += 1
 
     def _weights(self, suffix, values):
         """One layer's and direction's arrays as attributes; absent biases are zero, weight_hr None."""
@@ -144,7 +95,7 @@ class Layer:
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
         y, state, records = self._run(x, parts, lengths, size, key)
-        tape = Tape(self, self._version, key, size, records)
+        tape = Tape(self, size, lengths, key, records)
         return self._from_time_major(y, size[2]), self._pack_state(state, size[2]), tape
 
     def backward(self, tape, dy, dstate=None):
@@ -169,12 +120,8 @@ class Layer:
         TapeError, ArgumentError, ShapeError, DTypeError
             The tape stays usable.
         """
-        T, N, batched = self._check_tape(tape)
-        dy = spec.check_dy(self.spec, dy, T, N, batched, self._result_dtypes)
-        parts = spec.check_state(self.spec, dstate, N, batched, "dstate", self._result_dtypes, partial=True)
-        if dy is None and all(part is None for part in parts):
-            raise ArgumentError("dy", "dy or dstate", "neither")
-        tape.used = True
+        dy, parts = self._check_backward(tape, dy, dstate, Tape)
+        T, N, batched = tape.size
         L, D = self.spec.num_layers, self.spec.directions
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
         dstate = self._fresh_state(parts, N)
@@ -197,24 +144,6 @@ class Layer:
         return Stream(self, batch_size)
 
     # Parts of a call
-
-    def _check_call(self, x, state, lengths, num_threads):
-        x, T, N, batched = spec.check_x(self.spec, x)
-        parts = spec.check_state(self.spec, state, N, batched, dtypes=self._result_dtypes)
-        lengths = spec.check_lengths(lengths, T, N)
-        spec.check_num_threads(num_threads)
-        return x, parts, lengths, (T, N, batched)
-
-    def _check_tape(self, tape):
-        if not isinstance(tape, Tape):
-            raise TapeError("tape", "a tape from forward", type(tape).__name__)
-        if tape.owner is not self:
-            raise TapeError("tape", "a tape of this layer", "one of another layer")
-        if tape.used:
-            raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
-        if tape.version != self._version:
-            raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
-        return tape.size
 
     def _run(self, x, parts, lengths, size, call_key):
         """All layers and directions; gives time-major y, the final state and one record list each."""
@@ -253,17 +182,9 @@ class Layer:
             for part, shape in zip(parts, self.spec.state_shapes(N), strict=True)
         )
 
-    def _pack_state(self, state, batched):
-        """The state as the caller sees it: h or (h, c), without the N axis if unbatched."""
-        parts = state if batched else tuple(part[:, 0] for part in state)
-        return parts if self.spec.cell == "lstm" else parts[0]
-
     def _to_time_major(self, array, batched):
         """A float64 copy (T, N, features)."""
-        array = array.astype(FLOAT64)
-        if not batched:
-            return array[:, np.newaxis]
-        return array.swapaxes(0, 1) if self.spec.batch_first else array
+        return self._time_major(array.astype(FLOAT64), batched)
 
     def _from_time_major(self, array, batched):
         """Back to the caller's layout."""
@@ -272,67 +193,16 @@ class Layer:
         return array.swapaxes(0, 1) if self.spec.batch_first else array
 
 
-class RNN(Layer):
-    """Basic RNN, h_t = tanh or relu(b_ih + b_hh + W_ih x_t + W_hh h_{t-1}); arguments as `rnncore.RNN`."""
-
-    def __init__(
-        self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        *,
-        nonlinearity="tanh",
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-    ):
-        common = (bias, batch_first, dropout, bidirectional, dtype)
-        super().__init__(spec.Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common), seed)
+class RNN(RNNArguments, Layer):
+    """Basic RNN; arguments as `rnncore.RNN`."""
 
 
-class LSTM(Layer):
+class LSTM(LSTMArguments, Layer):
     """LSTM with optional projection of the output; arguments as `rnncore.LSTM`."""
 
-    def __init__(
-        self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        *,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-        proj_size=0,
-    ):
-        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
-        super().__init__(spec.Spec("lstm", input_size, hidden_size, num_layers, *common), seed)
 
-
-class GRU(Layer):
+class GRU(GRUArguments, Layer):
     """GRU, resetting after (PyTorch's) or before the recurrent product; arguments as `rnncore.GRU`."""
-
-    def __init__(
-        self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        *,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-        reset_after=True,
-    ):
-        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
-        super().__init__(spec.Spec("gru", input_size, hidden_size, num_layers, *common), seed)
 
 
 class Stream:

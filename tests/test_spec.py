@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""`Spec`: names, shapes and sizes; and the initializers that follow them."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import tables
+
+from rnncore import errors, initializers
+from rnncore.spec import GATES, Spec
+
+
+def test_parameter_shapes_in_order():
+    spec = Spec("lstm", 3, 5, num_layers=2, bidirectional=True, proj_size=2)
+    assert list(spec.parameter_shapes().items())[:6] == [
+        ("weight_ih_l0", (20, 3)),
+        ("weight_hh_l0", (20, 2)),
+        ("bias_ih_l0", (20,)),
+        ("bias_hh_l0", (20,)),
+        ("weight_hr_l0", (2, 5)),
+        ("weight_ih_l0_reverse", (20, 3)),
+    ]
+    assert spec.parameter_shapes()["weight_ih_l1"] == (20, 4)
+    assert len(spec.parameter_shapes()) == 20
+    assert spec.state_shapes(7) == ((4, 7, 2), (4, 7, 5))
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_sizes(cell):
+    spec = Spec(cell, np.int16(3), np.uint64(5), bidirectional=np.True_, bias=False, dtype=np.float64)
+    assert (spec.gates, spec.directions, spec.output_size, spec.y_size) == (len(GATES[cell]), 2, 5, 10)
+    assert list(spec.parameter_shapes()) == [
+        "weight_ih_l0",
+        "weight_hh_l0",
+        "weight_ih_l0_reverse",
+        "weight_hh_l0_reverse",
+    ]
+    assert type(spec.input_size) is int and type(spec.bidirectional) is bool and spec.dtype == np.float64
+
+
+def test_is_a_value():
+    spec = Spec("gru", 3, 5, reset_after=False)
+    again = pickle.loads(pickle.dumps(spec))
+    assert again == spec and hash(again) == hash(spec)
+    assert spec != Spec("gru", 3, 5)
+    with pytest.raises(AttributeError):
+        spec.hidden_size = 4
+
+
+@pytest.mark.parametrize(
+    "field, call",
+    [
+        ("cell", lambda: Spec("elman", 3, 5)),
+        ("cell", lambda: Spec(["lstm"], 3, 5)),
+        ("proj_size", lambda: Spec("gru", 3, 5, proj_size=2)),
+        ("nonlinearity", lambda: Spec("lstm", 3, 5, nonlinearity="relu")),
+        ("reset_after", lambda: Spec("rnn", 3, 5, reset_after=False)),
+    ],
+)
+def test_options_of_other_cells_are_refused(field, call):
+    with pytest.raises(errors.ArgumentError) as caught:
+        call()
+    assert caught.value.field == field
+
+
+def test_largest_sizes_that_fit():
+    # float32: 4 (H I + H^2) bytes without biases; with H = 2^30 and I = 2^30 - 1 just under 2^63.
+    assert Spec("rnn", 2**30 - 1, 2**30, bias=False).token_bytes > 0
+    with pytest.raises(errors.SizeError):
+        Spec("rnn", 2**30, 2**30, bias=False)
+
+
+SPECS = [
+    Spec(cell, 6, 8, num_layers=2, bidirectional=True, dtype="float64", proj_size=p)
+    for cell, p in (("rnn", 0), ("lstm", 0), ("lstm", 3), ("gru", 0))
+]
+SPEC = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.cell}-P{s.proj_size}")
+
+
+def rng(seed=0):
+    return initializers.seed_streams(seed)[0]
+
+
+@SPEC
+@pytest.mark.parametrize("name", ["uniform", "xavier_uniform", "orthogonal"])
+def test_initializers_fill_every_parameter(spec, name):
+    parameters = getattr(initializers, name)(spec, rng())
+    assert {key: value.shape for key, value in parameters.items()} == spec.parameter_shapes()
+    assert list(parameters) == list(spec.parameter_shapes())
+    for key, value in parameters.items():
+        assert value.dtype == spec.dtype
+        assert np.any(value) or key.startswith("bias")
+    assert all(not np.any(value) for value in initializers.zeros(spec).values())
+
+
+@SPEC
+def test_uniform_follows_the_documented_stream(spec):
+    stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5).spawn(2)[0]))
+    bound = 1 / math.sqrt(spec.hidden_size)
+    for name, value in initializers.uniform(spec, rng(5)).items():
+        np.testing.assert_array_equal(value, stream.uniform(-bound, bound, value.shape), err_msg=name)
+
+
+@SPEC
+def test_xavier_bounds(spec):
+    H, parameters = spec.hidden_size, initializers.xavier_uniform(spec, rng())
+    largest = np.abs(parameters["weight_ih_l0"]).max()
+    bound = math.sqrt(6 / (spec.input_size + H))
+    assert 0.8 * bound < largest <= bound
+    assert not np.any(parameters["bias_ih_l0"])
+
+
+@SPEC
+def test_orthogonal_blocks(spec):
+    stacked = initializers.orthogonal(spec, rng())["weight_hh_l0"]
+    for block in np.split(stacked, spec.gates):
+        error = np.abs(block.T @ block - np.eye(spec.output_size)).max()
+        assert error <= tables.ORTHOGONALITY
+
+
+def test_forget_bias():
+    spec = SPECS[1]
+    parameters = initializers.set_forget_bias(spec, initializers.zeros(spec), 2.0)
+    for suffix in spec.suffixes():
+        total = parameters["bias_ih" + suffix] + parameters["bias_hh" + suffix]
+        np.testing.assert_array_equal(total, np.repeat([0.0, 2.0, 0.0, 0.0], 8))
+    with pytest.raises(errors.ArgumentError):
+        initializers.set_forget_bias(SPECS[0], initializers.zeros(SPECS[0]))
+    bare = Spec("lstm", 2, 3, bias=False)
+    with pytest.raises(errors.ArgumentError):
+        initializers.set_forget_bias(bare, initializers.zeros(bare))
+
+
+def test_seed_kinds():
+    sequence = np.random.SeedSequence(9)
+    draws = [initializers.seed_streams(seed)[1].random() for seed in (9, np.int64(9), sequence, sequence)]
+    assert len(set(draws)) == 1
+    assert initializers.seed_streams(None)[0].random() != initializers.seed_streams(None)[0].random()
+    assert initializers.seed_streams([1, 2])[0].random() != initializers.seed_streams([1, 3])[0].random()
