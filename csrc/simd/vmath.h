@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* tanh and sigmoid, and their derivatives from the outputs, for one vector width and one dtype.
  * Included after vec.h, once per (instruction set, dtype), so there is no include guard; RC_F32 or RC_F64 is 1.
- * Written only in IEEE operations (add, sub, mul, div, fma, min, max) without tables or estimates, and compiled with
- * -ffp-contract=off, so every width gives the same bits. For both dtypes:
- *   NaN gives NaN; tanh keeps the sign of zero, tanh(x) = x for tiny and subnormal x; |tanh| <= 1; tanh(+-inf) = +-1;
- *   0 <= sigmoid <= 1; sigmoid(0) = 0.5, sigmoid(-inf) = 0, sigmoid(+inf) = 1. All of them exactly.
+ * Only IEEE operations (add, sub, mul, div, fma, min, max), no tables or estimates, -ffp-contract=off: every width
+ * gives the same bits. For both dtypes, exactly:
+ *   NaN gives NaN; tanh keeps the sign of zero; tanh(x) = x for tiny and subnormal x; |tanh| <= 1, tanh(inf) = 1;
+ *   0 <= sigmoid <= 1, sigmoid(0) = 0.5, sigmoid(-inf) = 0, sigmoid(inf) = 1.
  * Method, measured bounds and sources: docs/numerics.md. Coefficients: tools/fit_vmath.py.
  * Bounds and identities are checked by tests/c/vmath_ulp.c. */
 
 #if defined(RC_F32) && RC_F32
 
-/* tanh(scale * x) = 2*num/den, scale a power of two known at compile time: it only moves exponents of the constants.
- * With t = n/d close to tanh(scale*x/2), num/den = n*d / (n*n + d*d): the double-angle formula flattens every error
+/* tanh(scale*x) = 2*num/den; scale is a power of two known at compile time and only moves the constants' exponents.
+ * With n/d = t close to tanh(scale*x/2), num/den = n*d / (n*n + d*d): the double-angle formula flattens the errors
  * of t as tanh nears 1, so 5 coefficients do what a plain quotient needs 8 for. */
 RC_INLINE void v_tanh_ratio(vec x, const real scale, vec *num, vec *den)
 {
     const real s2 = scale * scale, s4 = s2 * s2, s6 = s4 * s2;
     const real limit = 0x1.133334p+3f;              /* 8.6: the quotient is exactly 1, tanh is 1 - 1.14 ULP */
-    const real p1 = 0x1.e834eap-6f, p2 = 0x1.e16660p-14f;
-    const real q0 = 2.0f, q1 = 0x1.cf6290p-3f, q2 = 0x1.3cf218p-9f, q3 = 0x1.4ce4e0p-19f;
+    const real p1 = 0x1.e83442p-6f, p2 = 0x1.e16616p-14f;
+    const real q0 = 2.0f, q1 = 0x1.cf625ep-3f, q2 = 0x1.3cf1e8p-9f, q3 = 0x1.4ce538p-19f;
 
     /* x is the second operand: a NaN passes both bounds. */
     x = v_max(v_set1(-limit / scale), v_min(v_set1(limit / scale), x));
@@ -40,7 +40,7 @@ RC_INLINE vec v_tanh(vec x)
     return v_div(v_add(num, num), den);
 }
 
-/* 1/(1 + exp(-x)), the same bits as 0.5 + 0.5*tanh(x/2); absolute error at most 2.2 * 2^-24.
+/* 1/(1 + exp(-x)), the same bits as 0.5 + 0.5*tanh(x/2); absolute error at most 2 * 2^-24.
  * 13 operations and one division. */
 RC_INLINE vec v_sigmoid(vec x)
 {
@@ -77,7 +77,7 @@ RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
 /* tanh(x) by the addition formula; error at most 3 ULP. 22 operations and one division. */
 RC_INLINE vec v_tanh(vec x)
 {
-    const real limit = 0x1.31p+4;                   /* 19.0625: m = 55, both sums below are 2^55, so exactly 1 */
+    const real limit = 0x1.31p+4;                   /* 19.0625: m = 55, both sums are 2^55, so exactly 1 */
     const vec a = v_min(v_set1(limit), v_abs(x));   /* second operand: a NaN passes */
     vec s;
     const vec t = v_tanh_reduced(a, &s);
@@ -85,12 +85,12 @@ RC_INLINE vec v_tanh(vec x)
     return v_copysign(v_div(v_fma(sp, t, sm), v_fma(sm, t, sp)), x);
 }
 
-/* 1/(1 + exp(-x)) = s(1+t) / (s(1+t) + 1-t), exp(x) = s(1+t)/(1-t); absolute error at most 1.6 * 2^-53, and below
- * x = 0 at most 3 ULP down to the smallest normal number; 0 below that. 20 operations and one division. */
+/* 1/(1 + exp(-x)) = s(1+t) / (s(1+t) + 1-t), where exp(x) = s(1+t)/(1-t); absolute error at most 1.6 * 2^-53, and
+ * for x < 0 at most 3 ULP down to the smallest normal number, then 0. 20 operations and one division. */
 RC_INLINE vec v_sigmoid(vec x)
 {
-    const real low = -0x1.628b76e3a7b61p+8;         /* -1023*ln(2)/2: v_exp2i(-1023) is a zero exponent field, +0 */
-    const real high = 20.0;                         /* s = 2^58: the 1-t is lost and the quotient is exactly 1 */
+    const real low = -0x1.628b76e3a7b61p+8;         /* -1023*ln(2)/2: v_exp2i gives exponent field 0, +0 */
+    const real high = 20.0;                         /* s = 2^58 swallows 1-t: the quotient is exactly 1 */
     const vec h = v_max(v_set1(low), v_min(v_set1(high), v_mul(x, v_set1(0.5))));
     vec s;
     const vec t = v_tanh_reduced(h, &s);
