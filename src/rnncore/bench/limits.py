@@ -128,7 +128,7 @@ def with_drift(limits: Limits, *, seconds: float = 0.05) -> Limits:
 
 
 def doubts(limits: Limits, cores: int) -> list[str]:
-    """Reasons not to trust the figures of a run, as sentences: other programs were running, or the clock moved."""
+    """Reasons not to trust a run's figures, as sentences: the cores were not free, or the clock moved."""
     found = []
     one = limits.peaks.get(f"{limits.isa}/float32/1")
     for count in limits.bandwidth:
