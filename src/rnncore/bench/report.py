@@ -157,7 +157,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 def limits_text(limits: Limits | None) -> str:
     """The measured limits, for people."""
     if limits is None:
-        return "limits: not measured (the extension rnncore.bench._limits was not built)"
+        return "limits: not measured (not wanted, or the extension rnncore.bench._limits was not built)"
     counts = list(limits.bandwidth)
     lines = [
         [
