@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Command line: ``python -m rnncore.bench [SET ...]``, and ``compare``, ``plot``, ``limits``, ``list``.
+
+argparse, so that the study runs with nothing but NumPy installed.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import cases, limits, machine, peers, plot, report
+from .progress import Progress
+from .runner import PAUSE_SECONDS, Plan, Runner, installed
+
+PROGRAM = "rnncore bench"
+USAGE_ERROR = 2
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = tuple(sorted({int(part) for part in text.split(",")}))
+    if counts[0] < 1:
+        raise argparse.ArgumentTypeError(f"expected numbers above 0, got {text!r}")
+    return counts
+
+
+def _default_threads() -> tuple[int, ...]:
+    return (1,) if (os.cpu_count() or 1) == 1 else (1, 2)
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        description="Measure rows of named sets in every installed system.",
+        epilog=f"Other commands: {PROGRAM} compare OLD NEW | plot REPORT PICTURE | limits | list",
+    )
+    parser.add_argument(
+        "sets", nargs="*", metavar="SET", help=f"any of {', '.join(cases.SETS)} (default: latency)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=_counts,
+        default=_default_threads(),
+        metavar="N,N",
+        help="numbers of threads (default: 1,2)",
+    )
+    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
+    parser.add_argument(
+        "--peers",
+        type=_names,
+        default=[],
+        metavar="NAME,NAME",
+        help=f"only these of {', '.join(peers.PEERS)} (default: all installed)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="measuring time per row and system (default: 1)"
+    )
+    parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds (default: 10)")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=PAUSE_SECONDS,
+        help=f"seconds between systems with several threads (default: {PAUSE_SECONDS})",
+    )
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--plot", type=pathlib.Path, metavar="FILE", help="draw roofline and latency (.png or .svg)"
+    )
+    parser.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
+    parser.add_argument(
+        "--in-process", action="store_true", help="all systems in this process (for debugging)"
+    )
+    return parser
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = _run_parser().parse_args(arguments)
+    groups = options.sets or ["latency"]
+    rows = cases.select(groups, options.threads, cells=options.cell, match=options.match)
+    if not rows:
+        raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
+    plan = Plan(
+        options.peers or installed(), options.seconds, options.rounds, options.pause, options.in_process
+    )
+    for name in plan.systems:
+        module = peers.load(name).missing()
+        if module:
+            raise ValueError(f"peers: expected installed systems, got {name!r} without the module {module!r}")
+    if options.plot:
+        plot.check_name(options.plot)
+    described = machine.describe()
+    bounds = None if options.no_limits else limits.measure(options.threads)
+    print(report.limits_text(bounds) + "\n", flush=True)
+    settings = {
+        "sets": groups,
+        "seconds": plan.seconds,
+        "rounds": plan.rounds,
+        "pause": plan.pause,
+        "in_process": plan.in_process,
+    }
+    made = report.make(described, bounds, settings, [])
+    if options.out:
+        report.save(made, options.out)  # fails now rather than after an hour
+    _measure(plan, rows, bounds, made["rows"])
+    doubts = []
+    if bounds is not None:
+        bounds = limits.with_drift(bounds)
+        doubts = limits.doubts(bounds, described["cores"])
+    made = report.make(described, bounds, settings, made["rows"], doubts)
+    if options.out:
+        report.save(made, options.out)
+    results = made["rows"]
+    print(report.row_table(results), report.summary(results), *report.problems(results), sep="\n\n")
+    print("".join(f"\nDOUBTFUL: {doubt}" for doubt in doubts))
+    if options.plot:
+        plot.draw(made, options.plot)
+    return 0
+
+
+def _measure(
+    plan: Plan,
+    rows: list[tuple[str, cases.Case]],
+    bounds: limits.Limits | None,
+    results: list[dict[str, Any]],
+) -> None:
+    with Runner(plan) as runner, Progress(runner.ticks(len(rows))) as bar:
+        runner.tick = bar.advance
+        try:
+            for group, case in rows:
+                results.append(runner.row(group, case, bounds))
+        except KeyboardInterrupt:
+            # The rows that are done are worth keeping; an hour's run is not lost to one key.
+            print(f"interrupted after {len(results)} of {len(rows)} rows", file=sys.stderr)
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(f"{PROGRAM} compare", description="Show what moved between two reports.")
+    parser.add_argument("old", type=pathlib.Path)
+    parser.add_argument("new", type=pathlib.Path)
+    parser.add_argument(
+        "--moved",
+        type=float,
+        default=report.MOVED,
+        metavar="PART",
+        help=f"smallest relative change that counts (default: {report.MOVED})",
+    )
+    parser.add_argument(
+        "--fail", action="store_true", help="exit with 1 when something of rnncore got slower"
+    )
+    options = parser.parse_args(arguments)
+    found = report.compare(report.read(options.old), report.read(options.new), moved=options.moved)
+    print(report.compare_text(found))
+    ours = [entry for entry in found["slower"] if peers.load(entry["system"]).ours]
+    return 1 if options.fail and ours else 0
+
+
+def _plot(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(f"{PROGRAM} plot", description="Draw roofline and latency of a report.")
+    parser.add_argument("report", type=pathlib.Path)
+    parser.add_argument("picture", type=pathlib.Path)
+    options = parser.parse_args(arguments)
+    plot.draw(report.read(options.report), options.picture)
+    return 0
+
+
+def _limits(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} limits", description="Measure what this machine can do at best."
+    )
+    parser.add_argument("--threads", type=_counts, default=_default_threads(), metavar="N,N")
+    parser.add_argument("--seconds", type=float, default=0.05, help="per figure (default: 0.05)")
+    options = parser.parse_args(arguments)
+    print(report.limits_text(limits.measure(options.threads, seconds=options.seconds)))
+    return 0
+
+
+def _list(arguments: Sequence[str]) -> int:
+    argparse.ArgumentParser(
+        f"{PROGRAM} list", description="Show all rows, and which systems there are."
+    ).parse_args(arguments)
+    for name in cases.SETS:
+        lines = [[f"  {case.problem_name}", case.source] for _, case in cases.select([name])]
+        print(f"{name}\n" + "\n".join("   ".join(line) for line in lines))
+    for name in peers.PEERS:
+        missing = peers.load(name).missing()
+        print(
+            f"{name}: " + (f"no module {missing}" if missing else peers.load(name).version() or "installed")
+        )
+    return 0
+
+
+COMMANDS = {"compare": _compare, "plot": _plot, "limits": _limits, "list": _list}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Wrong use and unreadable files give one sentence and 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = _run
+    if arguments and arguments[0] in COMMANDS:
+        command = COMMANDS[arguments.pop(0)]
+    try:
+        return command(arguments)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Right answers in float64, to check every system's outputs against: the package's own twin, else PyTorch."""
+
+import dataclasses
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from .cases import Case, Problem
+
+FLOP_BUDGET = 4e9
+"""A check costs at most about this many FLOPs (a second in NumPy). Later steps and further rows of larger
+cases go unchecked: the first ones do not depend on them where there is one direction."""
+STEP_CHECK = 16
+"""Steps of a stream that are checked."""
+BOUNDS = {
+    ("float32", False): 1e-4,
+    ("float64", False): 1e-11,
+    ("float32", True): 1e-3,
+    ("float64", True): 1e-9,
+}
+"""Largest error allowed, as a fraction of the largest right value, by (dtype, training). Rounding alone gives
+about sqrt(I + H) units in the last place a step (3e-6 in float32 at I + H = 2000), fed back over the sequence
+with a gain below 1; gradients sum over T*N rows. A wrong gate order or bias is off by more than 1e-2."""
+
+
+def checked_part(case: Case) -> tuple[int, int]:
+    """Steps and batch rows that are checked; both full where later steps flow back (two directions,
+    training)."""
+    if case.mode == "step":
+        return STEP_CHECK, case.N
+    if case.mode == "train" or case.D == 2:
+        return case.T, case.N
+    share = FLOP_BUDGET / case.flops()
+    steps = max(1, min(case.T, int(case.T * share * case.N)))
+    return steps, max(1, min(case.N, int(share * case.N * case.T / steps)))
+
+
+def expected(case: Case, problem: Problem) -> dict[str, np.ndarray]:
+    """Right outputs: ``y`` of the checked steps and rows, or in training every gradient."""
+    steps, rows = checked_part(case)
+    wide = Problem(
+        {name: value.astype(np.float64) for name, value in problem.params.items()},
+        problem.x[:steps, :rows].astype(np.float64),
+        problem.dy[:steps, :rows].astype(np.float64),
+    )
+    if importlib.util.find_spec("rnncore.reference") is not None:
+        return _from_twin(case, wide)
+    return _from_torch(case, wide)
+
+
+def _from_twin(case: Case, problem: Problem) -> dict[str, np.ndarray]:
+    from rnncore import reference
+
+    make = {"rnn": reference.RNN, "lstm": reference.LSTM, "gru": reference.GRU}[case.cell]
+    layer = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype="float64")
+    layer.load_state_dict(problem.params)
+    if case.mode != "train":
+        return {"y": layer(problem.x)[0]}
+    _, _, tape = layer.forward(problem.x)
+    grads = layer.backward(tape, problem.dy)
+    return {**grads.params, "x": grads.x}
+
+
+def _from_torch(case: Case, problem: Problem) -> dict[str, np.ndarray]:
+    from .peers.torch_peer import Torch
+
+    steps, rows = problem.x.shape[:2]
+    mode = "train" if case.mode == "train" else "sequence"
+    peer = Torch(dataclasses.replace(case, dtype="float64", mode=mode, T=steps, N=rows), problem)
+    if mode == "train":
+        peer.train()
+        return peer.gradients()
+    return {"y": peer.result(peer.forward())}
+
+
+def largest_error(got: dict[str, Any], right: dict[str, np.ndarray]) -> float:
+    """Largest difference over all arrays, each relative to its largest right value; infinite for a wrong
+    shape or NaN.
+
+    Raises
+    ------
+    KeyError
+        An output is missing.
+    """
+    worst = 0.0
+    for name, value in right.items():
+        if np.shape(got[name]) != value.shape or not np.isfinite(got[name]).all():
+            return float("inf")
+        worst = max(worst, float(np.abs(got[name] - value).max() / np.abs(value).max()))
+    return worst
+
+
+def bound(case: Case) -> float:
+    """Largest error with which a system counts as correct."""
+    return BOUNDS[case.dtype, case.mode == "train"]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""JAX: a compiled scan with the input product hoisted out of it, the way its users write a fast recurrent
+layer."""
+
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, Problem
+from .base import Peer
+
+
+def make_cell(jax: Any, cell: str) -> Any:
+    """One step: (state, input product (N, G*H), weight_hh, bias_hh) to state; state is a tuple, h first."""
+    jnp = jax.numpy
+    sigmoid = jax.nn.sigmoid
+
+    def rnn(state: Any, a: Any, w: Any, b: Any) -> Any:
+        return (jnp.tanh(a + state[0] @ w.T + b),)
+
+    def lstm(state: Any, a: Any, w: Any, b: Any) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(a + h @ w.T + b, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
+        return sigmoid(o) * jnp.tanh(c), c
+
+    def gru(state: Any, a: Any, w: Any, b: Any) -> Any:
+        (h,) = state
+        ar, az, an = jnp.split(a, 3, axis=-1)
+        br, bz, bn = jnp.split(h @ w.T + b, 3, axis=-1)
+        z = sigmoid(az + bz)
+        n = jnp.tanh(an + sigmoid(ar + br) * bn)
+        return ((1 - z) * n + z * h,)
+
+    return {"rnn": rnn, "lstm": lstm, "gru": gru}[cell]
+
+
+class Jax(Peer):
+    """jax.jit of the whole stack; weights are arguments, held on the device."""
+
+    name = "jax"
+    needs = ("jax", "jaxlib")
+    distribution = "jax"
+
+    def __init__(self, case: Case, problem: Problem) -> None:
+        super().__init__(case, problem)
+        import jax
+
+        if case.dtype == "float64":
+            jax.config.update("jax_enable_x64", True)
+        self.jax = jax
+        self.cell = make_cell(jax, case.cell)
+        self.params = {name: jax.numpy.asarray(value) for name, value in problem.params.items()}
+        self.x = jax.numpy.asarray(problem.x)
+        self.dy = jax.numpy.asarray(problem.dy)
+        self.run_forward = jax.jit(self._forward)
+        self.run_train = jax.jit(self._train)
+        self.run_step = jax.jit(self._step)
+        self.grads: Any = None
+        self.reset()
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        flags = {"JAX_PLATFORMS": "cpu"}
+        if threads == 1:
+            flags["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+            flags["NPROC"] = "1"
+        else:
+            flags["NPROC"] = str(threads)
+        return flags
+
+    def _zero_state(self) -> tuple[Any, ...]:
+        parts = 2 if self.case.cell == "lstm" else 1
+        return tuple(self.jax.numpy.zeros((self.case.N, self.case.H), self.case.dtype) for _ in range(parts))
+
+    def _forward(self, params: dict[str, Any], x: Any) -> Any:
+        jnp, lax = self.jax.numpy, self.jax.lax
+        for layer in range(self.case.L):
+            outputs = []
+            for tail in [tail for number, tail in self.case.directions() if number == layer]:
+                w, b = params[f"weight_hh_{tail}"], params[f"bias_hh_{tail}"]
+                product = x @ params[f"weight_ih_{tail}"].T + params[f"bias_ih_{tail}"]
+
+                def step(state: Any, a: Any, w: Any = w, b: Any = b) -> Any:
+                    state = self.cell(state, a, w, b)
+                    return state, state[0]
+
+                outputs.append(
+                    lax.scan(step, self._zero_state(), product, reverse=tail.endswith("_reverse"))[1]
+                )
+            x = jnp.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+        return x
+
+    def _step(self, params: dict[str, Any], states: list[Any], x: Any) -> Any:
+        after = []
+        for layer, state in enumerate(states):
+            product = x @ params[f"weight_ih_l{layer}"].T + params[f"bias_ih_l{layer}"]
+            after.append(
+                self.cell(state, product, params[f"weight_hh_l{layer}"], params[f"bias_hh_l{layer}"])
+            )
+            x = after[-1][0]
+        return x, after
+
+    def _train(self, params: dict[str, Any], x: Any, dy: Any) -> Any:
+        _, pull = self.jax.vjp(self._forward, params, x)
+        return pull(dy)
+
+    def forward(self) -> Any:
+        return self.run_forward(self.params, self.x).block_until_ready()
+
+    def reset(self) -> None:
+        self.states = [self._zero_state() for _ in range(self.case.L)]
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        y, self.states = self.run_step(self.params, self.states, x)
+        return np.asarray(y)
+
+    def train(self) -> None:
+        self.grads = self.jax.block_until_ready(self.run_train(self.params, self.x, self.dy))
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        params, dx = self.grads
+        return {**{name: np.asarray(value) for name, value in params.items()}, "x": np.asarray(dx)}

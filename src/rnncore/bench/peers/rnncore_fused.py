@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""rnncore itself: the fused engine, and the textbook way through BLAS (one product per step)."""
+
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, Problem
+from .base import Peer
+
+
+class RnncoreFused(Peer):
+    """rnncore as its users call it, with `out=` so that no call allocates its result."""
+
+    name = "rnncore"
+    ours = True
+    needs = ("rnncore._core",)
+    distribution = "rnncore"
+
+    def __init__(self, case: Case, problem: Problem) -> None:
+        super().__init__(case, problem)
+        import rnncore
+
+        make = {"rnn": rnncore.RNN, "lstm": rnncore.LSTM, "gru": rnncore.GRU}[case.cell]
+        self.layer = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype=case.dtype)
+        self.use_backend = rnncore.use_backend
+        self.layer.load_state_dict(problem.params)
+        self.y = np.empty((case.T, case.N, case.D * case.H), case.dtype)
+        self.grads: Any = None
+        if case.mode == "step":
+            self.stream = self.layer.stream(batch_size=case.N)
+            self.y = np.empty((case.N, case.H), case.dtype)
+
+    def forward(self) -> np.ndarray:
+        self.layer(self.problem.x, out=self.y, num_threads=self.case.threads)
+        return self.y
+
+    def reset(self) -> None:
+        self.stream.reset()
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        return self.stream.step(x, out=self.y)
+
+    def train(self) -> None:
+        _, _, tape = self.layer.forward(self.problem.x, num_threads=self.case.threads)
+        self.grads = self.layer.backward(tape, self.problem.dy)
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        return {**self.grads.params, "x": self.grads.x}
+
+
+class RnncoreBlas(RnncoreFused):
+    """The comparison: the same layer with one BLAS product per step."""
+
+    name = "rnncore-blas"
+
+    @classmethod
+    def refuses(cls, case: Case) -> str:
+        return "" if case.mode == "sequence" else "the BLAS backend is for whole sequences"
+
+    def forward(self) -> np.ndarray:
+        with self.use_backend("blas"):
+            return super().forward()

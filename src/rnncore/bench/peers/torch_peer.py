@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""PyTorch: torch.nn.RNN, LSTM and GRU, in inference mode where nothing is trained."""
+
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, Problem
+from .base import Peer
+
+
+def build(torch: Any, case: Case, problem: Problem) -> Any:
+    """torch module of a case with the problem's weights."""
+    kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[case.cell]
+    module = kind(case.I, case.H, case.L, bidirectional=case.D == 2, dtype=getattr(torch, case.dtype))
+    module.load_state_dict({name: torch.from_numpy(value) for name, value in problem.params.items()})
+    return module
+
+
+class Torch(Peer):
+    """PyTorch as its users call it; NumPy arrays enter and leave without a copy."""
+
+    name = "torch"
+    needs = ("torch",)
+    distribution = "torch"
+
+    def __init__(self, case: Case, problem: Problem) -> None:
+        super().__init__(case, problem)
+        import torch
+
+        torch.set_num_threads(case.threads)
+        self.torch = torch
+        self.module = build(torch, case, problem)
+        self.x = torch.from_numpy(problem.x)
+        self.state: Any = None
+        if case.mode == "train":
+            self.x.requires_grad_()
+            self.dy = torch.from_numpy(problem.dy)
+        else:
+            # Entered once, as a server does, and never left: the process has no other use.
+            self.inference = torch.inference_mode()
+            self.inference.__enter__()
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+    def forward(self) -> Any:
+        return self.module(self.x)[0]
+
+    def reset(self) -> None:
+        self.state = None
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        y, self.state = self.module(self.torch.from_numpy(x)[None], self.state)
+        return y.numpy()[0]
+
+    def train(self) -> None:
+        self.module.zero_grad(set_to_none=True)
+        self.x.grad = None
+        self.module(self.x)[0].backward(self.dy)
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        grads = {name: value.grad.numpy() for name, value in self.module.named_parameters()}
+        return {**grads, "x": self.x.grad.numpy()}
+
+    def result(self, y: Any) -> np.ndarray:
+        return y.numpy()

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""Runs rows: every system in a process of its own, interleaved in rounds, checked before it is timed.
+
+A process waits in a read between its bursts, so that it takes no processor from the others. Thread pools go
+on spinning for a while after a call (measured: an idle neighbour with a spinning pool slows others 2.6 to 11
+times); with more than one thread there is a pause between bursts for them to fall asleep.
+"""
+
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import limits as limits_module
+from . import oracle, peers, stats
+from .cases import Case
+from .worker import Station
+
+PAUSE_SECONDS = 0.25
+"""Between bursts with several threads: longer than the 200 ms that Intel's OpenMP spins by default."""
+TIMEOUT_SECONDS = 300.0
+"""A system that does not answer for so long is stopped; compiling a large graph takes tens of seconds."""
+
+
+class PeerError(RuntimeError):
+    """A system failed; the message is its own."""
+
+
+class Remote:
+    """A `Station` in a process of its own, with the environment its system wants."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        # The same import path as here, whatever put it together, as multiprocessing does.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        environment.update(peers.load(name).environment(threads))
+        self.name = name
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process, in close()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rnncore.bench.worker", name],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+        )
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the station. PeerError when it fails, dies or does not answer in time."""
+        watchdog = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
+        watchdog.start()
+        try:
+            pickle.dump((method, arguments), self.process.stdin)
+            self.process.stdin.flush()
+            fine, value = pickle.load(self.process.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            raise PeerError(
+                f"process ended with status {self.process.wait()}: {self._last_words()}"
+            ) from error
+        finally:
+            watchdog.cancel()
+        if not fine:
+            raise PeerError(value)
+        return value
+
+    def _last_words(self) -> str:
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no message"
+
+    def close(self) -> None:
+        """End the process, if it still runs, and wait for it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+
+class Local:
+    """A `Station` in this process: for tests, debuggers and profilers. Thread environment variables come too
+    late."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.name = name
+        self.station = Station(name)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the station; its own exceptions come through."""
+        return getattr(self.station, method)(*arguments)
+
+    def close(self) -> None:
+        """Forget the station."""
+        self.station.peer = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long and how often to measure.
+
+    Attributes
+    ----------
+    systems : names in `peers.PEERS`
+    seconds : measuring time per system and row, all rounds together
+    rounds : interleaved rounds per row
+    pause : seconds between bursts with more than one thread
+    in_process : no processes of their own
+    """
+
+    systems: Sequence[str]
+    seconds: float = 1.0
+    rounds: int = 10
+    pause: float = PAUSE_SECONDS
+    in_process: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.systems:
+            if name not in peers.PEERS:
+                raise ValueError(f"peer: expected one of {list(peers.PEERS)}, got {name!r}")
+        if not self.systems:
+            raise ValueError("peers: expected at least one that is installed, got none")
+        if self.rounds < 1 or not self.seconds > 0 or not self.pause >= 0:
+            raise ValueError(
+                "rounds and seconds: expected above 0, and pause at least 0, got "
+                f"{self.rounds}, {self.seconds}, {self.pause}"
+            )
+
+
+def installed() -> list[str]:
+    """Names of the peers whose modules are all there."""
+    return [name for name in peers.PEERS if not peers.load(name).missing()]
+
+
+class Runner:
+    """Measures rows one after the other and keeps the processes between rows of the same number of
+    threads."""
+
+    def __init__(self, plan: Plan, tick: Callable[[str], None] = lambda text: None) -> None:
+        """`tick` is called after every burst with a short text, for a progress bar."""
+        self.plan = plan
+        self.tick = tick
+        self.stations: dict[str, Any] = {}
+        self.judge: Any = None
+        self.threads = 0
+        self.right: tuple[str, dict[str, np.ndarray]] = ("", {})
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close_stations()
+        if self.judge is not None:
+            self.judge.close()
+
+    def ticks(self, rows: int) -> int:
+        """How often `tick` will be called for so many rows."""
+        return rows * self.plan.rounds * len(self.plan.systems)
+
+    def row(self, group: str, case: Case, limits: limits_module.Limits | None = None) -> dict[str, Any]:
+        """Measure one row.
+
+        Returns
+        -------
+        dict
+            Plain data: ``set``, ``name``, ``case``, ``flops``, ``limit`` (seconds or None) and ``systems``, a
+            list of dictionaries with ``name``, ``ours``, ``version``, ``status`` ("ok", "wrong", "failed",
+            "refused"), ``reason``, ``error`` (largest relative error) and, where timed, what
+            `stats.summarise` gives, ``busy``, ``fraction`` of the limit, ``ratio`` to ``best_other``.
+        """
+        self._use_threads(case.threads)
+        systems = [self._prepare(name, case) for name in self.plan.systems]
+        ready = [system for system in systems if system["status"] == "ok"]
+        self._measure(case, ready)
+        for _ in range(self.plan.rounds * (len(systems) - len(ready))):
+            self.tick(case.name)
+        limit = limits_module.limit_seconds(case, limits) if limits else None
+        stats.add_ratios(systems)
+        for system in systems:
+            system["fraction"] = limit / system["median"] if limit and "median" in system else None
+        return {
+            "set": group,
+            "name": case.name,
+            "case": dataclasses.asdict(case),
+            "flops": case.flops(),
+            "limit": limit,
+            "systems": systems,
+        }
+
+    def _use_threads(self, threads: int) -> None:
+        # Most systems take their number of threads once, at import.
+        if threads != self.threads:
+            self._close_stations()
+            self.threads = threads
+
+    def _close_stations(self) -> None:
+        for station in self.stations.values():
+            station.close()
+        self.stations = {}
+
+    def _open(self, name: str, threads: int) -> Any:
+        return (Local if self.plan.in_process else Remote)(name, threads)
+
+    def _expected(self, case: Case) -> dict[str, np.ndarray]:
+        if self.right[0] != case.problem_name:
+            if self.judge is None:
+                self.judge = self._open("numpy", os.cpu_count() or 1)
+            self.right = (case.problem_name, self.judge.call("expected", case))
+        return self.right[1]
+
+    def _prepare(self, name: str, case: Case) -> dict[str, Any]:
+        kind = peers.load(name)
+        system = {"name": name, "ours": kind.ours, "version": "", "status": "ok", "reason": "", "error": None}
+        refusal = kind.refuses(case)
+        if refusal:
+            return {**system, "status": "refused", "reason": refusal}
+        right = self._expected(case)
+        try:
+            if name not in self.stations:
+                self.stations[name] = self._open(name, case.threads)
+            station = self.stations[name]
+            system["version"] = station.call("version")
+            station.call("prepare", case)
+            system["error"] = oracle.largest_error(station.call("check"), right)
+        except PeerError as error:
+            return self._failed(system, error)
+        if not system["error"] <= oracle.bound(case):
+            return {
+                **system,
+                "status": "wrong",
+                "reason": f"error {system['error']:.1e} > {oracle.bound(case):.0e}",
+            }
+        return system
+
+    def _failed(self, system: dict[str, Any], error: Exception) -> dict[str, Any]:
+        station = self.stations.pop(system["name"], None)
+        if station is not None:
+            station.close()
+        system.update(status="failed", reason=str(error))
+        return system
+
+    def _measure(self, case: Case, systems: list[dict[str, Any]]) -> None:
+        calls: dict[str, list[np.ndarray]] = {system["name"]: [] for system in systems}
+        busy: dict[str, list[float]] = {system["name"]: [] for system in systems}
+        for number in range(self.plan.rounds):
+            # Every second round backwards: what a neighbour leaves in the caches hits all alike.
+            for system in systems if number % 2 == 0 else systems[::-1]:
+                name = system["name"]
+                if system["status"] == "ok":
+                    try:
+                        burst = self.stations[name].call("measure", self.plan.seconds / self.plan.rounds)
+                        calls[name].append(burst["calls"])
+                        busy[name].append(burst["busy"])
+                    except PeerError as error:
+                        self._failed(system, error)
+                    if case.threads > 1:
+                        time.sleep(self.plan.pause)
+                self.tick(f"{case.name} {name}")
+        for system in systems:
+            if system["status"] == "ok":
+                system.update(
+                    stats.summarise(calls[system["name"]]), busy=float(np.median(busy[system["name"]]))
+                )

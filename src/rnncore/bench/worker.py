@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The process that one system runs in: builds it, checks it, times it, spoken to over its standard streams.
+
+`Station` does the work and is used directly when no process of its own is wanted. `main` wraps it: requests
+are (method name, arguments) on standard input, answers are (True, value) or (False, error text) on what was
+standard output; everything the systems print goes to standard error.
+"""
+
+import gc
+import os
+import pickle
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from . import oracle, peers
+from .cases import Case, make_problem
+
+WARM_BURSTS = 2
+"""Untimed calls (of a stream: walks through its inputs) before each burst, to be as in steady use."""
+WARM_SECONDS = 0.2
+"""...but no more of them once this has passed."""
+CLOCK_READINGS = 2001
+
+
+def clock_cost() -> float:
+    """Seconds between two readings of the clock with nothing between them, median."""
+    clock = time.perf_counter_ns
+    gaps = np.empty(CLOCK_READINGS)
+    for i in range(CLOCK_READINGS):
+        begin = clock()
+        gaps[i] = clock() - begin
+    return 1e-9 * float(np.median(gaps))
+
+
+class Station:
+    """One system in this process, one case at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.kind = peers.load(name)
+        self.peer: peers.Peer | None = None
+        self.clock_cost = clock_cost()
+
+    def prepare(self, case: Case) -> None:
+        """Build the system for a case. The one before is dropped first: two never share the memory."""
+        self.peer = None
+        gc.collect()
+        self.peer = self.kind(case, make_problem(case))
+
+    def check(self) -> dict[str, np.ndarray]:
+        """Outputs of the part of the case that is checked, in the form of `oracle.expected`."""
+        peer = self.peer
+        steps, rows = oracle.checked_part(peer.case)
+        if peer.case.mode == "train":
+            peer.train()
+            return peer.gradients()
+        if peer.case.mode == "sequence":
+            return {"y": np.array(peer.result(peer.forward())[:steps, :rows])}
+        peer.reset()
+        return {"y": np.array([peer.step(x).copy() for x in peer.problem.x[:steps]])}
+
+    def measure(self, seconds: float) -> dict[str, Any]:
+        """Time single calls for about `seconds`, at least one.
+
+        Returns
+        -------
+        dict
+            ``calls``: float64 array of seconds per call, the clock's own cost taken off; ``busy``: processor
+            time of the whole process over wall time, which is what the system used of the machine.
+        """
+        begin = time.perf_counter()
+        for _ in range(WARM_BURSTS):
+            self._burst(0.0)
+            if time.perf_counter() - begin > WARM_SECONDS:
+                break
+        gc.collect()
+        gc.disable()
+        try:
+            begin, begin_cpu = time.perf_counter(), time.process_time()
+            calls = self._burst(seconds)
+            busy = (time.process_time() - begin_cpu) / (time.perf_counter() - begin)
+        finally:
+            gc.enable()
+        calls = np.maximum(1e-9 * np.array(calls, dtype=float) - self.clock_cost, 1e-9)
+        return {"calls": calls, "busy": busy}
+
+    def _burst(self, seconds: float) -> list[int]:
+        clock = time.perf_counter_ns
+        end = clock() + int(1e9 * seconds)
+        times = []
+        if self.peer.case.mode == "step":
+            step, inputs = self.peer.step, list(self.peer.problem.x)
+            while True:
+                for x in inputs:
+                    begin = clock()
+                    step(x)
+                    times.append(clock() - begin)
+                if clock() >= end:
+                    return times
+        call = self.peer.train if self.peer.case.mode == "train" else self.peer.forward
+        while True:
+            begin = clock()
+            call()
+            times.append(clock() - begin)
+            if clock() >= end:
+                return times
+
+    def expected(self, case: Case) -> dict[str, np.ndarray]:
+        """Right answers of a case. Asked of a process that is never timed."""
+        return oracle.expected(case, make_problem(case))
+
+    def version(self) -> str:
+        """Version of the system."""
+        return self.kind.version()
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    station = Station(sys.argv[1])
+    while True:
+        try:
+            method, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer = (True, getattr(station, method)(*arguments))
+        except Exception as error:
+            # Whatever a foreign system throws belongs into its row of the report; the process goes on.
+            answer = (False, f"{type(error).__name__}: {error}".splitlines()[0])
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

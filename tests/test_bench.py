@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark harness: cases, the limit's formula, statistics, reports, and tiny runs of it as a whole."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from rnncore.bench import cases, limits, machine, oracle, peers, progress, report, runner, stats
+from rnncore.bench.__main__ import main
+from rnncore.bench.cases import Case
+from rnncore.bench.peers import numpy_peer
+
+GIGA = 2.0**30  # a power of two: the sums and quotients below are exact
+FLAT = limits.Limits(
+    "flat",
+    {"flat/float32/1": GIGA, "flat/float32/2": 2 * GIGA},
+    {"1": [(1024.0, GIGA), (4096.0, GIGA / 2)], "2": [(1024.0, 2 * GIGA), (4096.0, GIGA)]},
+)
+TINY = Case("lstm", 3, 2, 4, 5)
+
+
+def has_oracle():
+    return any(importlib.util.find_spec(name) for name in ("rnncore.reference", "torch"))
+
+
+needs_oracle = pytest.mark.skipif(not has_oracle(), reason="neither rnncore.reference nor torch is there")
+
+
+def system(name, median, *, ours=False, status="ok", rounds=None, spread=0.01):
+    """A system's entry as a row of a report holds it."""
+    timed = {
+        "median": median,
+        "q1": median * (1 - spread),
+        "q3": median * (1 + spread),
+        "min": median,
+        "p99": None,
+        "p999": None,
+        "samples": 10,
+        "rounds": rounds or [median, median],
+        "busy": 1.0,
+        "ratio": None,
+        "best_other": None,
+        "fraction": None,
+    }
+    entry = {"name": name, "ours": ours, "version": "1", "status": status, "reason": "", "error": 0.0}
+    return {**entry, **(timed if status == "ok" else {"ratio": None, "best_other": None, "fraction": None})}
+
+
+def made_report(*systems):
+    row = {
+        "set": "latency",
+        "name": TINY.name,
+        "case": dataclasses.asdict(TINY),
+        "flops": TINY.flops(),
+        "limit": 1e-6,
+        "systems": list(systems),
+    }
+    return report.make({"cpu": "a", "cores": 1}, FLAT, {}, [row])
+
+
+# -- Cases --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", cases.SETS)
+def test_sets_are_well_formed(name):
+    rows = cases.SETS[name]()
+    assert rows
+    assert len({case.name for case in rows}) == len(rows)
+    for case in rows:
+        assert case.source
+        assert case.threads == 1
+        assert case.flops() > 0
+
+
+def test_the_odd_set_covers_what_it_is_for():
+    rows = cases.SETS["odd"]()
+    assert {96, 200, 320, 650} <= {case.H for case in rows}
+    assert {3, 5, 7, 24, 100} <= {case.N for case in rows}
+    assert any(case.I != case.H for case in rows)
+    assert {(1, 1), (2, 1), (1, 2), (2, 2)} <= {(case.L, case.D) for case in rows}
+
+
+def test_select_orders_by_threads_and_leaves_streams_at_one():
+    chosen = cases.select(["stream", "latency"], (2, 1), cells=["lstm"])
+    threads = [case.threads for _, case in chosen]
+    assert threads == sorted(threads)
+    assert all(case.threads == 1 for _, case in chosen if case.mode == "step")
+    assert {case.cell for _, case in chosen} == {"lstm"}
+    assert len({case for _, case in chosen}) == len(chosen)
+
+
+def test_select_filters_by_name():
+    assert [case.H for _, case in cases.select(["latency"], match="gru-f32-sequence-T100N1I64H64")] == [64]
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: cases.select(["fast"]), "set"),
+        (lambda: cases.select(["odd"], cells=["lst"]), "cell"),
+        (lambda: Case("lstm", 0, 1, 1, 1), "T"),
+        (lambda: Case("lstm", 1, 1, 1, 1, D=3), "D"),
+        (lambda: Case("lstm", 2, 1, 1, 1, mode="step"), "step"),
+        (lambda: Case("elman", 1, 1, 1, 1), "cell"),
+        (lambda: Case("rnn", 1, 1, 1, 1, dtype="float16"), "dtype"),
+        (lambda: Case("rnn", 1, 1, 1, 1, mode="fast"), "mode"),
+    ],
+)
+def test_wrong_cases_are_refused_by_name(call, word):
+    with pytest.raises(ValueError, match=word):
+        call()
+
+
+def test_flops_count_every_layer_and_direction():
+    case = Case("gru", 2, 3, 5, 7, L=2, D=2)
+    below = 2 * 2 * 3 * 3 * 7 * (5 + 7)
+    above = 2 * 2 * 3 * 3 * 7 * (14 + 7)
+    assert case.flops() == 2 * (below + above)
+    assert dataclasses.replace(case, mode="train").flops() == 3 * case.flops()
+
+
+def test_parameters_have_pytorchs_names_and_shapes():
+    shapes = Case("lstm", 1, 1, 3, 5, L=2, D=2).parameter_shapes()
+    assert list(shapes)[:5] == [
+        "weight_ih_l0",
+        "weight_hh_l0",
+        "bias_ih_l0",
+        "bias_hh_l0",
+        "weight_ih_l0_reverse",
+    ]
+    assert shapes["weight_ih_l1_reverse"] == (20, 10)
+    assert shapes["weight_hh_l1"] == (20, 5)
+
+
+def test_problems_repeat_and_ignore_threads():
+    one, two = (cases.make_problem(dataclasses.replace(TINY, threads=count)) for count in (1, 2))
+    assert np.array_equal(one.x, two.x)
+    assert all(np.array_equal(one.params[name], two.params[name]) for name in one.params)
+    assert one.x.dtype == np.float32
+    assert (one.x != 0).all()
+
+
+# -- Limits -------------------------------------------------------------------------------------------------
+
+
+def test_read_rate_interpolates_in_the_logarithm_and_holds_at_the_ends():
+    assert FLAT.read_rate(1, 1) == GIGA
+    assert FLAT.read_rate(2048, 1) == 0.75 * GIGA
+    assert FLAT.read_rate(1 << 30, 1) == GIGA / 2
+
+
+def test_limit_of_many_rows_is_the_flops_at_the_peak():
+    case = Case("lstm", 10, 100, 4, 4)
+    assert limits.limit_seconds(case, FLAT) * GIGA == case.flops()
+    train = dataclasses.replace(case, mode="train")
+    assert limits.limit_seconds(train, FLAT) * GIGA == 3 * case.flops()
+    two = dataclasses.replace(case, threads=2)
+    assert limits.limit_seconds(two, FLAT) * 2 * GIGA == case.flops()
+
+
+def test_limit_of_one_row_is_reading_the_weights():
+    case = Case("rnn", 10, 1, 4, 16)
+    weights = 16 * 16 * 4
+    assert limits.limit_seconds(case, FLAT) * GIGA == 2 * 10 * 4 * 16 + 10 * weights
+
+
+def test_limit_of_a_stream_reads_all_weights_from_where_all_of_them_fit():
+    case = Case("rnn", 1, 1, 16, 16, L=2, mode="step")
+    assert case.weight_bytes() == 4096
+    assert limits.limit_seconds(case, FLAT) * GIGA / 2 == 4096
+
+
+def test_limits_survive_json():
+    assert limits.Limits.from_json(json.loads(json.dumps(FLAT.to_json()))) == FLAT
+
+
+def test_doubts_name_busy_cores_and_a_moving_clock():
+    assert limits.doubts(FLAT, 2) == []
+    busy = dataclasses.replace(FLAT, peaks={"flat/float32/1": GIGA, "flat/float32/2": GIGA})
+    assert "2 threads" in limits.doubts(busy, 2)[0]
+    assert limits.doubts(busy, 1) == []
+    assert "ended" in limits.doubts(dataclasses.replace(FLAT, drift={"1": 0.5}), 2)[0]
+
+
+@pytest.mark.skipif(limits.extension() is None, reason="the extension _limits is not built")
+def test_measured_limits_are_plausible():
+    measured = limits.measure((1,), seconds=0.002, sizes=(32768, 131072))
+    assert all(value > GIGA for value in measured.peaks.values())
+    assert [size for size, _ in measured.bandwidth["1"]] == [32768, 131072]
+    assert all(rate > 0.1 * GIGA for _, rate in measured.bandwidth["1"])
+    core = limits.extension()
+    with pytest.raises(ValueError, match="fma_peak"):
+        core.fma_peak("z80")
+    with pytest.raises(ValueError, match="read_bandwidth"):
+        core.read_bandwidth(core.isas()[0], 0)
+    if (os.cpu_count() or 1) > 1:
+        assert core.flag_latency(0.002) > 0
+
+
+# -- Statistics ---------------------------------------------------------------------------------------------
+
+
+def test_summary_of_known_numbers():
+    found = stats.summarise([np.arange(1.0, 51.0), np.arange(51.0, 102.0)])
+    assert (found["median"], found["q1"], found["q3"], found["min"]) == (51.0, 26.0, 76.0, 1.0)
+    assert found["p99"] == 100.0
+    assert found["p999"] is None
+    assert found["samples"] == 101
+    assert found["rounds"] == [25.5, 76.0]
+
+
+def test_summary_needs_calls():
+    with pytest.raises(ValueError, match="rounds"):
+        stats.summarise([np.ones(3), np.ones(0)])
+
+
+def test_ratios_cancel_a_drift_of_the_machine():
+    assert stats.paired_ratio([2.0, 4.0, 8.0], [1.0, 2.0, 4.0]) == 2.0
+
+
+def test_ours_is_compared_with_the_best_peer_that_is_correct():
+    systems = [
+        system("a", 1.0, ours=True),
+        system("b", 0.9, ours=True),
+        system("c", 4.0),
+        system("d", 2.0),
+        system("e", 0.1, status="wrong"),
+    ]
+    stats.add_ratios(systems)
+    assert [(one["best_other"], one["ratio"]) for one in systems] == [
+        ("d", 2.0),
+        ("d", 2.0 / 0.9),
+        ("d", 0.5),
+        ("c", 2.0),
+        (None, None),
+    ]
+
+
+def test_geometric_mean():
+    assert round(stats.geometric_mean([1.0, 4.0]), 12) == 2.0
+    with pytest.raises(ValueError, match="values"):
+        stats.geometric_mean([])
+
+
+# -- Reports ------------------------------------------------------------------------------------------------
+
+
+def test_report_survives_the_file(tmp_path):
+    made = made_report(system("a", 1e-3), system("b", 1e-3, status="failed"))
+    report.save(made, tmp_path / "a.json")
+    assert report.read(tmp_path / "a.json") == json.loads(json.dumps(made))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}', "median\n"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.json: expected a benchmark report"):
+        report.read(tmp_path / "a.json")
+
+
+def test_compare_tells_moved_from_noise():
+    names = ("slow", "fast", "still", "noisy", "gone", "broken")
+    old = made_report(*(system(name, 1.0) for name in names))
+    new = made_report(
+        system("slow", 1.5),
+        system("fast", 0.5),
+        system("still", 1.01),
+        system("noisy", 1.5, spread=0.5),
+        system("broken", 1.0, status="failed"),
+        system("fresh", 1.0),
+    )
+    found = report.compare(old, new)
+    names = {kind: [one["system"] for one in entries] for kind, entries in found.items()}
+    assert names == {
+        "slower": ["slow"],
+        "faster": ["fast"],
+        "same": ["noisy", "still"],
+        "status": ["broken"],
+        "only_old": ["gone"],
+        "only_new": ["fresh"],
+    }
+    assert found["faster"][0]["speedup"] == 2.0
+    text = report.compare_text(found)
+    assert "1 slower, 1 faster, 2 the same, 1 only in the old report, 1 only in the new one" in text
+
+
+def test_tables_hold_every_timed_system():
+    made = made_report(system("aaa", 2e-3), system("bbb", 1e-3), system("ccc", 1.0, status="wrong"))
+    text = report.row_table(made["rows"])
+    assert text.index("bbb") < text.index("aaa")
+    assert "ccc" not in text
+    assert report.problems(made["rows"]) == [f"{TINY.name}: ccc wrong: "]
+    assert "latency t1 aaa" in report.summary(made["rows"])
+    assert "2 threads" in report.limits_text(FLAT)
+    assert "not measured" in report.limits_text(None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-"), (2.0, "2 s"), (1.5e-3, "1.5 ms"), (2e-6, "2 us"), (3e-9, "3 ns")]
+)
+def test_durations(seconds, text):
+    assert report.duration(seconds) == text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_picture(tmp_path, suffix):
+    report.save(made_report(system("a", 1e-5), system("b", 2e-5)), tmp_path / "a.json")
+    assert main(["plot", str(tmp_path / "a.json"), str(tmp_path / f"a.{suffix}")]) == 0
+    assert (tmp_path / f"a.{suffix}").stat().st_size > 1000
+
+
+def test_machine_is_described_in_plain_data():
+    described = machine.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described["cores"] >= 1
+
+
+def test_progress_estimates_the_time_left():
+    with progress.Progress(4) as bar:
+        assert bar.seconds_left() is None
+        for _ in range(4):
+            bar.advance("x")
+        assert bar.seconds_left() == 0
+
+
+# -- Runs ---------------------------------------------------------------------------------------------------
+
+QUICK = runner.Plan(["numpy"], seconds=0.002, rounds=2, pause=0.0, in_process=True)
+TINY_CASES = [
+    Case("rnn", 3, 2, 4, 5, L=2, D=2),
+    Case("gru", 3, 2, 4, 5, dtype="float64"),
+    Case("lstm", 1, 2, 4, 5, L=2, mode="step"),
+]
+
+
+@needs_oracle
+@pytest.mark.parametrize("case", TINY_CASES, ids=lambda case: case.problem_name)
+def test_tiny_run(case):
+    ticks = []
+    with runner.Runner(QUICK, ticks.append) as run:
+        row = run.row("odd", case)
+        assert len(ticks) == run.ticks(1)
+    (found,) = row["systems"]
+    assert found["status"] == "ok"
+    assert found["median"] > 0
+    assert found["samples"] >= QUICK.rounds
+    assert len(found["rounds"]) == QUICK.rounds
+    assert json.loads(json.dumps(row)) == row
+
+
+@needs_oracle
+def test_wrong_results_are_not_timed(monkeypatch):
+    right = numpy_peer.cell_step
+    monkeypatch.setattr(numpy_peer, "cell_step", lambda *a: tuple(1.01 * s for s in right(*a)))
+    with runner.Runner(QUICK) as run:
+        (found,) = run.row("odd", TINY)["systems"]
+    assert found["status"] == "wrong"
+    assert "median" not in found
+
+
+def test_refusals_cost_nothing():
+    with runner.Runner(QUICK) as run:
+        (found,) = run.row("train", dataclasses.replace(TINY, mode="train"))["systems"]
+        assert not run.stations
+    assert (found["status"], found["reason"]) == ("refused", "inference only")
+
+
+@needs_oracle
+def test_run_in_processes_of_their_own():
+    plan = dataclasses.replace(QUICK, in_process=False)
+    with runner.Runner(plan) as run:
+        (found,) = run.row("latency", TINY, FLAT)["systems"]
+    assert found["status"] == "ok"
+    assert found["fraction"] > 0
+
+
+def test_a_failing_process_is_reported():
+    remote = runner.Remote("numpy", 1)
+    try:
+        with pytest.raises(runner.PeerError, match="AttributeError"):
+            remote.call("no_such_method")
+        assert remote.call("version") == np.__version__
+        remote.process.kill()
+        with pytest.raises(runner.PeerError, match="process ended"):
+            remote.call("version")
+    finally:
+        remote.close()
+
+
+def test_peers_are_named_as_listed_and_import_nothing_early():
+    heavy = {"jax", "tensorflow", "openvino"}
+    before = heavy & set(sys.modules)
+    for name in peers.PEERS:
+        assert peers.load(name).name == name
+    assert heavy & set(sys.modules) == before
+
+
+def test_large_cases_are_checked_in_part():
+    small, large = Case("lstm", 3, 2, 4, 5), Case("gru", 1500, 4, 1024, 1024)
+    assert oracle.checked_part(small) == (3, 2)
+    steps, rows = oracle.checked_part(large)
+    assert 1 <= steps < 1500
+    assert 1 <= rows <= 4
+    assert oracle.checked_part(dataclasses.replace(large, D=2)) == (1500, 4)
+
+
+def test_errors_are_relative_and_nan_is_infinite():
+    right = {"y": np.array([1.0, -4.0])}
+    assert oracle.largest_error({"y": np.array([1.0, -3.0])}, right) == 0.25
+    assert oracle.largest_error({"y": np.array([1.0, np.nan])}, right) == float("inf")
+    assert oracle.largest_error({"y": np.array([1.0])}, right) == float("inf")
+
+
+@pytest.mark.parametrize(
+    "change", [{"systems": ["abacus"]}, {"systems": []}, {"rounds": 0}, {"seconds": 0.0}, {"pause": -1.0}]
+)
+def test_wrong_plans_are_refused(change):
+    with pytest.raises(ValueError, match="expected"):
+        dataclasses.replace(QUICK, **change)
+
+
+# -- Command line -------------------------------------------------------------------------------------------
+
+
+@needs_oracle
+def test_command_line_measures_writes_and_compares(tmp_path, capsys):
+    out = str(tmp_path / "a.json")
+    arguments = ["latency", "--cell", "rnn", "--match", "H64", "--threads", "1", "--peers", "numpy"]
+    quick = ["--seconds", "0.01", "--rounds", "2", "--in-process", "--no-limits", "--out", out]
+    assert main([*arguments, *quick]) == 0
+    assert "rnn-f32-sequence-T100N1I64H64L1D1-t1" in capsys.readouterr().out
+    assert len(report.read(tmp_path / "a.json")["rows"]) == 1
+    assert main(["compare", "--fail", out, out]) == 0
+    assert "0 slower, 0 faster, 1 the same" in capsys.readouterr().out
+
+
+def test_compare_fails_when_ours_got_slower(tmp_path, capsys):
+    for name, median in (("old", 1.0), ("new", 2.0)):
+        report.save(made_report(system("rnncore", median, ours=True)), tmp_path / f"{name}.json")
+    files = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
+    assert main(["compare", "--fail", *files]) == 1
+    assert main(["compare", "--fail", *files[::-1]]) == 0
+    assert "2.00x" in capsys.readouterr().out
+
+
+def test_list_shows_all_sets_and_peers(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*cases.SETS, *peers.PEERS))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fast"],
+        ["latency", "--peers", "abacus"],
+        ["latency", "--match", "no such row"],
+        ["latency", "--peers", "numpy", "--plot", "a.txt"],
+        ["compare", "/no/such/file", "/no/such/file"],
+    ],
+)
+def test_wrong_use_gives_one_sentence_and_two(arguments, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("rnncore bench: ")
+    assert len(captured.err.splitlines()) == 1
