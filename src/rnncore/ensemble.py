@@ -23,7 +23,7 @@ from .training import Adam, Linear, mse_loss
 CHECKPOINT_FORMAT = "rnncore-forecaster-checkpoint-1"
 CHECKPOINT_SECONDS = 1.0
 """A checkpoint is written at most this often: what a killed run repeats is bounded by it."""
-MAX_WINDOWS = 20_000
+MAX_WINDOWS = 4_000
 """Training windows per fold; longer series are thinned, their windows overlap almost entirely."""
 
 
@@ -198,9 +198,9 @@ class Run:
             if time.perf_counter() - self.started >= deadline:
                 break
             began = time.perf_counter()
-            loss = self._epoch(member, task, optimizer, rng)
+            loss, seen = self._epoch(member, task, optimizer, rng, deadline)
             self.epoch += 1
-            rate = task.target.shape[0] / (time.perf_counter() - began)
+            rate = seen / (time.perf_counter() - began)
             valid_loss = self._judge(member, task)
             self.elapsed = time.perf_counter() - self.started
             # One assignment, so that an interrupt finds the whole of this epoch or the whole of the last.
@@ -221,11 +221,11 @@ class Run:
                 self._write_checkpoint()
             self._report(loss, valid_loss, rate)
 
-    def _epoch(self, member, task, optimizer, rng):
-        """One pass over the training windows in random order; return the mean loss."""
+    def _epoch(self, member, task, optimizer, rng, deadline):
+        """Pass over the training windows in random order until `deadline`; return mean loss and count."""
         model = self.model
         order = rng.permutation(task.target.shape[0])
-        total = 0.0
+        total, seen = 0.0, 0
         for start in range(0, len(order), model.batch_size):
             rows = order[start : start + model.batch_size]
             y, _, tape = member.layer.forward(task.x[:, rows], num_threads=model.num_threads)
@@ -237,7 +237,10 @@ class Run:
             grads = member.layer.backward(tape, dy)
             optimizer.step([grads.params, head_grads.params])
             total += loss * len(rows)
-        return total / len(order)
+            seen += len(rows)
+            if time.perf_counter() - self.started >= deadline:
+                break
+        return total / seen, seen
 
     def _judge(self, member, task):
         """Return the validation loss and remember the weights if they are the best so far."""

@@ -24,8 +24,12 @@ __all__ = ["Backtest", "Forecast", "Forecaster", "Progress"]
 MODEL_FORMAT = "rnncore-forecaster-1"
 DEFAULT_HORIZON = 12
 MIN_WINDOW = 24
+LONG_WINDOW = 128
+"""Up to here a window holds three seasons, beyond it one and MIN_WINDOW: its length is the cost."""
 MAX_AUTO_PERIOD = 400
 MIN_TRAIN_WINDOWS = 16
+MAX_ORIGINS = 1_000
+"""Origins of a backtest; more are thinned evenly."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Forecaster:
     horizon : int or None
         Values to forecast at once; None takes one season, or 12 where the series has none.
     window : int or None
-        Past values a forecast looks at; None takes three seasons and at least 24.
+        Past values a forecast looks at; None takes three seasons (one and a bit where
+        seasons are long) and at least 24.
     period : int or None
         Length of a season (1: none); None detects it from the autocorrelation.
     hidden_size, num_layers : int
@@ -84,7 +89,7 @@ class Forecaster:
     batch_size, lr, clip_norm, weight_decay
         Mini-batch size and `Adam`'s settings.
     seconds : float or None
-        Budget of `fit` in seconds. A run cut by it is as good as it got, but not repeatable bit for bit.
+        Training budget of `fit` in seconds. A run cut by it is as good as it got, but not repeatable bit for bit.
     nonnegative : bool or None
         Never forecast below zero; None does so when no value of the series is below zero.
     dtype : "float32" or "float64"
@@ -215,7 +220,8 @@ class Forecaster:
         if self.horizon is None:
             self.horizon = min(self.period if self.period > 1 else DEFAULT_HORIZON, max(n // 8, 1))
         if self.window is None:
-            self.window = min(max(3 * self.period, MIN_WINDOW), max(n // 4, 2))
+            seasons = min(3 * self.period, max(self.period + MIN_WINDOW, LONG_WINDOW))
+            self.window = min(max(seasons, MIN_WINDOW), max(n // 4, 2))
         if self.nonnegative is None:
             self.nonnegative = bool(n and values.min() >= 0)
         # Every fold then has a target to validate on and MIN_TRAIN_WINDOWS windows elsewhere.
@@ -310,8 +316,8 @@ class Forecaster:
     def backtest(self, series, start=None, *, level=0.9):
         """Test on the values from `start` on, against the seasonal-naive and last-value forecasts.
 
-        Every origin from `start` to ``n - horizon`` is forecast from the true values before it; the
-        networks are not trained again.
+        Every origin from `start` to ``n - horizon`` is forecast from the true values before it (of
+        more than 1000 an even selection); the networks are not trained again.
 
         Parameters
         ----------
@@ -349,7 +355,7 @@ class Forecaster:
                 f"at least {self.horizon} test values from index {start} on",
                 f"{max(len(values) - start, 0)}",
             )
-        origins = np.arange(start, len(values) - self.horizon + 1)
+        origins = forecasting.thin(np.arange(start, len(values) - self.horizon + 1), MAX_ORIGINS)
         truth = forecasting.gather(values, origins, 0, self.horizon)
         forecasts = self._mean(values, origins)
         named = {

@@ -128,7 +128,8 @@ def blocked_folds(values, window, horizon, count, limit):
     """Split the origins of `values` into `count` blocks, each the validation part of one fold.
 
     A training target never overlaps the validation block, and `mean` and `std` come from the values
-    outside it. More than `limit` training windows are thinned evenly.
+    outside it. More than `limit` training windows, or a quarter as many for validation,
+    are thinned evenly.
     """
     n = len(values)
     origins = np.arange(window, n - horizon + 1)
@@ -139,7 +140,7 @@ def blocked_folds(values, window, horizon, count, limit):
         train = origins[(origins + horizon <= low) | (origins >= high)]
         outside = np.concatenate([values[:low], values[high:]])
         folds.append(
-            Fold(thin(train, limit), thin(valid, limit), float(outside.mean()), float(outside.std()))
+            Fold(thin(train, limit), thin(valid, -(-limit // 4)), float(outside.mean()), float(outside.std()))
         )
     return folds
 
