@@ -76,8 +76,8 @@ class Forecaster:
     horizon : int or None
         Values to forecast at once; None takes one season, or 12 where the series has none.
     window : int or None
-        Past values a forecast looks at; None takes three seasons (one and a bit where
-        seasons are long) and at least 24.
+        Past values a forecast looks at; None takes three seasons and at least 24, and for long seasons
+        one season and 24.
     period : int or None
         Length of a season (1: none); None detects it from the autocorrelation.
     hidden_size, num_layers : int
@@ -89,7 +89,7 @@ class Forecaster:
     batch_size, lr, clip_norm, weight_decay
         Mini-batch size and `Adam`'s settings.
     seconds : float or None
-        Training budget of `fit` in seconds. A run cut by it is as good as it got, but not repeatable bit for bit.
+        Training budget of `fit` in seconds; a run that it cuts short does not repeat bit for bit.
     nonnegative : bool or None
         Never forecast below zero; None does so when no value of the series is below zero.
     dtype : "float32" or "float64"
