@@ -31,7 +31,8 @@ int rc_check_uses(int uses)
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
 {
     if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
-    if (__builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens) return RNNCORE_ERROR_OVERFLOW;
+    if (steps > most_tokens || batch > most_tokens || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
+        return RNNCORE_ERROR_OVERFLOW;
     if (!lengths) return RNNCORE_OK;
     *valid = 0;
     for (int64_t i = 0; i < batch; i++) {
@@ -39,6 +40,13 @@ rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *len
         *valid += lengths[i];
     }
     return RNNCORE_OK;
+}
+
+int rc_check_params(const rnncore_plan *plan, const rnncore_params *params)
+{
+    for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
+        if (!params[i].weight_ih || !params[i].weight_hh || !params[i].weight_hr != !plan->config.proj_size) return 0;
+    return 1;
 }
 
 static int is_aligned(const void *p, int64_t unit) { return (uintptr_t)p % (uintptr_t)unit == 0; }
@@ -68,7 +76,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
 rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
                                  int64_t *valid)
 {
-    if (!plan || !weights || !a || !a->tape || !a->grads) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
     if (!(rc_weights_uses(weights) & RNNCORE_PACK_BACKWARD)) return RNNCORE_ERROR_ARGUMENT;
     if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);

@@ -101,9 +101,9 @@ typedef struct rnncore_params {
 
 enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 };   /* uses of packed weights */
 
-/* Bytes that weights packed for these uses need, and the packing itself into memory of that size, aligned to 64 bytes,
- * that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not move them to
- * another machine. `params` is not needed afterwards. */
+/* Bytes that weights packed for these uses need (0: not possible), and the packing itself into memory of that size,
+ * aligned to 64 bytes, that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not
+ * move them to another machine. `params` is not needed afterwards. */
 RNNCORE_API size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses);
 RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params,
                                                 void *weights);
