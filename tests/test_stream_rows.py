@@ -28,7 +28,7 @@ def test_rows_go_on_as_on_their_own(cell, N, rows):
     for x in before:
         stream.step(x)
     stream.select(rows)
-    assert stream.N == len(rows)
+    assert len(rows) == stream.N
     y = np.stack([stream.step(x) for x in after])
     for i, row in enumerate(rows):
         past = before[:, row] if row >= 0 else before[:0, 0]

@@ -488,7 +488,7 @@ def _folds(array):
 
 def check_batch_size(spec, chunk, N, batch_size):
     """ShapeError unless a checked chunk has the N rows of its stream."""
-    if N != batch_size:
+    if batch_size != N:
         layout = "({1}, T, {0})" if spec.batch_first else "(T, {1}, {0})"
         raise ShapeError("x", "shape " + layout.format(spec.input_size, batch_size), _shape_text(chunk.shape))
 
@@ -559,7 +559,7 @@ def check_parameters(spec, values, partial=False):
     if not hasattr(values, "keys"):
         raise ArgumentError("parameters", "a mapping of names to arrays", type(values).__name__)
     shapes = spec.parameter_shapes()
-    for name in values.keys():
+    for name in values:
         if name not in shapes:
             raise ArgumentError(str(name), "one of " + ", ".join(shapes), "an unknown name")
     checked = {}
