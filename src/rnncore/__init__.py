@@ -10,11 +10,12 @@
 
 __version__ = "0.1.0"
 
-from . import reference
+from . import modules, reference, weights
 from .config import get_num_threads, isas, set_num_threads, show_config, use_backend, use_isa
 from .errors import RnncoreError
 from .layers import GRU, LSTM, RNN
 from .stream import Stream
+from .weights.native import load
 
 __all__ = [
     "GRU",
@@ -24,9 +25,12 @@ __all__ = [
     "Stream",
     "get_num_threads",
     "isas",
+    "load",
+    "modules",
     "reference",
     "set_num_threads",
     "show_config",
     "use_backend",
     "use_isa",
+    "weights",
 ]
