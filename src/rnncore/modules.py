@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A small inference graph: what stands around the recurrent layers in models people ship, and chains of it.
 
-Embedding, Recurrent (a layer that may read backwards, merge directions, return its last step), Linear, LayerNorm,
-Activation, Softmax, Sequential. All but Recurrent act on the last axis, so they take sequences, single steps and
-batches alike. Forward only; thin NumPy. A new module is a class and a row in KINDS.
+Embedding, Recurrent (a layer that may read backwards, merge directions, return its last step), Linear,
+LayerNorm, Activation, Softmax, Sequential. All but Recurrent act on the last axis, so they take sequences,
+single steps and batches alike. Forward only; thin NumPy. A new module is a class and a row in KINDS.
 """
 
 import numpy as np
@@ -141,7 +141,7 @@ class Embedding(Module):
         ids = np.asarray(ids)
         if ids.dtype.kind not in "iu":
             raise DTypeError("ids", "an integer dtype", ids.dtype)
-        if ids.size and not (0 <= ids.min() and ids.max() < self.num_embeddings):
+        if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):
             raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
         return self._parameters["weight"][ids]
 
@@ -298,8 +298,8 @@ class Recurrent(Module):
     ----------
     layer : RNN, LSTM or GRU
     order : {"forward", "reverse", "backwards"}
-        "reverse" reads each row's valid steps from the end and leaves each output at its own step; "backwards" returns
-        the outputs in the order of computation. Of one direction only.
+        "reverse" reads each row's valid steps from the end and leaves each output at its own step;
+        "backwards" returns the outputs in the order of computation. Of one direction only.
     merge : {"concat", "sum", "mul", "ave", None}
         How two directions become one output; None gives the pair.
     return_sequences : bool
@@ -360,14 +360,15 @@ class Recurrent(Module):
 
         Returns
         -------
-        y : in x's layout, or without the time axis if not return_sequences; with merge None a pair, else one array
+        y : in x's layout, or without the time axis if not return_sequences; with merge None a pair, else one
+        array
         """
         return self.call(x, lengths=lengths)[0]
 
     def call(self, x, state=None, *, lengths=None):
         """As `__call__`, with the initial state, giving (y, state)."""
         s = self.layer.spec
-        x, T, N, batched = checks.check_x(s, x)
+        x, T, N, _ = checks.check_x(s, x)
         lengths = checks.check_lengths(lengths, T, N)
         if self.order != "forward":
             x = reverse_valid(x, lengths, s.batch_first)
@@ -390,7 +391,8 @@ class Sequential:
     Parameters
     ----------
     *modules : Module or recurrent layer
-        A layer stands for Recurrent(layer). Lengths reach the recurrent ones; the others also compute at padding.
+        A layer stands for Recurrent(layer). Lengths reach the recurrent ones; the others also compute at
+        padding.
 
     Raises
     ------
@@ -449,7 +451,8 @@ class Sequential:
         Raises
         ------
         RnncoreError
-            The descriptions are wrong or do not fit the arrays; checked before anything of their size is made.
+            The descriptions are wrong or do not fit the arrays; checked before anything of their size is
+            made.
         """
         if not isinstance(configs, list) or len(configs) > checks.MAX_LAYERS:
             raise ArgumentError("modules", "a list of descriptions", type(configs).__name__)
@@ -471,7 +474,9 @@ class SequentialStream:
         for k, module in enumerate(model):
             if isinstance(module, Recurrent):
                 if not module.streams:
-                    raise UnsupportedError(f"modules[{k}]", "a layer that reads forward", repr(module), "it needs the end")
+                    raise UnsupportedError(
+                        f"modules[{k}]", "a layer that reads forward", repr(module), "it needs the end"
+                    )
                 self._streams.append(module.layer.stream(batch_size))
                 self._calls.append(self._streams[-1].step)
             else:
@@ -541,6 +546,8 @@ def _build_recurrent(fields, parameters, implementation):
     from .weights.records import build_layer
 
     if set(fields) != {"architecture", "order", "merge", "return_sequences"}:
-        raise ArgumentError("Recurrent", "architecture, order, merge, return_sequences", ", ".join(map(str, fields)))
+        raise ArgumentError(
+            "Recurrent", "architecture, order, merge, return_sequences", ", ".join(map(str, fields))
+        )
     layer = build_layer(layer_spec(fields["architecture"], parameters), parameters, implementation)
     return Recurrent(layer, **{name: value for name, value in fields.items() if name != "architecture"})

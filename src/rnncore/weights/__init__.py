@@ -6,8 +6,8 @@
 >>> model = found.model()                               # the whole file, if it is a chain of known modules
 >>> rnncore.weights.save(layer, "layer.onnx")
 
-Each format is a module here; the packages they need are imported when a file of theirs is used. What would lose
-something is refused with the reason.
+Each format is a module here; the packages they need are imported when a file of theirs is used. What would
+lose something is refused with the reason.
 """
 
 from .commands import convert, inspect, load, save

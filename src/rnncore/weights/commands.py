@@ -56,7 +56,8 @@ def load(path):
     Parameters
     ----------
     path : path-like
-        Its suffix says the format: .safetensors (ours or PyTorch's), .pt, .pth, .bin, .keras, .h5, .hdf5, .onnx.
+        Its suffix says the format: .safetensors (ours or PyTorch's), .pt, .pth, .bin, .keras, .h5, .hdf5,
+        .onnx.
 
     Returns
     -------
@@ -93,7 +94,9 @@ def _cast(record, dtype):
     for name, array in parameters.items():
         if not np.array_equal(np.isfinite(array), np.isfinite(record.parameters[name])):
             raise UnsupportedError(name, f"values within {dtype}'s range", "larger ones")
-    return dataclasses.replace(record, spec=dataclasses.replace(record.spec, dtype=dtype), parameters=parameters)
+    return dataclasses.replace(
+        record, spec=dataclasses.replace(record.spec, dtype=dtype), parameters=parameters
+    )
 
 
 def convert(source, target, *, name=None, dtype=None):
@@ -104,8 +107,8 @@ def convert(source, target, *, name=None, dtype=None):
     source, target : path-like
         Their suffixes say the formats.
     name : str, optional
-        Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a chain of
-        known modules, which is then written as a whole.
+        Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a
+        chain of known modules, which is then written as a whole.
     dtype : "float32" or "float64", optional
         Cast to it; without it the dtype stays.
 
@@ -132,7 +135,9 @@ def convert(source, target, *, name=None, dtype=None):
     record = found.record(name)
     if not record.plain:
         got = f"order {record.order!r}, merge {record.merge!r}, return_sequences {record.return_sequences}"
-        hint = "convert the whole chain to .safetensors" if found.stages is not None else "use Record.module()"
+        hint = (
+            "convert the whole chain to .safetensors" if found.stages is not None else "use Record.module()"
+        )
         # The weights are the same; only a file of weights alone may drop how they are run.
         if record.order != "forward" or record.merge != "concat":
             raise UnsupportedError(record.name, "a layer that reads forward and concatenates", got, hint)
@@ -210,7 +215,10 @@ def inspect(path):
     found = load(path)
     rows = [_row(record) for record in found.records.values()]
     rows += [Row(name, found.format, f"refused: {error}") for name, error in found.refused.items()]
-    rows += [Row(text, found.format, "in the chain" if found.stages is not None else "not read") for text in found.other]
+    rows += [
+        Row(text, found.format, "in the chain" if found.stages is not None else "not read")
+        for text in found.other
+    ]
     return rows
 
 
@@ -221,7 +229,9 @@ def table(rows):
     widths = [max(len(line[k]) for line in cells) for k in range(3)]
     lines = []
     for line, row in zip(cells, [None, *rows], strict=True):
-        lines.append("  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]))
+        lines.append(
+            "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]])
+        )
         for more in (row.shapes, row.notes) if row else ():
             if more:
                 lines.append(f"    {more}")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Keras 2 and 3: SimpleRNN, LSTM, GRU, Bidirectional with every merge mode, stacked cells, and chains around them.
+"""Keras 2 and 3: SimpleRNN, LSTM, GRU, Bidirectional with every merge mode, stacked cells, and chains around
+them.
 
-From ``.keras`` archives, whole-model ``.h5``, weights-only ``.weights.h5`` (Keras' defaults assumed, with a note), or a
-live model or layer. A chain of known layers becomes a model as a whole. Reading needs h5py, writing needs keras.
-Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN.
+From ``.keras`` archives, whole-model ``.h5``, weights-only ``.weights.h5`` (Keras' defaults assumed, with a
+note), or a live model or layer. A chain of known layers becomes a model as a whole. Reading needs h5py,
+writing needs keras. Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN.
 """
 
 import functools
@@ -36,7 +37,11 @@ def _cell_options(cell, config):
     activation, recurrent = DEFAULTS[cell]
     activation = _activation_name(config.get("activation", activation))
     recurrent = _activation_name(config.get("recurrent_activation", recurrent))
-    names = {"rnn": (activation,), "lstm": (recurrent, activation, activation), "gru": (recurrent, activation)}
+    names = {
+        "rnn": (activation,),
+        "lstm": (recurrent, activation, activation),
+        "gru": (recurrent, activation),
+    }
     return cell_options(cell, names[cell])
 
 
@@ -47,8 +52,12 @@ def _direction(name, cell, config, weights):
         raise ArgumentError(name, f"{expected} arrays", str(len(weights)))
     bias = weights[2] if expected == 3 else None
     # Old files do not say: then the bias does, and without one it was the only form there was.
-    reset_after = config.get("reset_after", bias is not None and np.ndim(bias) == 2) if cell == "gru" else True
-    return from_system("keras", cell, weights[0], weights[1], bias, reset_after=bool(reset_after)), bool(reset_after)
+    reset_after = (
+        config.get("reset_after", bias is not None and np.ndim(bias) == 2) if cell == "gru" else True
+    )
+    return from_system("keras", cell, weights[0], weights[1], bias, reset_after=bool(reset_after)), bool(
+        reset_after
+    )
 
 
 def _notes(config):
@@ -92,7 +101,9 @@ def _read_bidirectional(name, config, weights):
         _read_plain(name, kind, part, piece, order="forward")
         for part, piece in ((inner, weights[:half]), (backward, weights[half:]))
     ]
-    if records[0].spec != records[1].spec or inner.get("return_sequences") != backward.get("return_sequences"):
+    if records[0].spec != records[1].spec or inner.get("return_sequences") != backward.get(
+        "return_sequences"
+    ):
         raise UnsupportedError(name, "two alike layers", "different ones", "one layer has one size and cell")
     spec = records[0].spec
     options = {"bidirectional": True, "batch_first": spec.batch_first} | _own_options(spec)
@@ -111,7 +122,9 @@ def _read_bidirectional(name, config, weights):
 
 def _own_options(spec):
     """The options that belong to a Spec's cell alone."""
-    return {"rnn": {"nonlinearity": spec.nonlinearity}, "gru": {"reset_after": spec.reset_after}}.get(spec.cell, {})
+    return {"rnn": {"nonlinearity": spec.nonlinearity}, "gru": {"reset_after": spec.reset_after}}.get(
+        spec.cell, {}
+    )
 
 
 def _read_stacked(name, config, weights):
@@ -129,7 +142,9 @@ def _read_stacked(name, config, weights):
     first = records[0].spec
     alike = {(r.spec.cell, r.spec.hidden_size, r.spec.bias, *_own_options(r.spec).values()) for r in records}
     if len(alike) != 1:
-        raise UnsupportedError(name, "stacked cells of one kind and size", "different ones", "one layer has one of each")
+        raise UnsupportedError(
+            name, "stacked cells of one kind and size", "different ones", "one layer has one of each"
+        )
     directions = [one_direction(record.parameters, "_l0") for record in records]
     return make_record(
         name,
@@ -213,7 +228,9 @@ def _embedding(name, config, weights):
         raise UnsupportedError(name, "mask_zero False", True, "pass lengths instead of masks")
     weight = narrow(weights[0], name)
     rows, features = weight.shape
-    return _make("Embedding", {"weight": weight}, num_embeddings=rows, embedding_dim=features, dtype=weight.dtype.name)
+    return _make(
+        "Embedding", {"weight": weight}, num_embeddings=rows, embedding_dim=features, dtype=weight.dtype.name
+    )
 
 
 def _layer_norm(name, config, weights):
@@ -323,7 +340,9 @@ def load(source):
             for name, kind, config in listed
         ]
         return _read_entries(entries, chain_error)
-    return _read_entries([(source.name, type(source).__name__, source.get_config(), source.get_weights())], None)
+    return _read_entries(
+        [(source.name, type(source).__name__, source.get_config(), source.get_weights())], None
+    )
 
 
 def export(layer):
@@ -336,8 +355,8 @@ def export(layer):
     Returns
     -------
     list of dict
-        Per stacked layer: class_name, config (constructor arguments; of a Bidirectional those of its inner layer, with
-        `bidirectional` True) and weights as set_weights takes them.
+        Per stacked layer: class_name, config (constructor arguments; of a Bidirectional those of its inner
+        layer, with `bidirectional` True) and weights as set_weights takes them.
 
     Raises
     ------
@@ -349,7 +368,12 @@ def export(layer):
     Keras keeps one bias of SimpleRNN, LSTM and reset-before GRU: the two are added, rounded once.
     """
     spec, parameters, made = layer.spec, layer.parameters(), []
-    config = {"units": spec.hidden_size, "return_sequences": True, "use_bias": spec.bias, "dtype": spec.dtype.name}
+    config = {
+        "units": spec.hidden_size,
+        "return_sequences": True,
+        "use_bias": spec.bias,
+        "dtype": spec.dtype.name,
+    }
     if spec.cell == "rnn":
         config["activation"] = spec.nonlinearity
     if spec.cell == "gru":
@@ -382,7 +406,9 @@ def model(layer):
     for entry in made:
         stage = getattr(keras.layers, entry["class_name"])(**entry["config"])
         stages.append(keras.layers.Bidirectional(stage) if entry["bidirectional"] else stage)
-    built = keras.Sequential([keras.Input((None, layer.spec.input_size), dtype=layer.spec.dtype.name), *stages])
+    built = keras.Sequential(
+        [keras.Input((None, layer.spec.input_size), dtype=layer.spec.dtype.name), *stages]
+    )
     for stage, entry in zip(stages, made, strict=True):
         stage.set_weights(entry["weights"])
     return built
@@ -400,5 +426,3 @@ def save(layer, path):
         built.save_weights(path)
     else:
         built.save(path)
-
-

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The file side of Keras: archives, HDF5 layouts of Keras 2 and 3, and which arrays belong to which layer.
 
-Files are untrusted: no link leads out of a file, no array is larger than its file could plausibly hold, and configs are
-data, never code. `read` gives (name, class, config, weights) per layer in the model's order.
+Files are untrusted: no link leads out of a file, no array is larger than its file could plausibly hold, and
+configs are data, never code. `read` gives (name, class, config, weights) per layer in the model's order.
 """
 
 import io
@@ -64,7 +64,9 @@ def _unzip(path, size):
     with zipfile.ZipFile(path) as archive:
         for name, limit in (("config.json", MAX_CONFIG), ("model.weights.h5", MAX_EXPANSION * size)):
             if archive.getinfo(name).file_size > limit:
-                raise FormatError(str(path), f"{name} of at most {limit} bytes", archive.getinfo(name).file_size)
+                raise FormatError(
+                    str(path), f"{name} of at most {limit} bytes", archive.getinfo(name).file_size
+                )
         return _config(path, archive.read("config.json").decode()), archive.read("model.weights.h5")
 
 
@@ -90,7 +92,7 @@ class File:
 
     def __init__(self, path, file, size):
         self.path, self.file, self.size = path, file, size
-        root = file["model_weights"] if "model_weights" in file else file
+        root = self.get(file, "model_weights") or file
         self.legacy = root if "layer_names" in root.attrs else None
 
     def get(self, group, name):
@@ -148,6 +150,11 @@ class File:
         if group is None:
             return []
         return [self.array(self.get(group, _text(key))) for key in group.attrs.get("weight_names", ())]
+
+    def legacy_both_ways(self, name):
+        """Keras 2: whether a layer's arrays belong to a forward and a backward layer."""
+        keys = [_text(key) for key in self.get(self.legacy, name).attrs.get("weight_names", ())]
+        return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
 
 
 def _text(value):
@@ -222,7 +229,7 @@ def _texts(value):
 
 
 def _guess(arrays):
-    """Class and config of a recurrent layer from its arrays, or None: how many gates its kernels stack tells."""
+    """Class and config of a recurrent layer from how many gates its kernels stack, or None."""
     if len(arrays) not in (2, 3) or any(array.ndim != 2 for array in arrays[:2]):
         return None
     kernel, recurrent = arrays[:2]
@@ -237,10 +244,10 @@ def _guess(arrays):
     return kinds[gates], config
 
 
-def _bare_entry(name, arrays):
+def _bare_entry(name, arrays, both_ways):
     half = len(arrays) // 2
-    guess = _guess(arrays)
-    if guess is None and len(arrays) in (4, 6):
+    guess = None if both_ways else _guess(arrays)
+    if both_ways and len(arrays) in (4, 6):
         inner = _guess(arrays[:half])
         if inner is not None and _guess(arrays[half:]) == inner:
             layer = {"class_name": inner[0], "config": inner[1]}
@@ -254,10 +261,12 @@ def _read_bare(file):
     """Entries of a weights-only file, with classes guessed from shapes and Keras' defaults for the rest."""
     if file.legacy is not None:
         names = [_text(name) for name in file.legacy.attrs["layer_names"]]
-        return [_bare_entry(name, arrays) for name in names if (arrays := file.legacy_weights(name))]
+        found = [(name, file.legacy_weights(name), file.legacy_both_ways(name)) for name in names]
+        return [_bare_entry(*entry) for entry in found if entry[1]]
     for container in CONTAINERS:
         group = file.get(file.file, container)
         if group is not None:
-            found = [(name, file.weights(file.get(group, name))) for name in group]
-            return [_bare_entry(name, arrays) for name, arrays in found if arrays]
+            inner = {name: file.get(group, name) for name in group}
+            found = [(name, file.weights(g), "backward_layer" in g) for name, g in inner.items()]
+            return [_bare_entry(*entry) for entry in found if entry[1]]
     raise FormatError(str(file.path), "a Keras model or weights file", "another HDF5 file")

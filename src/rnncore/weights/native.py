@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """rnncore's own files: safetensors with the architecture as JSON in the metadata entry "rnncore".
 
-A layer's file holds its parameters under PyTorch's names, so any reader of safetensors can use them; a Sequential's
-file holds those of module k behind the prefix ``k.``. Loading needs nothing but NumPy.
+A layer's file holds its parameters under PyTorch's names, so any reader of safetensors can use them; a
+Sequential's file holds those of module k behind the prefix ``k.``. Loading needs nothing but NumPy.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ def spec_of(fields):
 
 
 def save_layer(layer, path):
-    """Write a layer: `path` gets a safetensors file with its architecture and parameters; dropout's seed is not kept."""
+    """Write a layer's architecture and parameters to a safetensors file; dropout's seed is not kept."""
     header = {"format": LAYER, "version": VERSION, "architecture": architecture(layer.spec)}
     safetensors.write(path, layer.parameters(), {KEY: json.dumps(header)})
 
@@ -61,7 +61,9 @@ def header_of(path, metadata):
     if not isinstance(header, dict) or header.get("format") not in (LAYER, SEQUENTIAL):
         return None
     if header.get("version") != VERSION or isinstance(header["version"], bool):
-        raise FormatError(str(path), f"format version {VERSION}", str(header.get("version"))[:40], "a newer file?")
+        raise FormatError(
+            str(path), f"format version {VERSION}", str(header.get("version"))[:40], "a newer file?"
+        )
     return header
 
 
@@ -81,7 +83,8 @@ def load(path, implementation=None):
     Parameters
     ----------
     path : path-like
-        A file of `layer.save`, `Sequential.save` or ``rnncore convert``; it may come from an untrusted source.
+        A file of `layer.save`, `Sequential.save` or ``rnncore convert``; it may come from an untrusted
+        source.
     implementation : module with RNN, LSTM, GRU, optional
         `rnncore` if left out; `rnncore.reference` gives float64 twins.
 
@@ -131,7 +134,9 @@ def contents(path, tensors, header):
         if module.kind == "Recurrent":
             spec, parameters = module.layer.spec, module.parameters()
             options = {name: getattr(module, name) for name in ("order", "merge", "return_sequences")}
-            found.records[str(k)] = Record(str(k), spec, parameters, f"rnncore {CLASSES[spec.cell]}", **options)
+            found.records[str(k)] = Record(
+                str(k), spec, parameters, f"rnncore {CLASSES[spec.cell]}", **options
+            )
         else:
             found.other.append(f"{k}: {module!r}")
     found.stages = [lambda implementation, module=module: module for module in model]

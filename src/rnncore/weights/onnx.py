@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """ONNX: recurrent nodes of any model as layers, single operators by their inputs, and layers as models.
 
-`load` reads the RNN, LSTM and GRU nodes of a model and fuses stacked ones where nothing else uses what lies between;
-`run_node` computes one operator as the standard defines it; `export` makes a valid model of a layer. The package onnx
-is imported when a model is read or made; `run_node` needs none.
+`load` reads the RNN, LSTM and GRU nodes of a model and fuses stacked ones where nothing else uses what lies
+between; `run_node` computes one operator as the standard defines it; `export` makes a valid model of a layer.
+The package onnx is imported when a model is read or made; `run_node` needs none.
 """
 
 import dataclasses
@@ -118,7 +118,9 @@ def read_nodes(name, nodes):
     for node in nodes:
         _check_features(node)
         if len(set(node.activations)) > 1:
-            raise UnsupportedError("activations", "the same in both directions", "different ones", "use run_node")
+            raise UnsupportedError(
+                "activations", "the same in both directions", "different ones", "use run_node"
+            )
     first = nodes[0]
     options = _options(first, 0) | {"bidirectional": first.D == 2}
     directions = [_direction(node, d) for node in nodes for d in range(node.D)]
@@ -199,7 +201,8 @@ def run_node(op, inputs, attrs=None, implementation=None):
     ----------
     op : {"RNN", "GRU", "LSTM"}
     inputs : dict of str to array, by the standard's names
-        X (T, N, I) or with layout 1 (N, T, I); W, R, B, sequence_lens, initial_h, initial_c, P; None is absent.
+        X (T, N, I) or with layout 1 (N, T, I); W, R, B, sequence_lens, initial_h, initial_c, P; None is
+        absent.
     attrs : dict, optional
         The operator's attributes by the standard's names.
     implementation : module with RNN, LSTM, GRU, optional
@@ -207,8 +210,8 @@ def run_node(op, inputs, attrs=None, implementation=None):
     Returns
     -------
     dict of str to numpy.ndarray
-        Y (T, D, N, H), Y_h and for LSTM Y_c (D, N, H); with layout 1 Y (N, T, D, H), Y_h (N, D, H). Rows of length 0
-        are all zero, also in Y_h and Y_c.
+        Y (T, D, N, H), Y_h and for LSTM Y_c (D, N, H); with layout 1 Y (N, T, D, H), Y_h (N, D, H). Rows of
+        length 0 are all zero, also in Y_h and Y_c.
 
     Raises
     ------

@@ -39,7 +39,8 @@ def attributes(node):
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-# Ops that exporters put between a stored weight and the node that uses it: none makes more elements than it reads.
+# Ops that exporters put between a stored weight and the node that uses it: none makes more elements than it
+# reads.
 FOLD = {
     "Identity": lambda attrs, a: a,
     "Transpose": lambda attrs, a: a.transpose(attrs.get("perm")),
@@ -241,7 +242,10 @@ def _weights(layer, k):
 
 
 def _node_attributes(spec):
-    attrs = {"hidden_size": spec.hidden_size, "direction": "bidirectional" if spec.bidirectional else "forward"}
+    attrs = {
+        "hidden_size": spec.hidden_size,
+        "direction": "bidirectional" if spec.bidirectional else "forward",
+    }
     if spec.cell == "rnn":
         attrs["activations"] = [spec.nonlinearity.capitalize()] * spec.directions
     if spec.cell == "gru":

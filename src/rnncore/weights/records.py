@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a file holds, whatever its format: records of recurrent layers, refusals with reasons, and the rest."""
+"""What a file holds, whatever its format: records of recurrent layers, refusals with reasons, the rest."""
 
 import contextlib
 import dataclasses
@@ -83,8 +83,8 @@ class Record:
     source : str
         What it was there, e.g. ``"keras GRU"``.
     order : {"forward", "reverse", "backwards"}
-        "reverse" reads each row from its end, with outputs at their own steps (ONNX); "backwards" gives them in the
-        order of computation (Keras' go_backwards).
+        "reverse" reads each row from its end, with outputs at their own steps (ONNX); "backwards" gives them
+        in the order of computation (Keras' go_backwards).
     merge : {"concat", "sum", "mul", "ave", None}
         How two directions become one output.
     return_sequences : bool
@@ -115,7 +115,9 @@ class Record:
             It reads backwards: `module()` holds that.
         """
         if self.order != "forward":
-            raise UnsupportedError(self.name, "a layer that reads forward", f"order {self.order!r}", "use module()")
+            raise UnsupportedError(
+                self.name, "a layer that reads forward", f"order {self.order!r}", "use module()"
+            )
         return build_layer(self.spec, self.parameters, implementation)
 
     def module(self, implementation=None):
@@ -140,8 +142,8 @@ class Contents:
     other : list of str
         What else is there, in words.
     stages : list of callables or None
-        Makers of the modules of a whole model, each taking an implementation; None if the file is no chain of modules
-        that exist here (`chain_error` says why).
+        Makers of the modules of a whole model, each taking an implementation; None if the file is no chain of
+        modules that exist here (`chain_error` says why).
     """
 
     format: str
@@ -164,7 +166,9 @@ class Contents:
         names = [*self.records, *self.refused]
         if name is None:
             if len(names) != 1:
-                raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), "none", "say which")
+                raise ArgumentError(
+                    "name", "one of " + (", ".join(names) or "no layers"), "none", "say which"
+                )
             name = names[0]
         if name in self.refused:
             raise self.refused[name]

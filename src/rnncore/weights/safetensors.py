@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Safetensors files: read and written with NumPy, json and mmap alone, checked as untrusted input.
 
-A file is 8 bytes (header length, little endian), a JSON header, then the arrays' bytes. The header's claims are checked
-against the file before anything is built: its size, every offset, dtype against shape against bytes, no overlaps, no
-holes. Arrays are read-only views of the mapped file, so reading costs no copy.
+A file is 8 bytes (header length, little endian), a JSON header, then the arrays' bytes. The header's claims
+are checked against the file before anything is built: its size, every offset, dtype against shape against
+bytes, no overlaps, no holes. Arrays are read-only views of the mapped file, so reading costs no copy.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError
 from .records import FormatError
 
-# Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under 200 MB.
+# Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under
+# 200 MB.
 MAX_HEADER = 4 * 2**20
 MAX_RANK = 8
 
@@ -57,7 +58,7 @@ def _no_constant(text):
 
 
 def parse_json(text):
-    """JSON as its standard says: no NaN, no name twice; ValueError for anything else, also for deep nesting."""
+    """JSON as its standard says: no NaN, no name twice; ValueError for anything else, and deep nesting."""
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except RecursionError as error:
@@ -138,8 +139,8 @@ def read(path):
     Returns
     -------
     tensors : dict of str to numpy.ndarray
-        Read-only views of the mapped file, in the order of their bytes; bfloat16 arrays are copies in float32. The file
-        stays mapped while a view lives and must not be truncated meanwhile.
+        Read-only views of the mapped file, in the order of their bytes; bfloat16 arrays are copies in
+        float32. The file stays mapped while a view lives and must not be truncated meanwhile.
     metadata : dict of str to str
 
     Raises
@@ -159,7 +160,9 @@ def read(path):
     entries = {name: _check_entry(path, name, entry) for name, entry in header.items()}
     _check_tiling(path, entries, len(mapped) - start)
     ordered = sorted(entries.items(), key=lambda item: item[1][2])
-    return {name: _array(mapped, start + begin, kind, shape) for name, (kind, shape, begin, _) in ordered}, metadata
+    return {
+        name: _array(mapped, start + begin, kind, shape) for name, (kind, shape, begin, _) in ordered
+    }, metadata
 
 
 def write(path, tensors, metadata=None):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How other systems lay out the same weights: one table of gate orders, matrix layouts and biases.
 
-Canonical is PyTorch's layout: gates LSTM i f g o, GRU r z n; weight_ih (G*H, I), weight_hh (G*H, H or P), two biases.
-`from_system` and `to_system` convert one layer in one direction; a conversion that would lose something is refused.
-A new system is a row in SYSTEMS; a new cell option is a row in CELL_OPTIONS.
+Canonical is PyTorch's layout: gates LSTM i f g o, GRU r z n; weight_ih (G*H, I), weight_hh (G*H, H or P), two
+biases. `from_system` and `to_system` convert one layer in one direction; a conversion that would lose
+something is refused. A new system is a row in SYSTEMS; a new cell option is a row in CELL_OPTIONS.
 """
 
 import dataclasses
@@ -21,7 +21,8 @@ class Convention:
     Attributes
     ----------
     gates : dict of str to str
-        Gate order by cell, in our letters (h; i f g o; r z n). "gru_before" multiplies by r before the product.
+        Gate order by cell, in our letters (h; i f g o; r z n). "gru_before" multiplies by r before the
+        product.
     bias : dict of str to str
         Kind of bias by cell, a key of BIASES. A cell that is absent cannot be expressed.
     columns : bool
@@ -73,7 +74,8 @@ SYSTEMS = {
         bias={"lstm": "one", "gru": "two"},
         columns=True,
     ),
-    # TensorFlow 1 cells; their kernel is [input; hidden] stacked, see `split_joined`. GRU: gates r z beside candidate n.
+    # TensorFlow 1 cells; their kernel is [input; hidden] stacked, see `split_joined`. GRU: gates r z beside
+    # candidate n.
     "tensorflow": Convention(
         gates={"rnn": "h", "lstm": "igfo", "gru_before": "rzn"},
         bias={"rnn": "one", "lstm": "one", "gru_before": "one"},
@@ -81,8 +83,8 @@ SYSTEMS = {
     ),
 }
 
-# What the cells can compute: cell and activations of its gates (LSTM: gates, cell input, cell output; GRU: gates,
-# candidate) -> the layer's options.
+# What the cells can compute: cell and activations of its gates (LSTM: gates, cell input, cell output; GRU:
+# gates, candidate) -> the layer's options.
 CELL_OPTIONS = {
     ("rnn", ("tanh",)): {"nonlinearity": "tanh"},
     ("rnn", ("relu",)): {"nonlinearity": "relu"},
@@ -90,8 +92,8 @@ CELL_OPTIONS = {
     ("gru", ("sigmoid", "tanh")): {},
 }
 
-# An activation input of this magnitude is saturated: sigmoid gives exactly 0 or 1 in that dtype, tanh exactly -1 or 1
-# long before, so clipping there changes no bit. exp(-x) < half the least subnormal number.
+# An activation input of this magnitude is saturated: sigmoid gives exactly 0 or 1 in that dtype, tanh exactly
+# -1 or 1 long before, so clipping there changes no bit. exp(-x) < half the least subnormal number.
 SATURATED = {np.dtype(np.float32): 105.0, np.dtype(np.float64): 746.0}
 
 
@@ -106,14 +108,17 @@ def cell_options(cell, activations):
     key = (cell, tuple(activations))
     if key not in CELL_OPTIONS:
         known = " or ".join("/".join(names) for kind, names in CELL_OPTIONS if kind == cell)
-        raise UnsupportedError("activations", f"{known} for {cell}", "/".join(key[1]), "not computed by the cells")
+        raise UnsupportedError(
+            "activations", f"{known} for {cell}", "/".join(key[1]), "not computed by the cells"
+        )
     return CELL_OPTIONS[key]
 
 
 # Biases ----------------------------------------------------------------------------------------------------
 #
-# Each kind splits its own form into (b_ih, b_hh) and joins them back; blocks are in the system's gate order, `n` is
-# the row slice of the GRU's candidate gate where the reset gate multiplies its recurrent part, else None.
+# Each kind splits its own form into (b_ih, b_hh) and joins them back; blocks are in the system's gate order,
+# `n` is the row slice of the GRU's candidate gate where the reset gate multiplies its recurrent part, else
+# None.
 
 
 def _split_one(bias, n):
@@ -144,7 +149,11 @@ def _join_four(b_ih, b_hh, n):
 # kind -> (split, join, bias shape as a function of G and H)
 BIASES = {
     "two": (lambda bias, n: tuple(bias), lambda b_ih, b_hh, n: (b_ih, b_hh), lambda G, H: (2, G * H)),
-    "pair": (lambda bias, n: tuple(bias), lambda b_ih, b_hh, n: np.stack([b_ih, b_hh]), lambda G, H: (2, G * H)),
+    "pair": (
+        lambda bias, n: tuple(bias),
+        lambda b_ih, b_hh, n: np.stack([b_ih, b_hh]),
+        lambda G, H: (2, G * H),
+    ),
     "joined": (
         lambda bias, n: np.split(bias, 2),
         lambda b_ih, b_hh, n: np.concatenate([b_ih, b_hh]),
@@ -164,7 +173,10 @@ def _row(system, cell, reset_after):
     convention = SYSTEMS[system]
     key = "gru_before" if cell == "gru" and not reset_after else cell
     if key not in convention.gates:
-        what = {"gru": "a GRU that resets after the product", "gru_before": "a GRU that resets before the product"}
+        what = {
+            "gru": "a GRU that resets after the product",
+            "gru_before": "a GRU that resets before the product",
+        }
         expected = f"a cell that {system} has ({', '.join(convention.gates)})"
         raise UnsupportedError("cell", expected, what.get(key, cell))
     return convention, convention.gates[key], convention.bias[key]
@@ -205,7 +217,8 @@ def from_system(system, cell, weight_ih, weight_hh, bias=None, *, reset_after=Tr
     Returns
     -------
     dict of str to numpy.ndarray
-        weight_ih (G*H, I), weight_hh (G*H, H or P), and with a bias bias_ih, bias_hh (G*H,); views where possible.
+        weight_ih (G*H, I), weight_hh (G*H, H or P), and with a bias bias_ih, bias_hh (G*H,); views where
+        possible.
 
     Raises
     ------
@@ -258,7 +271,9 @@ def to_system(system, cell, parameters, *, reset_after=True):
     """
     convention, order, kind = _row(system, cell, reset_after)
     if "weight_hr" in parameters and not convention.projection:
-        raise UnsupportedError("proj_size", f"0 for {system}", parameters["weight_hr"].shape[0], "it has no projection")
+        raise UnsupportedError(
+            "proj_size", f"0 for {system}", parameters["weight_hr"].shape[0], "it has no projection"
+        )
     own = "".join(GATES[cell])
     matrices = [reorder(parameters[name], own, order) for name in ("weight_ih", "weight_hh")]
     if convention.columns:

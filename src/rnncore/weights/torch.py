@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """PyTorch weights: state dicts of RNN, LSTM, GRU and their cells, anywhere inside a larger model.
 
-From a mapping of arrays or tensors, a live module, a ``.pt``/``.pth`` file (weights-only: nothing in it is executed) or
-a ``.safetensors`` file, which needs no PyTorch. Names and layout are ours, so this file only finds layers by prefix and
-tells which cell they are from their shapes.
+From a mapping of arrays or tensors, a live module, a ``.pt``/``.pth`` file (weights-only: nothing in it is
+executed) or a ``.safetensors`` file, which needs no PyTorch. Names and layout are ours, so this file only
+finds layers by prefix and tells which cell they are from their shapes.
 """
 
 import re
@@ -88,7 +88,9 @@ def _read_group(prefix, places, nonlinearity):
     layers = max(layer for layer, _ in places) + 1
     expected = layers * (2 if bidirectional else 1)
     if len(places) != expected:
-        raise FormatError(prefix or "state_dict", f"{expected} layers and directions", str(len(places)), "some missing")
+        raise FormatError(
+            prefix or "state_dict", f"{expected} layers and directions", str(len(places)), "some missing"
+        )
     directions = [places[place] for place in sorted(places)]
     cell = _cell_of(prefix, directions[0])
     options, notes = {"bidirectional": bidirectional}, ()
@@ -96,7 +98,14 @@ def _read_group(prefix, places, nonlinearity):
         options["nonlinearity"] = nonlinearity or "tanh"
         if nonlinearity is None:
             notes = ("nonlinearity assumed to be tanh: the arrays do not say",)
-    return make_record(prefix.rstrip(".") or "layer", f"torch {CLASSES[cell]}", cell, directions, options=options, notes=notes)
+    return make_record(
+        prefix.rstrip(".") or "layer",
+        f"torch {CLASSES[cell]}",
+        cell,
+        directions,
+        options=options,
+        notes=notes,
+    )
 
 
 def from_state_dict(state, *, prefix=None, nonlinearity=None):
@@ -154,7 +163,9 @@ def from_module(module):
 
 
 def _read_module(name, module):
-    cell, nonlinearity = _MODES.get(getattr(module, "mode", ""), (None, getattr(module, "nonlinearity", "tanh")))
+    cell, nonlinearity = _MODES.get(
+        getattr(module, "mode", ""), (None, getattr(module, "nonlinearity", "tanh"))
+    )
     record = from_state_dict(module.state_dict(), nonlinearity=nonlinearity).record()
     if cell is None:
         record.name = name
@@ -186,7 +197,8 @@ def load(source, *, prefix=None, nonlinearity=None):
     Raises
     ------
     FormatError
-        A damaged file, or one that holds more than tensors: it is opened weights-only and nothing in it is run.
+        A damaged file, or one that holds more than tensors: it is opened weights-only and nothing in it is
+        run.
     UnsupportedError
         A ``.pt`` file without PyTorch installed.
     """
@@ -226,15 +238,18 @@ def state_dict(layer, prefix=""):
     """
     parameters = layer.state_dict()
     for suffix in layer.spec.suffixes()[:1]:
-        to_system("torch", layer.spec.cell, one_direction(parameters, suffix), reset_after=layer.spec.reset_after)
+        to_system(
+            "torch", layer.spec.cell, one_direction(parameters, suffix), reset_after=layer.spec.reset_after
+        )
     return {prefix + name: value for name, value in parameters.items()}
 
 
 def module(layer):
-    """A live torch.nn.RNN, LSTM or GRU with the layer's options and parameters; UnsupportedError as `state_dict`."""
+    """A live torch.nn.RNN, LSTM or GRU with the layer's options and parameters; errors as `state_dict`."""
     state, spec, torch = state_dict(layer), layer.spec, _torch("module")
     options = {
-        name: getattr(spec, name) for name in ("num_layers", "bias", "batch_first", "dropout", "bidirectional")
+        name: getattr(spec, name)
+        for name in ("num_layers", "bias", "batch_first", "dropout", "bidirectional")
     }
     if spec.cell == "rnn":
         options["nonlinearity"] = spec.nonlinearity
