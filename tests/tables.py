@@ -406,3 +406,11 @@ BAD_INPUT = [
         "stream-state", "ShapeError", "state[0]", lambda b: setattr(b.layer.stream(3), "state", (b.h, b.c))
     ),
 ]
+
+# Weights in and out ----------------------------------------------------------------------------------------
+
+# Another program runs the same float32 weights: as forward above, but absolute, on outputs of order 1.
+ROUND_TRIP = 1e-6
+
+# A damaged file may claim any size; what reading it allocates stays below its own size and a parsed header.
+HOSTILE_BYTES = 64 * 2**20

@@ -151,28 +151,30 @@ def load(source, nodes=None, *, fuse=True):
     ArgumentError
         A name that no recurrent node has.
     """
-    base = "."
-    if not hasattr(source, "graph"):
-        base = str(pathlib.Path(source).parent)
-        with reading(source, "an ONNX model"):
-            import onnx
+    if hasattr(source, "graph"):
+        return _read_model(source, "model", ".", nodes, fuse)
+    try:
+        import onnx
+    except ImportError as error:
+        raise UnsupportedError(str(source), "the package onnx", "none installed") from error
+    with reading(source, "an ONNX model"):
+        model = onnx.load(source, format="protobuf", load_external_data=False)
+        return _read_model(model, source, str(pathlib.Path(source).parent), nodes, fuse)
 
-            source, path = onnx.load(source, format="protobuf", load_external_data=False), source
-    else:
-        path = "model"
-    if not source.ir_version or not source.graph.node:
+
+def _read_model(model, path, base, nodes, fuse):
+    if not model.ir_version or not model.graph.node:
         raise FormatError(str(path), "an ONNX model with a graph", "none")
-    graph = onnx_graph.Graph(source, base)
-    chains = graph.chains(nodes, fuse)
+    graph = onnx_graph.Graph(model, base)
     found = Contents("onnx", other=graph.others())
     found.chain_error = "of an ONNX graph only the recurrent nodes are read"
-    for chain in chains:
+    for chain in graph.chains(nodes, fuse):
         name = "+".join(map(onnx_graph.name_of, chain))
-        found.add(name, lambda name=name, chain=chain: _read_chain(graph, name, chain, path))
+        found.add(name, lambda name=name, chain=chain: _read_chain(graph, name, chain))
     return found
 
 
-def _read_chain(graph, name, chain, path):
+def _read_chain(graph, name, chain):
     nodes = []
     for proto in chain:
         arrays = {}

@@ -92,8 +92,9 @@ class Graph:
                     for value in _free_names(inner):
                         self.users[value].append(node)
         self.outputs = {output.name for output in graph.output}
-        # Folding may not make more than the whole model holds.
-        self.budget = max(model.ByteSize(), 2**20)
+        # Folding may not make much more than the whole model holds, and no value twice.
+        self.budget = 4 * model.ByteSize() + 2**20
+        self.folded = {}
 
     def others(self):
         """What the graph holds beside recurrent nodes, in words."""
@@ -124,10 +125,13 @@ class Graph:
         if node is None or node.op_type not in FOLD or not depth:
             got = f"{value!r}, made by {node.op_type}" if node is not None else f"{value!r}, an input"
             raise UnsupportedError(slot, "stored weights", got, "known only when the model runs")
-        parts = [self.constant(name, slot, depth - 1) for name in node.input if name]
-        if sum(part.nbytes for part in parts) > self.budget:
-            raise UnsupportedError(slot, "weights no larger than the model", "larger ones")
-        return FOLD[node.op_type](attributes(node), *parts)
+        if value not in self.folded:
+            parts = [self.constant(name, slot, depth - 1) for name in node.input if name]
+            self.budget -= sum(part.nbytes for part in parts)
+            if self.budget < 0:
+                raise UnsupportedError(slot, "weights no larger than the model", "larger ones")
+            self.folded[value] = FOLD[node.op_type](attributes(node), *parts)
+        return self.folded[value]
 
     def chains(self, names, fuse):
         """The recurrent nodes in the graph's order, stacked ones together.
@@ -153,6 +157,8 @@ class Graph:
         for head in heads:
             chain = [head]
             while (after := self._next(chain[-1]) if fuse else None) is not None and id(after) in follows:
+                if any(after is node for node in chain):  # two nodes that claim one output
+                    break
                 chain.append(after)
             chains.append(chain)
         return chains
