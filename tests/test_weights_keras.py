@@ -2,6 +2,7 @@
 """Keras: layers, wrappers and chains from every kind of file and live; Keras itself is the judge."""
 
 import importlib.util
+import json
 import os
 
 import numpy as np
@@ -28,7 +29,9 @@ LAYERS = [
     ("GRU", {"reset_after": False}),
     ("GRU", {"reset_after": True, "use_bias": False}),
 ]
-each_layer = pytest.mark.parametrize(("kind", "options"), LAYERS, ids=lambda v: v if isinstance(v, str) else "")
+each_layer = pytest.mark.parametrize(
+    ("kind", "options"), LAYERS, ids=lambda v: v if isinstance(v, str) else ""
+)
 
 
 def make(kind, options, units=U, **more):
@@ -226,12 +229,11 @@ def simple(case):
 @pytest.mark.parametrize("case", [case for case in SUITE if simple(case)], ids=lambda case: case["name"])
 def test_case_of_the_suite(case):
     kind, config, arrays = suite_config(case)
-    try:
-        record = weights.read_layer("layer", kind, config, arrays)
-    except UnsupportedError as error:
-        assert error.field == "activations"
+    if '"linear"' in json.dumps(config):
+        with pytest.raises(UnsupportedError, match=r"^activations: "):
+            weights.read_layer("layer", kind, config, arrays)
         return
-    got = record.module()(case["arrays"]["x"])
+    got = weights.read_layer("layer", kind, config, arrays).module()(case["arrays"]["x"])
     if isinstance(got, tuple):  # merge_mode None: output 0 is the forward one
         got = got[0]
     if case["batch_index"] is not None:

@@ -54,11 +54,13 @@ def test_node_of_the_onnx_package(name):
         slots = zip(weights.SLOTS[node.op_type], node.input, strict=False)
         inputs = {slot: next(given) for slot, value in slots if value}
         if np.any(inputs.get("P", 0)):
-            with pytest.raises(UnsupportedError, match="^peepholes: "):
+            with pytest.raises(UnsupportedError, match=r"^peepholes: "):
                 weights.run_node(node.op_type, inputs, attrs)
             continue
         got = weights.run_node(node.op_type, inputs, attrs)
-        wanted = [name for name, value in zip(weights.OUTPUTS[node.op_type], node.output, strict=False) if value]
+        wanted = [
+            name for name, value in zip(weights.OUTPUTS[node.op_type], node.output, strict=False) if value
+        ]
         for output, value in zip(wanted, expected, strict=True):
             np.testing.assert_allclose(got[output], value, rtol=case.rtol, atol=case.atol)
 
@@ -110,7 +112,7 @@ def test_clip_runs_only_where_it_changes_no_bit(clip, runs):
     }
     plain = weights.run_node("LSTM", inputs)
     if not runs:
-        with pytest.raises(UnsupportedError, match="^clip: "):
+        with pytest.raises(UnsupportedError, match=r"^clip: "):
             weights.run_node("LSTM", inputs, {"clip": clip})
         return
     np.testing.assert_array_equal(weights.run_node("LSTM", inputs, {"clip": clip})["Y"], plain["Y"])

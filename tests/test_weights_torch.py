@@ -21,7 +21,9 @@ MODULES = [
     ("GRU", {"bias": False, "dtype": torch.float64}),
 ]
 CELLS = [("RNNCell", {"nonlinearity": "relu"}), ("LSTMCell", {}), ("GRUCell", {"bias": False})]
-each_module = pytest.mark.parametrize(("name", "options"), MODULES, ids=lambda v: v if isinstance(v, str) else "")
+each_module = pytest.mark.parametrize(
+    ("name", "options"), MODULES, ids=lambda v: v if isinstance(v, str) else ""
+)
 
 
 def make(name, options):
@@ -93,7 +95,7 @@ def test_layers_inside_a_model_are_found_by_prefix():
             found.record()
     only = weights.load(model.state_dict(), prefix="encoder.").record()
     assert only.spec.cell == "lstm"
-    with pytest.raises(ArgumentError, match="^prefix: "):
+    with pytest.raises(ArgumentError, match=r"^prefix: "):
         weights.load(model.state_dict(), prefix="head.")
 
 
@@ -103,7 +105,9 @@ def test_checkpoint_and_low_precision(tmp_path):
     torch.save({"state_dict": module.state_dict(), "epoch": 3}, path)
     record = weights.load(path).record()
     assert record.spec.dtype == np.float32
-    np.testing.assert_array_equal(record.parameters["weight_ih_l0"], module.weight_ih_l0.detach().float().numpy())
+    np.testing.assert_array_equal(
+        record.parameters["weight_ih_l0"], module.weight_ih_l0.detach().float().numpy()
+    )
 
 
 def test_nonlinearity_is_a_noted_assumption():
@@ -123,7 +127,7 @@ def test_incomplete_or_transposed_layers_are_named():
     missing = {key: value for key, value in state.items() if not key.endswith("l0")}
     with pytest.raises(FormatError, match="some missing"):
         weights.load(missing)
-    with pytest.raises(FormatError, match="weight_hh: .*transposed"):
+    with pytest.raises(FormatError, match=r"weight_hh: .*transposed"):
         weights.load(state | {"weight_hh_l0": state["weight_hh_l0"].T})
 
 

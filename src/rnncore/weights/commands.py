@@ -90,7 +90,8 @@ def save(layer, path):
 
 def _cast(record, dtype):
     dtype = checks.check_dtype("dtype", dtype)
-    parameters = {name: array.astype(dtype) for name, array in record.parameters.items()}
+    with np.errstate(over="ignore"):  # looked for below
+        parameters = {name: array.astype(dtype) for name, array in record.parameters.items()}
     for name, array in parameters.items():
         if not np.array_equal(np.isfinite(array), np.isfinite(record.parameters[name])):
             raise UnsupportedError(name, f"values within {dtype}'s range", "larger ones")

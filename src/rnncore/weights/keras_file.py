@@ -1,33 +1,34 @@
 # SPDX-License-Identifier: MIT
 """The file side of Keras: archives, HDF5 layouts of Keras 2 and 3, and which arrays belong to which layer.
 
-Files are untrusted: no link leads out of a file, no array is larger than its file could plausibly hold, and
-configs are data, never code. `read` gives (name, class, config, weights) per layer in the model's order.
+Files are untrusted. The HDF5 library crashes on some damaged ones, so it runs in a process of its own
+(hdf5_reader), which hands the arrays over in a safetensors file; configs are data, never code. `read` gives
+(name, class, config, weights) per layer in the model's order.
 """
 
-import io
+import contextlib
+import importlib.util
+import json
 import os
+import pathlib
 import re
+import subprocess
+import sys
+import tempfile
 import zipfile
 
-import numpy as np
-
 from ..errors import UnsupportedError
+from . import safetensors
+from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
 from .records import FormatError, reading
 from .safetensors import parse_json
 
-# Compressed members and arrays may be this many times larger than the file; what claims more is a bomb.
-MAX_EXPANSION = 16
 MAX_CONFIG = 8 * 2**20
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
-
-def _h5py(path):
-    try:
-        import h5py
-    except ImportError as error:
-        raise UnsupportedError(str(path), "the package h5py", "none installed") from error
-    return h5py
+# A damaged file may send the HDF5 library into a loop: seconds to start, and seconds per byte at 10 MB/s.
+START_SECONDS, BYTE_SECONDS = 60, 1e-7
 
 
 def read(path):
@@ -43,31 +44,31 @@ def read(path):
     ------
     FormatError, UnsupportedError, OSError
     """
-    h5py = _h5py(path)
     with reading(path, "a Keras file"):
-        size = os.path.getsize(path)
         if zipfile.is_zipfile(path):
-            config, weights = _unzip(path, size)
-            with h5py.File(io.BytesIO(weights), "r") as file:
-                return _read_config(path, config, File(path, file, size))
-        with h5py.File(path, "r") as file:
-            own = File(path, file, size)
-            if "model_config" in file.attrs:
-                text = file.attrs["model_config"]
-                text = text.decode() if isinstance(text, bytes) else str(text)
-                return _read_config(path, _config(path, text), own)
-            return _read_bare(own), "a file of weights alone holds no model"
+            with _unzipped(path) as (config, weights):
+                return _read_config(path, config, File(path, weights))
+        with open(path, "rb") as start:
+            if start.read(len(SIGNATURE)) != SIGNATURE:
+                raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
+        file = File(path, path)
+        if "model_config" in file.attributes:
+            return _read_config(path, _config(path, file.attributes["model_config"]), file)
+        return _read_bare(file), "a file of weights alone holds no model"
 
 
-def _unzip(path, size):
-    """config.json, parsed, and the bytes of model.weights.h5."""
-    with zipfile.ZipFile(path) as archive:
-        for name, limit in (("config.json", MAX_CONFIG), ("model.weights.h5", MAX_EXPANSION * size)):
+@contextlib.contextmanager
+def _unzipped(path):
+    """config.json, parsed, and the path of a copy of model.weights.h5 that lives as long as the block."""
+    limits = {"config.json": MAX_CONFIG, "model.weights.h5": MAX_EXPANSION * os.path.getsize(path)}
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        for name, limit in limits.items():
             if archive.getinfo(name).file_size > limit:
                 raise FormatError(
                     str(path), f"{name} of at most {limit} bytes", archive.getinfo(name).file_size
                 )
-        return _config(path, archive.read("config.json").decode()), archive.read("model.weights.h5")
+        config = _config(path, archive.read("config.json").decode())
+        yield config, archive.extract("model.weights.h5", folder)
 
 
 def _config(path, text):
@@ -79,56 +80,71 @@ def _config(path, text):
     return config
 
 
+def _read_hdf5(path, source):
+    """All arrays of an HDF5 file by path, and its attributes of interest."""
+    if importlib.util.find_spec("h5py") is None:
+        raise UnsupportedError(str(path), "the package h5py", "none installed")
+    limit = START_SECONDS + BYTE_SECONDS * os.path.getsize(source)
+    with tempfile.TemporaryDirectory() as folder:
+        target = pathlib.Path(folder) / "arrays.safetensors"
+        command = [sys.executable, "-P", "-m", "rnncore.weights.hdf5_reader", str(source), str(target)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, timeout=limit, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise FormatError(str(path), "a sound HDF5 file", f"no end after {limit:.0f} s") from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            got = (
+                said[-1][:200]
+                if done.returncode > 0 and said
+                else f"a crash of its reader ({done.returncode})"
+            )
+            raise FormatError(str(path), "a sound HDF5 file", got)
+        arrays, _ = safetensors.read(target)  # stays mapped although the file goes away
+    return arrays, json.loads(bytes(arrays.pop(ATTRIBUTES)))
+
+
 class File:
-    """An open HDF5 file whose objects are checked before they are read.
+    """The arrays of an HDF5 file by their paths.
 
     Parameters
     ----------
     path : path-like
-    file : h5py.File
-    size : int
-        Of the file on disk, in bytes.
+        For messages.
+    source : path-like
+        The HDF5 file, if `path` is an archive that holds it.
     """
 
-    def __init__(self, path, file, size):
-        self.path, self.file, self.size = path, file, size
-        root = self.get(file, "model_weights") or file
-        self.legacy = root if "layer_names" in root.attrs else None
+    def __init__(self, path, source):
+        self.path = path
+        self.arrays, self.attributes = _read_hdf5(path, source)
+        self.groups = self.attributes["groups"]
+        root = next(
+            (name for name in ("model_weights", "") if "layer_names" in self.groups.get(name, {})), None
+        )
+        self.legacy = root
 
-    def get(self, group, name):
-        """The object `name` in a group, reached by plain links only; None if there is none."""
-        h5py = _h5py(self.path)
-        for part in filter(None, name.split("/")):
-            link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise FormatError(str(self.path), "plain links", f"{type(link).__name__} at {part!r}")
-            group = group[part]
-        return group
-
-    def array(self, dataset):
-        """The values of a dataset that the file itself holds."""
-        if not hasattr(dataset, "is_virtual") or dataset.is_virtual or dataset.external:
-            raise FormatError(str(self.path), "arrays stored in the file", f"{dataset.name} elsewhere")
-        if dataset.dtype.kind not in "fiub" or dataset.nbytes > MAX_EXPANSION * self.size:
-            got = f"{dataset.name} of {dataset.nbytes} bytes, {dataset.dtype}"
-            raise FormatError(str(self.path), f"numbers in a file of {self.size} bytes", got)
-        return np.asarray(dataset[()])
+    def below(self, group):
+        """Names directly below a group, in the file's order."""
+        prefix = group + "/"
+        return list(
+            dict.fromkeys(n[len(prefix) :].split("/")[0] for n in self.arrays if n.startswith(prefix))
+        )
 
     def variables(self, group):
         """The arrays 0, 1, 2 ... of a group's ``vars``."""
-        found = self.get(group, "vars") if group is not None else None
-        return [] if found is None else [self.array(self.get(found, str(k))) for k in range(len(found))]
+        names = self.below(f"{group}/vars")
+        expected = [str(k) for k in range(len(names))]
+        if sorted(names) != sorted(expected):
+            raise FormatError(str(self.path), f"arrays 0, 1, 2 ... in {group}", ", ".join(names)[:80])
+        return [self.arrays[f"{group}/vars/{k}"] for k in expected]
 
     def by_class(self, kind, count):
         """Keras 3: the group of the layer number `count` of its class."""
         name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
         name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() + (f"_{count}" if count else "")
-        for container in CONTAINERS:
-            if (group := self.get(self.file, f"{container}/{name}")) is not None:
-                return group
-        return None
+        return next((f"{c}/{name}" for c in CONTAINERS if self.below(f"{c}/{name}")), None)
 
     def weights(self, group):
         """Keras 3: a layer's arrays in the order of get_weights()."""
@@ -136,29 +152,24 @@ class File:
             return []
         found = self.variables(group)
         for name in ("cell", "layer", "forward_layer", "backward_layer"):
-            inner = self.get(group, name)
-            if inner is not None:
-                found += self.weights(inner)
-        cells = self.get(group, "cells")
-        for name in sorted(cells or (), key=_number):
-            found += self.weights(self.get(cells, name))
+            if self.below(f"{group}/{name}"):
+                found += self.weights(f"{group}/{name}")
+        for name in sorted(self.below(f"{group}/cells"), key=_number):
+            found += self.weights(f"{group}/cells/{name}")
         return found
+
+    def legacy_names(self, name):
+        """Keras 2: the names of a layer's arrays in the order of get_weights()."""
+        return self.groups.get(f"{self.legacy}/{name}".strip("/"), {}).get("weight_names", [])
 
     def legacy_weights(self, name):
         """Keras 2: a layer's arrays in the order of get_weights()."""
-        group = self.get(self.legacy, name)
-        if group is None:
-            return []
-        return [self.array(self.get(group, _text(key))) for key in group.attrs.get("weight_names", ())]
+        return [self.arrays[f"{self.legacy}/{name}/{key}".strip("/")] for key in self.legacy_names(name)]
 
     def legacy_both_ways(self, name):
         """Keras 2: whether a layer's arrays belong to a forward and a backward layer."""
-        keys = [_text(key) for key in self.get(self.legacy, name).attrs.get("weight_names", ())]
+        keys = self.legacy_names(name)
         return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _number(name):
@@ -260,13 +271,18 @@ def _bare_entry(name, arrays, both_ways):
 def _read_bare(file):
     """Entries of a weights-only file, with classes guessed from shapes and Keras' defaults for the rest."""
     if file.legacy is not None:
-        names = [_text(name) for name in file.legacy.attrs["layer_names"]]
+        names = file.groups[file.legacy]["layer_names"]
         found = [(name, file.legacy_weights(name), file.legacy_both_ways(name)) for name in names]
         return [_bare_entry(*entry) for entry in found if entry[1]]
     for container in CONTAINERS:
-        group = file.get(file.file, container)
-        if group is not None:
-            inner = {name: file.get(group, name) for name in group}
-            found = [(name, file.weights(g), "backward_layer" in g) for name, g in inner.items()]
+        if names := file.below(container):
+            found = [
+                (
+                    name,
+                    file.weights(f"{container}/{name}"),
+                    "backward_layer" in file.below(f"{container}/{name}"),
+                )
+                for name in names
+            ]
             return [_bare_entry(*entry) for entry in found if entry[1]]
     raise FormatError(str(file.path), "a Keras model or weights file", "another HDF5 file")
