@@ -409,7 +409,8 @@ BAD_INPUT = [
 
 # Weights in and out ----------------------------------------------------------------------------------------
 
-# Another program runs the same float32 weights: as forward above, but absolute, on outputs of order 1.
+# Another program runs the same float32 weights on sequences of a few steps: eight units in the last place
+# of the largest output, or of 1 where outputs are bounded by it.
 ROUND_TRIP = 1e-6
 
 # A damaged file may claim any size; what reading it allocates stays below its own size and a parsed header.
