@@ -125,3 +125,13 @@ def test_no_foreign_package_is_imported_before_its_format_is_used(tmp_path, laye
     command = [sys.executable, "-c", code, str(tmp_path / "a.safetensors")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_layer_that_returned_its_last_step_is_converted_with_a_note(tmp_path):
+    pytest.importorskip("onnx")
+    model = modules.Sequential(
+        modules.Recurrent(rnncore.GRU(2, 3), return_sequences=False), modules.Softmax()
+    )
+    model.save(tmp_path / "a.safetensors")
+    said = weights.convert(tmp_path / "a.safetensors", tmp_path / "b.onnx", name="0")
+    assert "last step only" in said

@@ -134,18 +134,17 @@ def convert(source, target, *, name=None, dtype=None):
         model.save(target)
         return f"{target}: Sequential of {len(model)} modules"
     record = found.record(name)
-    if not record.plain:
-        got = f"order {record.order!r}, merge {record.merge!r}, return_sequences {record.return_sequences}"
-        hint = (
-            "convert the whole chain to .safetensors" if found.stages is not None else "use Record.module()"
-        )
-        # The weights are the same; only a file of weights alone may drop how they are run.
-        if record.order != "forward" or record.merge != "concat":
-            raise UnsupportedError(record.name, "a layer that reads forward and concatenates", got, hint)
+    if record.order != "forward" or record.merge != "concat":
+        got = f"order {record.order!r}, merge {record.merge!r}"
+        hint = "use Record.module()" if found.stages is None else "convert the whole chain to .safetensors"
+        raise UnsupportedError(record.name, "a layer that reads forward and concatenates", got, hint)
     record = record if dtype is None else _cast(record, dtype)
     layer = build_layer(record.spec, record.parameters)
     save(layer, target)
-    return f"{target}: {layer!r}" + "".join(f"; note: {note}" for note in record.notes)
+    notes = record.notes
+    if not record.return_sequences:
+        notes += ("the source returned its last step only, this layer returns all",)
+    return f"{target}: {layer!r}" + "".join(f"; note: {note}" for note in notes)
 
 
 @dataclasses.dataclass(frozen=True)
