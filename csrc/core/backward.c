@@ -14,6 +14,7 @@ typedef struct backward_call {
     const void *weights;
     const rnncore_backward_args *args;
     int64_t valid, parts;
+    int threads;                 /* that may turn up */
     rc_batch *batch;             /* [parts] */
     rc_workspace *workspace;     /* [parts * directions] */
     char *dy[2];                 /* [valid][widest]: gradients of a layer's output, and of its input */
@@ -49,8 +50,8 @@ static void lay_out(backward_call *call, rc_arena *arena)
     for (int d = 0; d < plan->directions && plan->config.proj_size; d++)
         call->dh_out[d] = rc_arena_take(arena, call->valid, plan->out_ld * plan->elem);
     call->items = rc_arena_take(arena, 1 + 2 * plan->config.num_layers, sizeof *call->items);
-    call->scratch = rc_arena_take(arena, a->threads, sizeof *call->scratch);
-    for (int i = 0; i < a->threads; i++) {
+    call->scratch = rc_arena_take(arena, call->threads, sizeof *call->scratch);
+    for (int i = 0; i < call->threads; i++) {
         char *piece = rc_arena_take(arena, RC_GRADIENT_ROWS, widest(plan) * plan->elem);
         if (arena->base) call->scratch[i] = piece;
     }
@@ -117,7 +118,8 @@ static void input_gradients(const backward_call *call, int64_t layer, int64_t pa
 static int64_t unit_ranges(const backward_call *call)
 {
     const rnncore_plan *plan = call->plan;
-    return plan->cell->slots * plan->directions < 2 * call->args->threads ? call->args->threads : 1;
+    const int64_t most = call->args->threads < plan->hidden ? call->args->threads : plan->hidden;
+    return plan->cell->slots * plan->directions < 2 * most ? most : 1;
 }
 
 static void plane_item(const layer_items *items, int64_t i, char *scratch)
@@ -199,17 +201,18 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
         return RNNCORE_ERROR_ARGUMENT;
 
     call.parts = header->parts;
+    call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     rc_arena counting = rc_arena_counting();
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
     for (int64_t i = 0; i < 1 + 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
-    rc_team_run(args->team, rc_worth_threads(plan, 2 * call.valid, args->threads), backward_work, &call);
-    rc_free(memory);
+    rc_team_run(args->team, call.threads, backward_work, &call);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

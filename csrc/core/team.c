@@ -2,7 +2,7 @@
  *
  * The thread team: see team.h. Waiting spins on plain loads, then with pauses, then yields the core or sleeps.
  *
- * Memory order: the caller writes the work, then opens `joined` (release); a thread that takes a seat acquires it. A thread
+ * Memory order: the caller writes the work, then opens the door (release); a thread that takes a seat acquires it. A thread
  * that leaves releases `left`; the caller acquires it before it returns. Sleepers are counted before they look at the
  * generation a last time, and the caller looks at the count after it raised the generation, both sequentially consistent,
  * so no wake-up is lost. */
@@ -16,13 +16,16 @@
 #include "tuning.h"
 #include "wait.h"
 
-enum { CLOSED = -1 };
+/* The door of a call, one word so that nobody takes a seat of another call: its seats, the caller's included, above the
+ * count of those taken beside the caller's; 0 when it is closed. */
+enum { DOOR_SEATS_SHIFT = 32 };
+
+static inline int joined_of(uint64_t door) { return (int)(uint32_t)door; }
 
 struct rnncore_team {
     _Alignas(RC_ALIGN) atomic_uint generation;      /* raised with every call */
     atomic_int stop;
-    _Alignas(RC_ALIGN) atomic_int joined;           /* seats taken beside the caller's, or CLOSED */
-    int seats;
+    _Alignas(RC_ALIGN) _Atomic uint64_t door;
     rc_work_fn *work;
     void *context;
     _Alignas(RC_ALIGN) atomic_int left;
@@ -64,11 +67,11 @@ static void wake_sleepers(rnncore_team *team)
 /* A seat in the running call, or 0: there is none, or all are taken. */
 static int take_seat(rnncore_team *team)
 {
-    int joined = atomic_load_explicit(&team->joined, memory_order_acquire);
-    while (joined != CLOSED && joined + 1 < team->seats)
-        if (atomic_compare_exchange_weak_explicit(&team->joined, &joined, joined + 1, memory_order_acq_rel,
+    uint64_t door = atomic_load_explicit(&team->door, memory_order_acquire);
+    while (joined_of(door) + 1 < (int64_t)(door >> DOOR_SEATS_SHIFT))
+        if (atomic_compare_exchange_weak_explicit(&team->door, &door, door + 1, memory_order_acq_rel,
                                                   memory_order_acquire))
-            return joined + 1;
+            return joined_of(door) + 1;
     return 0;
 }
 
@@ -109,16 +112,15 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
         return;
     }
     start_threads(team, threads);
-    team->seats = threads;
     team->work = work;
     team->context = context;
     atomic_store_explicit(&team->left, 0, memory_order_relaxed);
-    atomic_store_explicit(&team->joined, 0, memory_order_release);
+    atomic_store_explicit(&team->door, (uint64_t)threads << DOOR_SEATS_SHIFT, memory_order_release);
     atomic_fetch_add(&team->generation, 1);
     wake_sleepers(team);
 
     work(context, &(rc_worker){team, 0});
-    const int joined = atomic_exchange_explicit(&team->joined, CLOSED, memory_order_acq_rel);
+    const int joined = joined_of(atomic_exchange_explicit(&team->door, 0, memory_order_acq_rel));
     for (int i = 0; atomic_load_explicit(&team->left, memory_order_acquire) < joined; i++) rc_pause_or_yield(i);
     pthread_mutex_unlock(&team->busy);
 }
@@ -126,14 +128,14 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
 rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
 {
     if (max_threads < 1 || !team) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_team *made = rc_alloc(sizeof *made);
+    rnncore_team *made = rnncore_alloc(sizeof *made);
     pthread_t *threads = calloc((size_t)max_threads, sizeof *threads);
     if (!made || !threads) {
-        rc_free(made);
+        rnncore_free(made);
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
-    *made = (rnncore_team){.joined = CLOSED, .max_threads = max_threads, .started = 1, .owner = getpid(),
+    *made = (rnncore_team){.max_threads = max_threads, .started = 1, .owner = getpid(),
                            .threads = threads};
     pthread_mutex_init(&made->busy, NULL);
     pthread_mutex_init(&made->sleep, NULL);
@@ -155,7 +157,7 @@ void rnncore_team_destroy(rnncore_team *team)
         pthread_mutex_destroy(&team->busy);
     }
     free(team->threads);
-    rc_free(team);
+    rnncore_free(team);
 }
 
 /* -- Items ------------------------------------------------------------------------------------------------------------- */
@@ -176,6 +178,7 @@ void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, in
 typedef struct crew_seat {
     /* Twice the number of syncs this thread has reached; the leader's is odd when it goes on alone after that one. */
     _Alignas(RC_ALIGN) _Atomic uint64_t reached;
+    _Atomic uint64_t finished;   /* the last round this thread has left; it reads nothing of that round any more */
 } crew_seat;
 
 struct rc_crew {
@@ -191,12 +194,12 @@ struct rc_crew {
 
 rc_crew *rc_crew_create(int threads)
 {
-    rc_crew *crew = rc_alloc(sizeof *crew);
+    rc_crew *crew = rnncore_alloc(sizeof *crew);
     if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1};
     return crew;
 }
 
-void rc_crew_destroy(rc_crew *crew) { rc_free(crew); }
+void rc_crew_destroy(rc_crew *crew) { rnncore_free(crew); }
 
 void rc_crew_open(rc_crew *crew, const rc_worker *leader)
 {
@@ -226,7 +229,7 @@ static int muster(const rc_crew *crew)
     if (!team || crew->stalled || crew->alone) return 1;
     int joined = 0;
     for (int i = 0; i < RC_MUSTER_SPINS; i++) {
-        joined = atomic_load_explicit(&team->joined, memory_order_acquire);
+        joined = joined_of(atomic_load_explicit(&team->door, memory_order_acquire));
         if (joined + 1 >= crew->threads || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) break;
         rc_pause(RC_SPIN_HOT);
     }
@@ -237,14 +240,20 @@ void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
 {
     const int count = crew ? muster(crew) : 1;
     rc_slice slice = {.index = 0, .count = count, .crew = crew, .tick = crew ? crew->tick : 0};
-    if (count > 1) {
-        crew->work = round;
-        crew->context = context;
-        const uint64_t begun = atomic_load_explicit(&crew->round, memory_order_relaxed) / RC_CREW_SEATS;
-        atomic_store_explicit(&crew->round, (begun + 1) * RC_CREW_SEATS + (uint64_t)count, memory_order_release);
+    if (count == 1) {
+        round(context, &slice);
+        return;
     }
+    const uint64_t begun = atomic_load_explicit(&crew->round, memory_order_relaxed) / RC_CREW_SEATS;
+    const uint64_t number = (begun + 1) * RC_CREW_SEATS + (uint64_t)count;
+    crew->work = round;
+    crew->context = context;
+    atomic_store_explicit(&crew->round, number, memory_order_release);
     round(context, &slice);
-    if (crew) crew->tick = slice.tick;
+    for (int i = 1; i < count; i++)
+        for (int n = 0; atomic_load_explicit(&crew->seat[i].finished, memory_order_acquire) != number; n++)
+            rc_pause_or_yield(n);
+    crew->tick = slice.tick;
 }
 
 void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
@@ -261,6 +270,7 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
         rc_slice slice = {.index = worker->seat, .count = (int)(round % RC_CREW_SEATS), .crew = crew,
                           .tick = crew->tick};
         crew->work(crew->context, &slice);
+        atomic_store_explicit(&crew->seat[worker->seat].finished, round, memory_order_release);
     }
 }
 

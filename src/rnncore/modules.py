@@ -11,6 +11,7 @@ import numpy as np
 from . import spec as checks
 from .errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from .initializers import seed_streams
+from .training import Linear
 
 
 def sigmoid(x):
@@ -144,48 +145,6 @@ class Embedding(Module):
         if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):
             raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
         return self._parameters["weight"][ids]
-
-
-class Linear(Module):
-    """y = x W^T + b.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-    bias : bool
-    dtype : "float32" or "float64"
-    seed : int, optional
-        For the initial parameters, uniform in +-1/sqrt(in_features) (PyTorch's).
-
-    Raises
-    ------
-    ArgumentError, DTypeError
-    """
-
-    arguments = ("in_features", "out_features", "bias", "dtype")
-
-    def __init__(self, in_features, out_features, bias=True, dtype="float32", seed=None):
-        self.in_features = checks.check_int("in_features", in_features, 1)
-        self.out_features = checks.check_int("out_features", out_features, 1)
-        if not isinstance(bias, bool):
-            raise ArgumentError("bias", "True or False", repr(bias))
-        self.bias, self.dtype = bias, checks.check_dtype("dtype", dtype).name
-        rng, bound = seed_streams(seed)[0], self.in_features**-0.5
-        shapes = self.shapes(self.config())
-        super().__init__(**{n: rng.uniform(-bound, bound, s).astype(self.dtype) for n, s in shapes.items()})
-
-    @staticmethod
-    def shapes(config):
-        """Shapes of the parameters that this description demands."""
-        shapes = {"weight": (config["out_features"], config["in_features"])}
-        return shapes | ({"bias": (config["out_features"],)} if config["bias"] else {})
-
-    def __call__(self, x):
-        """x (..., in_features) gives (..., out_features); ShapeError, DTypeError."""
-        y = self._features(x, self.in_features) @ self._parameters["weight"].T
-        if self.bias:
-            y += self._parameters["bias"]
-        return y
 
 
 class LayerNorm(Module):
@@ -504,6 +463,23 @@ class SequentialStream:
             stream.state = value
 
 
+# Linear trains, too, and stands in training.py; here is how a file describes it.
+LINEAR_ARGUMENTS = ("in_features", "out_features", "bias", "dtype")
+
+
+def _linear_shapes(config):
+    shapes = {"weight": (config["out_features"], config["in_features"])}
+    return shapes | ({"bias": (config["out_features"],)} if config["bias"] else {})
+
+
+def config_of(module):
+    """What `build_module` needs beside a module's parameters, ready for JSON."""
+    if not isinstance(module, Linear):
+        return module.config()
+    values = (module.in_features, module.out_features, "bias" in module.parameters(), module.dtype.name)
+    return {"kind": "Linear"} | dict(zip(LINEAR_ARGUMENTS, values, strict=True))
+
+
 KINDS = {kind.__name__: kind for kind in (Embedding, Linear, LayerNorm, Activation, Softmax, Recurrent)}
 
 
@@ -528,9 +504,10 @@ def build_module(config, parameters, implementation=None):
     fields = {name: value for name, value in config.items() if name != "kind"}
     if kind == "Recurrent":
         return _build_recurrent(fields, parameters, implementation)
-    if set(fields) != set(KINDS[kind].arguments):
-        raise ArgumentError(kind, "fields " + ", ".join(KINDS[kind].arguments), ", ".join(map(str, fields)))
-    shapes = KINDS[kind].shapes(fields)
+    arguments = LINEAR_ARGUMENTS if kind == "Linear" else KINDS[kind].arguments
+    if set(fields) != set(arguments):
+        raise ArgumentError(kind, "fields " + ", ".join(arguments), ", ".join(map(str, fields)))
+    shapes = _linear_shapes(fields) if kind == "Linear" else KINDS[kind].shapes(fields)
     if set(shapes) != set(parameters):
         raise ArgumentError(kind, "parameters " + ", ".join(shapes), ", ".join(parameters) or "none")
     dtype = (checks.check_dtype("dtype", fields["dtype"]),) if shapes else ()

@@ -43,7 +43,9 @@ def save_layer(layer, path):
 
 def save_sequential(model, path):
     """Write a `modules.Sequential`; see `save_layer`."""
-    header = {"format": SEQUENTIAL, "version": VERSION, "modules": [module.config() for module in model]}
+    from ..modules import config_of
+
+    header = {"format": SEQUENTIAL, "version": VERSION, "modules": list(map(config_of, model))}
     tensors = {
         f"{k}.{name}": array for k, module in enumerate(model) for name, array in module.parameters().items()
     }
@@ -131,7 +133,7 @@ def contents(path, tensors, header):
         return found
     model = load(path)
     for k, module in enumerate(model):
-        if module.kind == "Recurrent":
+        if hasattr(module, "layer"):
             spec, parameters = module.layer.spec, module.parameters()
             options = {name: getattr(module, name) for name in ("order", "merge", "return_sequences")}
             found.records[str(k)] = Record(
