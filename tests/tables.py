@@ -406,3 +406,12 @@ BAD_INPUT = [
         "stream-state", "ShapeError", "state[0]", lambda b: setattr(b.layer.stream(3), "state", (b.h, b.c))
     ),
 ]
+
+# Weights in and out ----------------------------------------------------------------------------------------
+
+# Another program runs the same float32 weights on sequences of a few steps: eight units in the last place
+# of the largest output, or of 1 where outputs are bounded by it.
+ROUND_TRIP = 1e-6
+
+# A damaged file may claim any size; what reading it allocates stays below its own size and a parsed header.
+HOSTILE_BYTES = 64 * 2**20

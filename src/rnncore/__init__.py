@@ -10,13 +10,14 @@
 
 __version__ = "0.1.0"
 
-from . import reference
+from . import modules, reference, weights
 from .config import get_num_threads, isas, set_num_threads, show_config, use_backend, use_isa
 from .errors import RnncoreError
 from .estimators import Forecaster
 from .layers import GRU, LSTM, RNN
 from .stream import Stream
 from .training import SGD, Adam, Linear, cross_entropy, mse_loss
+from .weights.native import load
 
 __all__ = [
     "GRU",
@@ -31,10 +32,13 @@ __all__ = [
     "cross_entropy",
     "get_num_threads",
     "isas",
+    "load",
+    "modules",
     "mse_loss",
     "reference",
     "set_num_threads",
     "show_config",
     "use_backend",
     "use_isa",
+    "weights",
 ]

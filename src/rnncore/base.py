@@ -111,6 +111,22 @@ class LayerBase:
         """Copy in some parameters; otherwise like `load_state_dict`."""
         self._assign(spec.check_parameters(self.spec, values, partial=True))
 
+    def save(self, path):
+        """Write the architecture and the parameters to a safetensors file; `rnncore.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            Holds the old file or the whole new one, whenever the process dies.
+
+        Raises
+        ------
+        OSError
+        """
+        from .weights import native
+
+        native.save_layer(self, path)
+
     def _assign(self, checked):
         # Values that are views of the parameters themselves are read before any of them is written.
         apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Load, save, convert and inspect by a file's suffix: what ``rnncore convert`` and ``rnncore inspect`` run.
+
+A new format is a row in READERS and in WRITERS.
+"""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from .. import spec as checks
+from ..errors import ArgumentError, UnsupportedError
+from . import keras, native, onnx, safetensors, torch
+from .records import build_layer
+
+
+def _load_safetensors(path):
+    tensors, metadata = safetensors.read(path)
+    header = native.header_of(path, metadata)
+    return torch.from_state_dict(tensors) if header is None else native.contents(path, tensors, header)
+
+
+READERS = {
+    ".safetensors": _load_safetensors,
+    ".pt": torch.load,
+    ".pth": torch.load,
+    ".bin": torch.load,
+    ".keras": keras.load,
+    ".h5": keras.load,
+    ".hdf5": keras.load,
+    ".onnx": onnx.load,
+}
+
+WRITERS = {
+    ".safetensors": native.save_layer,
+    ".pt": torch.save,
+    ".pth": torch.save,
+    ".keras": keras.save,
+    ".h5": keras.save,
+    ".onnx": onnx.export,
+}
+
+
+def _by_suffix(path, table):
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in table:
+        raise ArgumentError(str(path), "a suffix of " + ", ".join(table), repr(suffix))
+    return table[suffix]
+
+
+def load(path):
+    """Read a file of any known format.
+
+    Parameters
+    ----------
+    path : path-like
+        Its suffix says the format: .safetensors (ours or PyTorch's), .pt, .pth, .bin, .keras, .h5, .hdf5,
+        .onnx.
+
+    Returns
+    -------
+    Contents
+
+    Raises
+    ------
+    FormatError
+        Damaged, hostile or of another format: nothing in it was run, nothing large allocated.
+    ArgumentError
+        An unknown suffix.
+    UnsupportedError
+        The package that the format needs is not installed.
+    OSError
+    """
+    return _by_suffix(path, READERS)(path)
+
+
+def save(layer, path):
+    """Write a layer in the format that the suffix says: .safetensors (ours), .pt, .pth, .keras, .h5, .onnx.
+
+    Raises
+    ------
+    UnsupportedError
+        The format cannot hold the layer, or its package is not installed; nothing was written.
+    ArgumentError, OSError
+    """
+    _by_suffix(path, WRITERS)(layer, path)
+
+
+def _cast(record, dtype):
+    dtype = checks.check_dtype("dtype", dtype)
+    with np.errstate(over="ignore"):  # looked for below
+        parameters = {name: array.astype(dtype) for name, array in record.parameters.items()}
+    for name, array in parameters.items():
+        if not np.array_equal(np.isfinite(array), np.isfinite(record.parameters[name])):
+            raise UnsupportedError(name, f"values within {dtype}'s range", "larger ones")
+    return dataclasses.replace(
+        record, spec=dataclasses.replace(record.spec, dtype=dtype), parameters=parameters
+    )
+
+
+def convert(source, target, *, name=None, dtype=None):
+    """Convert a file.
+
+    Parameters
+    ----------
+    source, target : path-like
+        Their suffixes say the formats.
+    name : str, optional
+        Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a
+        chain of known modules, which is then written as a whole.
+    dtype : "float32" or "float64", optional
+        Cast to it; without it the dtype stays.
+
+    Returns
+    -------
+    str
+        One sentence that says what was written.
+
+    Raises
+    ------
+    RnncoreError
+        UnsupportedError where the target cannot hold it; nothing was written.
+    OSError
+    """
+    _by_suffix(target, WRITERS)
+    found = load(source)
+    several = len(found.records) + len(found.refused) != 1
+    plain = not several and all(record.plain for record in found.records.values())
+    whole = name is None and found.stages is not None and not (plain and len(found.stages) == 1)
+    if whole and pathlib.Path(target).suffix.lower() == ".safetensors" and dtype is None:
+        model = found.model()
+        model.save(target)
+        return f"{target}: Sequential of {len(model)} modules"
+    record = found.record(name)
+    if record.order != "forward" or record.merge != "concat":
+        got = f"order {record.order!r}, merge {record.merge!r}"
+        hint = "use Record.module()" if found.stages is None else "convert the whole chain to .safetensors"
+        raise UnsupportedError(record.name, "a layer that reads forward and concatenates", got, hint)
+    record = record if dtype is None else _cast(record, dtype)
+    layer = build_layer(record.spec, record.parameters)
+    save(layer, target)
+    notes = record.notes
+    if not record.return_sequences:
+        notes += ("the source returned its last step only, this layer returns all",)
+    return f"{target}: {layer!r}" + "".join(f"; note: {note}" for note in notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of `inspect`.
+
+    Attributes
+    ----------
+    name : str
+        In the file.
+    source : str
+        What it is there.
+    maps_to : str
+        The layer it becomes, or why it becomes none.
+    shapes : str
+        Of the arrays it becomes.
+    parameters : int
+        How many numbers they hold.
+    notes : str
+    """
+
+    name: str
+    source: str
+    maps_to: str
+    shapes: str = ""
+    parameters: int = 0
+    notes: str = ""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+
+
+def _row(record):
+    arrays = record.parameters
+    shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
+    maps_to = f"{record.spec.cell.upper()}({record.spec.arguments()})"
+    options = [
+        text
+        for text, said in (
+            (f"order={record.order!r}", record.order != "forward"),
+            (f"merge={record.merge!r}", record.merge != "concat"),
+            ("return_sequences=False", not record.return_sequences),
+        )
+        if said
+    ]
+    maps_to += f" in Recurrent({', '.join(options)})" if options else ""
+    count = sum(math.prod(array.shape) for array in arrays.values())
+    return Row(record.name, record.source, maps_to, shapes, count, "; ".join(record.notes))
+
+
+def inspect(path):
+    """What a file holds.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of Row
+        Recurrent layers, then those that cannot be read with the reason, then the rest.
+
+    Raises
+    ------
+    RnncoreError, OSError
+        See `load`.
+    """
+    found = load(path)
+    rows = [_row(record) for record in found.records.values()]
+    rows += [Row(name, found.format, f"refused: {error}") for name, error in found.refused.items()]
+    rows += [
+        Row(text, found.format, "in the chain" if found.stages is not None else "not read")
+        for text in found.other
+    ]
+    return rows
+
+
+def table(rows):
+    """Rows as aligned text: one line each, then its shapes and notes below."""
+    cells = [("name", "source", "parameters", "maps to")]
+    cells += [(row.name, row.source, str(row.parameters or ""), row.maps_to) for row in rows]
+    widths = [max(len(line[k]) for line in cells) for k in range(3)]
+    lines = []
+    for line, row in zip(cells, [None, *rows], strict=True):
+        lines.append(
+            "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]])
+        )
+        for more in (row.shapes, row.notes) if row else ():
+            if more:
+                lines.append(f"    {more}")
+    return "\n".join(line.rstrip() for line in lines)

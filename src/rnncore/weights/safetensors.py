@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Safetensors files: read and written with NumPy, json and mmap alone, checked as untrusted input.
+
+A file is 8 bytes (header length, little endian), a JSON header, then the arrays' bytes. The header's claims
+are checked against the file before anything is built: its size, every offset, dtype against shape against
+bytes, no overlaps, no holes. Arrays are read-only views of the mapped file, so reading costs no copy.
+"""
+
+import contextlib
+import json
+import math
+import mmap
+import os
+import pathlib
+import struct
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError
+from .records import FormatError
+
+# Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under
+# 200 MB.
+MAX_HEADER = 4 * 2**20
+MAX_RANK = 8
+
+DTYPES = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),  # widened to float32 when read
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+
+
+def _refuse(path, got):
+    return FormatError(str(path), "a sound safetensors file", got)
+
+
+def _no_duplicates(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_constant(text):
+    raise ValueError(f"{text} is no JSON number")
+
+
+def parse_json(text):
+    """JSON as its standard says: no NaN, no name twice; ValueError for anything else, and deep nesting."""
+    try:
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _read_header(path, view):
+    if len(view) < 8:
+        raise _refuse(path, f"{len(view)} bytes")
+    (length,) = struct.unpack_from("<Q", view)
+    if length > MAX_HEADER or length > len(view) - 8:
+        raise _refuse(path, f"a header of {length} bytes in a file of {len(view)}")
+    try:
+        header = parse_json(bytes(view[8 : 8 + length]).decode("utf-8"))
+    except ValueError as error:
+        raise _refuse(path, f"a header that is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _refuse(path, f"a header that is a {type(header).__name__}")
+    return header, 8 + length
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _check_entry(path, name, entry):
+    """(dtype name, shape, begin, end) of one array; dtype, shape and size agree."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise _refuse(path, f"{name!r} without exactly dtype, shape, data_offsets")
+    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise _refuse(path, f"{name!r} of dtype {str(kind)[:40]!r}")
+    if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(map(_is_count, shape)):
+        raise _refuse(path, f"{name!r} of shape {str(shape)[:80]}")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
+        raise _refuse(path, f"{name!r} with offsets {str(offsets)[:80]}")
+    begin, end = offsets
+    if end - begin != math.prod(shape) * DTYPES[kind].itemsize:
+        raise _refuse(path, f"{name!r} with {end - begin} bytes for shape {tuple(shape)} of {kind}")
+    return kind, tuple(shape), begin, end
+
+
+def _check_metadata(path, metadata):
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _refuse(path, "metadata that is not text by name")
+    return metadata
+
+
+def _check_tiling(path, entries, size):
+    """The arrays cover the data exactly, one after the other."""
+    reached = 0
+    for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != reached:
+            raise _refuse(path, f"{name!r} beginning at {begin} where {reached} is due")
+        reached = end
+    if reached != size:
+        raise _refuse(path, f"{reached} bytes of arrays in {size} bytes of data")
+
+
+def _array(buffer, start, kind, shape):
+    count = math.prod(shape)
+    if not count:
+        array = np.zeros(shape, DTYPES[kind])
+    else:
+        array = np.frombuffer(buffer, DTYPES[kind], count, start).reshape(shape)
+    if kind == "BF16":  # the upper half of a float32
+        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return array
+
+
+def read(path):
+    """Read a safetensors file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    tensors : dict of str to numpy.ndarray
+        Read-only views of the mapped file, in the order of their bytes; bfloat16 arrays are copies in
+        float32. The file stays mapped while a view lives and must not be truncated meanwhile.
+    metadata : dict of str to str
+
+    Raises
+    ------
+    FormatError
+        The file is damaged or no safetensors file. Nothing of its claimed size was allocated.
+    OSError
+        It cannot be opened.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < 8:
+            raise _refuse(path, f"{size} bytes")
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    header, start = _read_header(path, mapped)
+    metadata = _check_metadata(path, header.pop("__metadata__", {}))
+    entries = {name: _check_entry(path, name, entry) for name, entry in header.items()}
+    _check_tiling(path, entries, len(mapped) - start)
+    ordered = sorted(entries.items(), key=lambda item: item[1][2])
+    return {
+        name: _array(mapped, start + begin, kind, shape) for name, (kind, shape, begin, _) in ordered
+    }, metadata
+
+
+def write(path, tensors, metadata=None):
+    """Write a safetensors file; the path holds the old file or the whole new one, whenever the process dies.
+
+    Parameters
+    ----------
+    path : path-like
+    tensors : mapping of str to numpy.ndarray
+        Written in C order, wide elements first so that all lie on element boundaries.
+    metadata : mapping of str to str, optional
+
+    Raises
+    ------
+    DTypeError
+        An array of a dtype that the format has not.
+    ArgumentError
+        A header too large to be read again.
+    OSError
+    """
+    arrays = {}
+    for name, array in tensors.items():
+        array = np.asarray(array)
+        plain = array.dtype.newbyteorder("<")
+        if plain not in NAMES:
+            raise DTypeError(name, "dtype " + ", ".join(NAMES.values()), str(array.dtype))
+        arrays[name] = array.astype(plain, order="C", copy=False)
+    order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)
+    header, reached = {"__metadata__": dict(metadata)} if metadata else {}, 0
+    for name in order:
+        array = arrays[name]
+        end = reached + array.nbytes
+        kind, shape = NAMES[array.dtype], list(array.shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [reached, end]}
+        reached = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER:
+        raise ArgumentError("tensors", f"a header of at most {MAX_HEADER} bytes", len(text))
+    with replacing(path) as draft, open(draft, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            # A view as bytes: an empty or 0-d array has no buffer that write() takes.
+            file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A draft's path beside `path` that takes its place if the block succeeds, and goes away if not."""
+    path = pathlib.Path(path)
+    draft = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""How other systems lay out the same weights: one table of gate orders, matrix layouts and biases.
+
+Canonical is PyTorch's layout: gates LSTM i f g o, GRU r z n; weight_ih (G*H, I), weight_hh (G*H, H or P), two
+biases. `from_system` and `to_system` convert one layer in one direction; a conversion that would lose
+something is refused. A new system is a row in SYSTEMS; a new cell option is a row in CELL_OPTIONS.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..spec import GATES
+
+
+@dataclasses.dataclass(frozen=True)
+class Convention:
+    """One row of SYSTEMS.
+
+    Attributes
+    ----------
+    gates : dict of str to str
+        Gate order by cell, in our letters (h; i f g o; r z n). "gru_before" multiplies by r before the
+        product.
+    bias : dict of str to str
+        Kind of bias by cell, a key of BIASES. A cell that is absent cannot be expressed.
+    columns : bool
+        Whether matrices are (in, G*H) instead of (G*H, in).
+    projection : bool
+        Whether an LSTM may have one.
+    """
+
+    gates: dict
+    bias: dict
+    columns: bool = False
+    projection: bool = False
+
+
+SYSTEMS = {
+    "torch": Convention(
+        gates={"rnn": "h", "lstm": "ifgo", "gru": "rzn"},
+        bias={"rnn": "two", "lstm": "two", "gru": "two"},
+        projection=True,
+    ),
+    "keras": Convention(
+        gates={"rnn": "h", "lstm": "ifgo", "gru": "zrn", "gru_before": "zrn"},
+        bias={"rnn": "one", "lstm": "one", "gru": "pair", "gru_before": "one"},
+        columns=True,
+    ),
+    "onnx": Convention(
+        gates={"rnn": "h", "lstm": "iofg", "gru": "zrn", "gru_before": "zrn"},
+        bias={"rnn": "joined", "lstm": "joined", "gru": "joined", "gru_before": "joined"},
+    ),
+    # oneDNN's ldigo; u r o are our z r n, and the linear-before-reset GRU has a fourth bias row.
+    "onednn": Convention(
+        gates={"rnn": "h", "lstm": "ifgo", "gru": "zrn", "gru_before": "zrn"},
+        bias={"rnn": "one", "lstm": "one", "gru": "four", "gru_before": "one"},
+        columns=True,
+        projection=True,
+    ),
+    "openvino": Convention(
+        gates={"rnn": "h", "lstm": "figo", "gru": "zrn", "gru_before": "zrn"},
+        bias={"rnn": "one", "lstm": "one", "gru": "four", "gru_before": "one"},
+    ),
+    # Flax nnx: the LSTM's bias sits on the hidden side, the GRU's on the input side.
+    "flax": Convention(
+        gates={"rnn": "h", "lstm": "ifgo", "gru": "rzn"},
+        bias={"rnn": "one", "lstm": "one", "gru": "one"},
+        columns=True,
+    ),
+    "haste": Convention(
+        gates={"lstm": "igfo", "gru": "zrn"},
+        bias={"lstm": "one", "gru": "two"},
+        columns=True,
+    ),
+    # TensorFlow 1 cells; their kernel is [input; hidden] stacked, see `split_joined`. GRU: gates r z beside
+    # candidate n.
+    "tensorflow": Convention(
+        gates={"rnn": "h", "lstm": "igfo", "gru_before": "rzn"},
+        bias={"rnn": "one", "lstm": "one", "gru_before": "one"},
+        columns=True,
+    ),
+}
+
+# What the cells can compute: cell and activations of its gates (LSTM: gates, cell input, cell output; GRU:
+# gates, candidate) -> the layer's options.
+CELL_OPTIONS = {
+    ("rnn", ("tanh",)): {"nonlinearity": "tanh"},
+    ("rnn", ("relu",)): {"nonlinearity": "relu"},
+    ("lstm", ("sigmoid", "tanh", "tanh")): {},
+    ("gru", ("sigmoid", "tanh")): {},
+}
+
+# An activation input of this magnitude is saturated: sigmoid gives exactly 0 or 1 in that dtype, tanh exactly
+# -1 or 1 long before, so clipping there changes no bit. exp(-x) < half the least subnormal number.
+SATURATED = {np.dtype(np.float32): 105.0, np.dtype(np.float64): 746.0}
+
+
+def cell_options(cell, activations):
+    """The layer options that give a cell these activations.
+
+    Raises
+    ------
+    UnsupportedError
+        The cells compute no such combination.
+    """
+    key = (cell, tuple(activations))
+    if key not in CELL_OPTIONS:
+        known = " or ".join("/".join(names) for kind, names in CELL_OPTIONS if kind == cell)
+        raise UnsupportedError(
+            "activations", f"{known} for {cell}", "/".join(key[1]), "not computed by the cells"
+        )
+    return CELL_OPTIONS[key]
+
+
+# Biases ----------------------------------------------------------------------------------------------------
+#
+# Each kind splits its own form into (b_ih, b_hh) and joins them back; blocks are in the system's gate order,
+# `n` is the row slice of the GRU's candidate gate where the reset gate multiplies its recurrent part, else
+# None.
+
+
+def _split_one(bias, n):
+    return bias, np.zeros_like(bias)
+
+
+def _join_one(b_ih, b_hh, n):
+    if n is not None and np.any(b_hh[n]):
+        raise UnsupportedError(
+            "bias_hh", "zeros for gate n", "other values", "one bias cannot hold a b_hn that r multiplies"
+        )
+    return b_ih + b_hh
+
+
+def _split_four(bias, n):
+    H = len(bias) // 4
+    b_hh = np.zeros(3 * H, bias.dtype)
+    b_hh[n] = bias[3 * H :]
+    return bias[: 3 * H], b_hh
+
+
+def _join_four(b_ih, b_hh, n):
+    rows = b_ih + b_hh
+    rows[n] = b_ih[n]
+    return np.concatenate([rows, b_hh[n]])
+
+
+# kind -> (split, join, bias shape as a function of G and H)
+BIASES = {
+    "two": (lambda bias, n: tuple(bias), lambda b_ih, b_hh, n: (b_ih, b_hh), lambda G, H: (2, G * H)),
+    "pair": (
+        lambda bias, n: tuple(bias),
+        lambda b_ih, b_hh, n: np.stack([b_ih, b_hh]),
+        lambda G, H: (2, G * H),
+    ),
+    "joined": (
+        lambda bias, n: np.split(bias, 2),
+        lambda b_ih, b_hh, n: np.concatenate([b_ih, b_hh]),
+        lambda G, H: (2 * G * H,),
+    ),
+    "one": (_split_one, _join_one, lambda G, H: (G * H,)),
+    "four": (_split_four, _join_four, lambda G, H: (4 * H,)),
+}
+
+
+# Conversion ------------------------------------------------------------------------------------------------
+
+
+def _row(system, cell, reset_after):
+    if system not in SYSTEMS:
+        raise ArgumentError("system", "one of " + ", ".join(SYSTEMS), repr(system))
+    convention = SYSTEMS[system]
+    key = "gru_before" if cell == "gru" and not reset_after else cell
+    if key not in convention.gates:
+        what = {
+            "gru": "a GRU that resets after the product",
+            "gru_before": "a GRU that resets before the product",
+        }
+        expected = f"a cell that {system} has ({', '.join(convention.gates)})"
+        raise UnsupportedError("cell", expected, what.get(key, cell))
+    return convention, convention.gates[key], convention.bias[key]
+
+
+def reorder(array, own, wanted):
+    """Row blocks of `array` (len(own)*H, ...) taken from gate order `own` into gate order `wanted`.
+
+    Returns `array` itself where the orders are equal.
+    """
+    if own == wanted:
+        return array
+    blocks = np.split(array, len(own))
+    return np.concatenate([blocks[own.index(gate)] for gate in wanted])
+
+
+def _candidate(cell, order, H, reset_after):
+    """Rows of gate n in a reset-after GRU, else None."""
+    if cell != "gru" or not reset_after:
+        return None
+    return slice(order.index("n") * H, (order.index("n") + 1) * H)
+
+
+def from_system(system, cell, weight_ih, weight_hh, bias=None, *, reset_after=True):
+    """Canonical parameters of one layer in one direction.
+
+    Parameters
+    ----------
+    system : str
+        A key of SYSTEMS.
+    cell : {"rnn", "lstm", "gru"}
+    weight_ih, weight_hh : arrays, in the system's layout
+    bias : array, pair of arrays or None
+        In the system's form.
+    reset_after : bool
+        Of the GRU.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        weight_ih (G*H, I), weight_hh (G*H, H or P), and with a bias bias_ih, bias_hh (G*H,); views where
+        possible.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, UnsupportedError
+    """
+    convention, order, kind = _row(system, cell, reset_after)
+    wanted = "".join(GATES[cell])
+    found = {}
+    for name, matrix in (("weight_ih", weight_ih), ("weight_hh", weight_hh)):
+        matrix = np.asarray(matrix)
+        if matrix.ndim != 2:
+            raise ShapeError(name, "a matrix", f"shape {matrix.shape}")
+        matrix = matrix.T if convention.columns else matrix
+        if len(matrix) == 0 or len(matrix) % len(order):
+            raise ShapeError(name, f"a multiple of {len(order)} gates", f"{len(matrix)}", "transposed?")
+        found[name] = reorder(matrix, order, wanted)
+    if bias is not None:
+        split, _, shape = BIASES[kind]
+        H = len(found["weight_ih"]) // len(order)
+        bias, expected = np.asarray(bias), shape(len(order), H)
+        if bias.shape != expected:
+            raise ShapeError("bias", f"shape {expected}", f"{bias.shape}")
+        parts = split(bias, _candidate(cell, order, H, reset_after))
+        for name, part in zip(("bias_ih", "bias_hh"), parts, strict=True):
+            found[name] = reorder(part, order, wanted)
+    return found
+
+
+def to_system(system, cell, parameters, *, reset_after=True):
+    """One layer in one direction in the layout of another system: the reverse of `from_system`.
+
+    Parameters
+    ----------
+    system, cell, reset_after
+        As there.
+    parameters : dict of str to array
+        Canonical, without suffix; a weight_hr is refused where the system has no projection.
+
+    Returns
+    -------
+    weight_ih, weight_hh : numpy.ndarray
+    bias : numpy.ndarray, pair of them or None
+        Where the system has one bias, the sum, rounded once.
+
+    Raises
+    ------
+    ArgumentError
+    UnsupportedError
+        The system has no such cell or no projection, or one bias cannot hold both (a GRU's b_hn).
+    """
+    convention, order, kind = _row(system, cell, reset_after)
+    if "weight_hr" in parameters and not convention.projection:
+        raise UnsupportedError(
+            "proj_size", f"0 for {system}", parameters["weight_hr"].shape[0], "it has no projection"
+        )
+    own = "".join(GATES[cell])
+    matrices = [reorder(parameters[name], own, order) for name in ("weight_ih", "weight_hh")]
+    if convention.columns:
+        matrices = [np.ascontiguousarray(matrix.T) for matrix in matrices]
+    bias = None
+    if "bias_ih" in parameters:
+        b_ih, b_hh = (reorder(parameters[name], own, order) for name in ("bias_ih", "bias_hh"))
+        n = _candidate(cell, order, len(b_ih) // len(order), reset_after)
+        bias = BIASES[kind][1](b_ih, b_hh, n)
+    return (*matrices, bias)
+
+
+def split_joined(kernel, input_size):
+    """A TensorFlow 1 kernel (I+H, G*H) as (weight_ih, weight_hh) of the "tensorflow" row; views.
+
+    Raises
+    ------
+    ShapeError
+    """
+    kernel = np.asarray(kernel)
+    if kernel.ndim != 2 or not 0 < input_size < len(kernel):
+        raise ShapeError("kernel", f"a matrix of more than {input_size} rows", f"shape {kernel.shape}")
+    return kernel[:input_size], kernel[input_size:]

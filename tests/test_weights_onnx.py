@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""ONNX: operators against the project's node tests and ORT's, models out to ONNX Runtime and back, fusing."""
+
+import importlib
+import itertools
+
+import numpy as np
+import pytest
+import suites
+import tables
+
+import rnncore
+from rnncore.errors import ArgumentError, LengthsError, RnncoreError, ShapeError, UnsupportedError
+from rnncore.weights import onnx as weights
+
+onnx = pytest.importorskip("onnx")
+
+CELLS = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("LSTM", {}),
+    ("GRU", {}),
+    ("GRU", {"reset_after": False}),
+]
+I, H = 5, 7  # noqa: E741
+
+
+def node_tests():
+    """(id, node, inputs, outputs, case) of the onnx package's own tests of the three operators."""
+    from onnx.backend.test.case import node as cases
+
+    for name in ("rnn", "gru", "lstm"):
+        importlib.import_module(f"onnx.backend.test.case.node.{name}")
+    found = {case.name: case for case in cases._NodeTestCases if case.model is not None}
+    for case in found.values():
+        node = case.model.graph.node[0]
+        if node.op_type in weights.SLOTS and len(case.model.graph.node) == 1:
+            yield case, node
+
+
+NODE_TESTS = {case.name: (case, node) for case, node in node_tests()}
+
+
+def test_node_tests_were_found():
+    assert len(NODE_TESTS) >= 18
+
+
+@pytest.mark.parametrize("name", NODE_TESTS)
+def test_node_of_the_onnx_package(name):
+    case, node = NODE_TESTS[name]
+    attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    for arrays, expected in case.data_sets:
+        given = iter(arrays)
+        slots = zip(weights.SLOTS[node.op_type], node.input, strict=False)
+        inputs = {slot: next(given) for slot, value in slots if value}
+        if np.any(inputs.get("P", 0)):
+            with pytest.raises(UnsupportedError, match=r"^peepholes: "):
+                weights.run_node(node.op_type, inputs, attrs)
+            continue
+        got = weights.run_node(node.op_type, inputs, attrs)
+        wanted = [
+            name for name, value in zip(weights.OUTPUTS[node.op_type], node.output, strict=False) if value
+        ]
+        for output, value in zip(wanted, expected, strict=True):
+            np.testing.assert_allclose(got[output], value, rtol=case.rtol, atol=case.atol)
+
+
+SUITE = [(folder, case) for folder in ("onnx_node", "ort_ops") for case in suites.cases(folder)]
+LACKING = {"peepholes", "activations", "clip", "input_forget"}
+
+
+@pytest.mark.skipif(not SUITE, reason=f"no suites in {suites.SHARED} (set RNNCORE_SHARED)")
+@pytest.mark.parametrize(("folder", "case"), SUITE, ids=[case["name"] for _, case in SUITE])
+def test_operator_of_the_suites(implementation, folder, case):
+    a = case["arrays"]
+    try:
+        got = weights.run_node(case["op"], {k: a[k] for k in case["inputs"]}, case["attrs"], implementation)
+    except (UnsupportedError, ShapeError, LengthsError) as error:
+        refused = isinstance(error, UnsupportedError) and error.field in LACKING
+        assert refused or case.get("expect") == "fail"
+        return
+    assert case.get("expect") != "fail"
+    for name in case["outputs"]:
+        np.testing.assert_allclose(got[name], a[name], rtol=case.get("rtol", 0), atol=case["atol"])
+
+
+def test_wrong_inputs_are_named():
+    W, R = np.zeros((1, 8, 3), "f4"), np.zeros((1, 8, 2), "f4")
+    X = np.zeros((4, 1, 3), "f4")
+    rows = [
+        ("Conv", {}, {}, ArgumentError, "op"),
+        ("LSTM", {"Q": X}, {}, ArgumentError, "inputs"),
+        ("LSTM", {"R": R[0]}, {}, ShapeError, "R"),
+        ("LSTM", {}, {"direction": "sideways"}, ArgumentError, "direction"),
+        ("LSTM", {}, {"direction": "bidirectional"}, ShapeError, "W"),
+        ("LSTM", {}, {"activations": ["Tanh"]}, ArgumentError, "activations"),
+        ("LSTM", {"initial_h": np.zeros((1, 2, 2), "f4")}, {}, ShapeError, "initial_h"),
+    ]
+    for op, inputs, attrs, error, field in rows:
+        with pytest.raises(error) as caught:
+            weights.run_node(op, {"X": X, "W": W, "R": R} | inputs, attrs)
+        assert caught.value.field in (field, "R")
+
+
+@pytest.mark.parametrize(("clip", "runs"), [(0.0, True), (50.0, False), (200.0, True)])
+def test_clip_runs_only_where_it_changes_no_bit(clip, runs):
+    rng = np.random.default_rng(0)
+    inputs = {
+        "X": rng.standard_normal((4, 2, 3)).astype("f4"),
+        "W": rng.standard_normal((1, 8, 3)).astype("f4"),
+        "R": rng.standard_normal((1, 8, 2)).astype("f4"),
+    }
+    plain = weights.run_node("LSTM", inputs)
+    if not runs:
+        with pytest.raises(UnsupportedError, match=r"^clip: "):
+            weights.run_node("LSTM", inputs, {"clip": clip})
+        return
+    np.testing.assert_array_equal(weights.run_node("LSTM", inputs, {"clip": clip})["Y"], plain["Y"])
+
+
+def layer_and_input(cell, options, L, bidirectional, batch_first, bias):
+    options = options | {"bidirectional": bidirectional, "batch_first": batch_first, "bias": bias}
+    layer = getattr(rnncore, cell)(I, H, L, seed=1, **options)
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((4, 6, I)).astype(np.float32)
+    N, T = (4, 6) if batch_first else (6, 4)
+    shape = (L * (1 + bidirectional), N, H)
+    parts = [rng.standard_normal(shape).astype(np.float32) for _ in range(2 if cell == "LSTM" else 1)]
+    return layer, x, parts, rng.integers(1, T + 1, N)
+
+
+@pytest.mark.parametrize(("cell", "options"), CELLS, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(("L", "both"), list(itertools.product((1, 3), (False, True))))
+def test_layer_to_onnx_runtime_and_back(cell, options, L, both):
+    ort = pytest.importorskip("onnxruntime")
+    for batch_first, bias in itertools.product((False, True), repeat=2):
+        layer, x, parts, lengths = layer_and_input(cell, options, L, both, batch_first, bias)
+        model = weights.export(layer, state=True, lengths=True)
+        session = ort.InferenceSession(model.SerializeToString())
+        feed = {"x": x, "lengths": lengths.astype(np.int32)} | dict(zip(("h0", "c0"), parts, strict=False))
+        y, *state = session.run(None, feed)
+        own_y, own = layer(x, tuple(parts) if len(parts) == 2 else parts[0], lengths=lengths)
+        for got, expected in zip((own_y, *(own if len(parts) == 2 else (own,))), (y, *state), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=tables.ROUND_TRIP)
+        record = weights.load(model).record()  # one record: the stacked nodes are fused
+        assert record.spec.num_layers == L
+        for name, value in layer.parameters().items():
+            np.testing.assert_array_equal(record.parameters[name], value)
+
+
+def test_torch_to_onnx_runtime(tmp_path):
+    torch, ort = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    from rnncore.weights import torch as from_torch
+
+    module = torch.nn.GRU(I, H, 2, bidirectional=True)
+    path = tmp_path / "gru.onnx"
+    weights.export(from_torch.load(module).layer(), path)
+    x = np.random.default_rng(0).standard_normal((9, 2, I)).astype(np.float32)
+    (y,) = ort.InferenceSession(str(path)).run(None, {"x": x})
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x))[0].numpy()
+    np.testing.assert_allclose(y, expected, rtol=0, atol=tables.ROUND_TRIP)
+
+
+def test_reverse_node_becomes_a_module():
+    model = weights.export(rnncore.LSTM(I, H, seed=0))
+    node = next(node for node in model.graph.node if node.op_type == "LSTM")
+    next(a for a in node.attribute if a.name == "direction").s = b"reverse"
+    record = weights.load(model).record()
+    with pytest.raises(UnsupportedError, match="module"):
+        record.layer()
+    ort = pytest.importorskip("onnxruntime")
+    x = np.random.default_rng(0).standard_normal((4, 2, I)).astype(np.float32)
+    (expected,) = ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(record.module()(x), expected, rtol=0, atol=tables.ROUND_TRIP)
+
+
+def stacked():
+    return weights.export(rnncore.GRU(I, I, 2, seed=0))
+
+
+def test_nodes_are_not_fused_where_something_lies_between():
+    model = stacked()
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and node.output[0] == "y0":
+            node.output[0] = "before"
+    model.graph.node.insert(3, onnx.helper.make_node("Relu", ["before"], ["y0"]))
+    assert list(weights.load(model).records) == ["gru_l0", "gru_l1"]
+
+
+def test_nodes_are_not_fused_where_the_middle_is_an_output():
+    model = stacked()
+    model.graph.output.append(onnx.helper.make_tensor_value_info("y0", onnx.TensorProto.FLOAT, None))
+    assert list(weights.load(model).records) == ["gru_l0", "gru_l1"]
+
+
+def test_nodes_are_picked_by_name_and_the_rest_is_told():
+    found = weights.load(stacked(), ["gru_l1"])
+    assert list(found.records) == ["gru_l1"]
+    assert found.other == ["2 Reshape", "2 Transpose"]
+    assert list(weights.load(stacked(), fuse=False).records) == ["gru_l0", "gru_l1"]
+    with pytest.raises(ArgumentError, match="gru_l0, gru_l1"):
+        weights.load(stacked(), ["lstm"])
+
+
+def test_weights_behind_layout_nodes_are_read():
+    layer = rnncore.RNN(I, H, seed=0)
+    model = weights.export(layer)
+    stored = next(tensor for tensor in model.graph.initializer if tensor.name == "W0")
+    array = onnx.numpy_helper.to_array(stored)
+    stored.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(array[0].T), "transposed"))
+    axes = onnx.numpy_helper.from_array(np.array([0]), "axes")
+    model.graph.initializer.append(axes)
+    model.graph.node.insert(0, onnx.helper.make_node("Transpose", ["transposed"], ["turned"], perm=[1, 0]))
+    model.graph.node.insert(1, onnx.helper.make_node("Unsqueeze", ["turned", "axes"], ["W0"]))
+    record = weights.load(model).record()
+    np.testing.assert_array_equal(record.parameters["weight_ih_l0"], layer.parameters()["weight_ih_l0"])
+
+
+def test_computed_weights_and_missing_features_are_refused_with_the_reason():
+    model = weights.export(rnncore.LSTM(I, H, seed=0))
+    node = next(node for node in model.graph.node if node.op_type == "LSTM")
+    node.attribute.append(onnx.helper.make_attribute("input_forget", 1))
+    assert weights.load(model).refused["lstm_l0"].field == "input_forget"
+    node.attribute.pop()
+    node.attribute.append(onnx.helper.make_attribute("activations", ["HardSigmoid", "Tanh", "Tanh"]))
+    assert "hardsigmoid" in str(weights.load(model).refused["lstm_l0"])
+    node.attribute.pop()
+    node.input[1] = "x"
+    with pytest.raises(UnsupportedError, match="known only when the model runs"):
+        weights.load(model).layer()
+
+
+def test_projection_is_refused():
+    with pytest.raises(UnsupportedError, match="proj_size"):
+        weights.export(rnncore.LSTM(4, 5, proj_size=2))
+
+
+def test_float64_export_is_valid_and_exact():
+    layer = rnncore.LSTM(3, 4, dtype="float64", seed=0)
+    record = weights.load(weights.export(layer)).record()
+    assert record.spec.dtype == np.float64
+    np.testing.assert_array_equal(record.parameters["weight_hh_l0"], layer.parameters()["weight_hh_l0"])
+
+
+def test_external_data_does_not_lead_out_of_the_folder(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(4 * H * I * 4))
+    inside = tmp_path / "model"
+    inside.mkdir()
+    model = weights.export(rnncore.LSTM(I, H, seed=0))
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "W0")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    path = inside / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(RnncoreError, match=r"model\.onnx"):
+        weights.load(path)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""PyTorch weights: every module and cell, prefixes, files, and ways back; PyTorch itself is the judge."""
+
+import numpy as np
+import pytest
+import tables
+
+import rnncore
+from rnncore.errors import ArgumentError, UnsupportedError
+from rnncore.weights import FormatError
+from rnncore.weights import torch as weights
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+
+MODULES = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu", "bias": False, "num_layers": 2}),
+    ("LSTM", {"num_layers": 3, "bidirectional": True, "batch_first": True}),
+    ("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True}),
+    ("GRU", {"num_layers": 2, "bidirectional": True}),
+    ("GRU", {"bias": False, "dtype": torch.float64}),
+]
+CELLS = [("RNNCell", {"nonlinearity": "relu"}), ("LSTMCell", {}), ("GRUCell", {"bias": False})]
+each_module = pytest.mark.parametrize(
+    ("name", "options"), MODULES, ids=lambda v: v if isinstance(v, str) else ""
+)
+
+
+def make(name, options):
+    torch.manual_seed(0)
+    return getattr(torch.nn, name)(5, 7, **options)
+
+
+def assert_agrees(module, layer, name):
+    x = np.random.default_rng(1).standard_normal((4, 6, 5)).astype(layer.spec.dtype)
+    with torch.no_grad():
+        expected, state = module(torch.from_numpy(x))
+    y, own = layer(x)
+    assert tables.relative_error(y, expected.numpy()) <= tables.TOLERANCES["forward", layer.spec.dtype]
+    h, expected_h = (own[0], state[0]) if name == "LSTM" else (own, state)
+    assert tables.relative_error(h, expected_h.numpy()) <= tables.TOLERANCES["forward", layer.spec.dtype]
+
+
+@each_module
+def test_live_module_and_back(name, options):
+    module = make(name, options)
+    layer = weights.load(module).layer()
+    assert_agrees(module, layer, name)
+    assert_agrees(weights.module(layer), layer, name)
+
+
+@pytest.mark.parametrize(("name", "options"), CELLS, ids=lambda v: v if isinstance(v, str) else "")
+def test_live_cell(name, options):
+    cell = make(name, options)
+    stream = weights.load(cell).layer().stream(3)
+    x = np.random.default_rng(1).standard_normal((2, 3, 5)).astype(np.float32)
+    state = None
+    for step in x:
+        with torch.no_grad():
+            state = cell(torch.from_numpy(step), state)
+        expected = (state[0] if name == "LSTMCell" else state).numpy()
+        error = tables.relative_error(stream.step(step), expected)
+        assert error <= tables.TOLERANCES["forward", np.dtype(np.float32)]
+
+
+@each_module
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_keep_every_bit(tmp_path, name, options, suffix):
+    layer = weights.load(make(name, options)).layer()
+    path = tmp_path / f"model{suffix}"
+    weights.save(layer, path, prefix="encoder.rnn.")
+    record = weights.load(path, nonlinearity=options.get("nonlinearity")).record("encoder.rnn")
+    assert record.spec.proj_size == layer.spec.proj_size
+    for key, value in layer.parameters().items():
+        np.testing.assert_array_equal(record.parameters[key], value)
+    assert set(record.parameters) == set(layer.parameters())
+
+
+def test_layers_inside_a_model_are_found_by_prefix():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(9, 5)
+            self.encoder = torch.nn.LSTM(5, 7, bidirectional=True)
+            self.decoder = torch.nn.GRUCell(5, 4)
+
+    model = Model()
+    for source in (model, model.state_dict()):
+        found = weights.load(source)
+        assert set(found.records) == {"encoder", "decoder"}
+        assert found.record("encoder").spec.bidirectional
+        assert len(found.other) == 1
+        assert found.other[0].startswith("embedding")
+        with pytest.raises(ArgumentError, match="say which"):
+            found.record()
+    only = weights.load(model.state_dict(), prefix="encoder.").record()
+    assert only.spec.cell == "lstm"
+    with pytest.raises(ArgumentError, match=r"^prefix: "):
+        weights.load(model.state_dict(), prefix="head.")
+
+
+def test_checkpoint_and_low_precision(tmp_path):
+    module = make("LSTM", {}).to(torch.bfloat16)
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"state_dict": module.state_dict(), "epoch": 3}, path)
+    record = weights.load(path).record()
+    assert record.spec.dtype == np.float32
+    np.testing.assert_array_equal(
+        record.parameters["weight_ih_l0"], module.weight_ih_l0.detach().float().numpy()
+    )
+
+
+def test_nonlinearity_is_a_noted_assumption():
+    state = make("RNN", {"nonlinearity": "relu"}).state_dict()
+    assert "assumed to be tanh" in weights.load(state).record().notes[0]
+    assert weights.load(state, nonlinearity="relu").record().spec.nonlinearity == "relu"
+
+
+def test_reset_before_gru_is_refused():
+    layer = rnncore.GRU(3, 4, reset_after=False)
+    with pytest.raises(UnsupportedError, match="resets before"):
+        weights.state_dict(layer)
+
+
+def test_incomplete_or_transposed_layers_are_named():
+    state = make("LSTM", {"num_layers": 2}).state_dict()
+    missing = {key: value for key, value in state.items() if not key.endswith("l0")}
+    with pytest.raises(FormatError, match="some missing"):
+        weights.load(missing)
+    with pytest.raises(FormatError, match=r"weight_hh: .*transposed"):
+        weights.load(state | {"weight_hh_l0": state["weight_hh_l0"].T})
+
+
+def test_foreign_tensors_are_refused():
+    state = make("GRU", {}).state_dict()
+    wide = torch.zeros(1).expand(2**20, 2**20)
+    with pytest.raises(UnsupportedError, match="expanded"):
+        weights.load(state | {"weight_ih_l0": wide})
+    integers = {key: value.to(torch.int8) for key, value in state.items()}
+    assert "lose precision" in str(weights.load(integers).refused["layer"])
+
+
+class Planted:
+    """A pickle that would make a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_nothing_in_a_pickle_is_run(tmp_path):
+    trap = tmp_path / "executed"
+    path = tmp_path / "model.pt"
+    torch.save({"weight_ih_l0": Planted(trap)}, path)
+    with pytest.raises(FormatError, match="weights-only"):
+        weights.load(path)
+    assert not trap.exists()
