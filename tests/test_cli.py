@@ -219,3 +219,19 @@ def test_shipped_series_is_whole():
     series = data.sunspots()
     assert (len(series.values), series.times[0], series.times[-1]) == (309, "1700", "2008")
     assert (series.values[0], series.values[-1], series.values.max()) == (5.0, 2.9, 190.2)
+
+
+def test_models_are_converted_and_inspected(in_folder):
+    layer = rnncore.GRU(3, 4, num_layers=2, seed=0)
+    layer.save("first.safetensors")
+    assert run("convert", "first.safetensors", "second.safetensors").exit_code == 0
+    loaded = rnncore.load("second.safetensors")
+    for name, value in layer.parameters().items():
+        np.testing.assert_array_equal(loaded.parameters()[name], value)
+    assert run("inspect", "second.safetensors").exit_code == 0
+    assert run("inspect", "missing.safetensors").exit_code == 2
+
+
+def test_bench_is_mounted():
+    assert run("bench", "list").exit_code == 0
+    assert run("bench", "no-such-set").exit_code == 2

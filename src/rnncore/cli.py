@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: ``rnncore forecast`` and ``rnncore info``.
+"""The command line: ``rnncore forecast``, ``info``, ``inspect``, ``convert`` and ``bench``.
 
 Bad input gives one sentence on standard error and exit code 2. Everything that can be checked (files,
 formats, packages) is checked before the training starts.
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Recurrent networks on CPUs: forecast a series, show the configuration.",
+    help="Recurrent networks on CPUs: forecast a series, look into and convert models, measure.",
 )
 
 TEST_SHARE = 0.2
@@ -49,7 +49,7 @@ class Cell(StrEnum):
 
 @app.callback()
 def _top():
-    """Recurrent networks on CPUs: forecast a series, show the configuration."""
+    """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
 
 
 @app.command()
@@ -287,3 +287,33 @@ def _flatten(found, prefix=""):
                 prefix + str(name),
                 ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value),
             )
+
+
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def inspect(ctx: typer.Context):
+    """Show what a model file holds: layers, shapes, parameters, what maps to what."""
+    from .weights.__main__ import main
+
+    raise typer.Exit(main(["inspect", *ctx.args]))
+
+
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def convert(ctx: typer.Context):
+    """Convert a model between file formats; the names' endings say which."""
+    from .weights.__main__ import main
+
+    raise typer.Exit(main(["convert", *ctx.args]))
+
+
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def bench(ctx: typer.Context):
+    """Measure this machine and the installed systems against each other; see rnncore bench --help."""
+    from .bench.__main__ import main
+
+    raise typer.Exit(main(ctx.args))

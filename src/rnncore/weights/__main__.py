@@ -10,7 +10,7 @@ from . import commands
 
 def main(arguments=None):
     """Run a command; the exit code is 2, with one sentence on standard error, where the input is at fault."""
-    parser = argparse.ArgumentParser(prog="python -m rnncore.weights")
+    parser = argparse.ArgumentParser(prog="rnncore")
     actions = parser.add_subparsers(dest="action", required=True)
     inspect = actions.add_parser("inspect", help="what a file holds")
     inspect.add_argument("file")
