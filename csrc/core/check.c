@@ -69,7 +69,9 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
                                  int64_t *valid)
 {
     if (!plan || !weights || !a || !a->tape || !a->grads) return RNNCORE_ERROR_ARGUMENT;
-    if (!(rc_weights_uses(weights) & RNNCORE_PACK_BACKWARD)) return RNNCORE_ERROR_ARGUMENT;
+    const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
+    if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
+    if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;
     if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status && a->dy.data) status = check_array(plan, &a->dy);

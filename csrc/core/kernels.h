@@ -24,6 +24,17 @@ typedef struct rc_product {
     const rc_cell_args *cell_args;
 } rc_product;
 
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][unit] * in[token][column]. The input rows may be read
+ * up to the next whole vector after their end; what stands there does not matter. */
+typedef struct rc_outer {
+    int64_t tokens, units, columns;
+    int add;                     /* 0: out is overwritten */
+    const void *gates;
+    const void *const *in;       /* [tokens] */
+    void *out;
+    int64_t gates_row, out_row;  /* in elements */
+} rc_outer;
+
 /* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
 typedef struct rc_matrix {
     const void *data;
@@ -39,6 +50,7 @@ typedef struct rc_kernels {
     int lanes;                   /* units per vector */
     const rc_cell *cell[RC_CELLS];
     void (*product)(const rc_product *p);
+    void (*outer)(const rc_outer *o);
 
     /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
     void (*pack)(void *out, const rc_matrix *m);             /* [block of units][k][n][lane] */

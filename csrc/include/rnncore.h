@@ -171,6 +171,7 @@ typedef struct rnncore_backward_args {
     void *dh0, *dc0;             /* gradients of the initial states, or NULL */
     const rnncore_grads *grads;  /* L*D entries */
     uint64_t dropout_key;
+    rnncore_backend backend;     /* of the products over all tokens; RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
     rnncore_team *team;
 } rnncore_backward_args;

@@ -66,6 +66,7 @@ cdef extern from "rnncore.h" nogil:
         void *dc0
         const rnncore_grads *grads
         uint64_t dropout_key
+        rnncore_backend backend
         int threads
         rnncore_team *team
 

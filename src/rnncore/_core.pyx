@@ -218,7 +218,7 @@ cdef class Weights:
         check("x", status)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
-                 int threads, Team team):
+                 bint blas, int threads, Team team):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
@@ -232,6 +232,7 @@ cdef class Weights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_backward(self.plan.plan, self.memory.data, &args)
         free(table)

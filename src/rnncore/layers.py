@@ -24,12 +24,12 @@ class Tape(TapeBase):
         Memory it holds.
     """
 
-    def __init__(self, owner, size, lengths, call_key, weights, threads):
+    def __init__(self, owner, size, lengths, call_key, weights, blas, threads):
         super().__init__(owner, size, lengths, call_key)
         T, N, _ = size
         valid = T * N if lengths is None else int(lengths.sum())
         self.memory = _core.Tape(weights.plan, T, N, valid)
-        self.weights, self.threads = weights, threads
+        self.weights, self.blas, self.threads = weights, blas, threads
 
     @property
     def nbytes(self):
@@ -171,13 +171,14 @@ class Layer(LayerBase):
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         threads = num_threads or config.get_num_threads()
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
-        weights = self._weights(_core.FORWARD | _core.BACKWARD)
+        blas = config.current_backend() == "blas"
+        weights = self._weights((_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD)
         lengths = None if lengths is None else lengths.copy()
-        tape = Tape(self, size, lengths, key, weights, threads)
+        tape = Tape(self, size, lengths, key, weights, blas, threads)
         y = np.empty(spec.y_shape(self.spec, *size), self.spec.dtype)
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
-        weights.forward(*arrays, tape.memory, key or 0, False, threads, config.team_for(threads))
+        weights.forward(*arrays, tape.memory, key or 0, blas, threads, config.team_for(threads))
         return y, self._pack_state(final, size[2]), tape
 
     def backward(self, tape, dy, dstate=None):
@@ -218,7 +219,7 @@ class Layer(LayerBase):
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
-            tape.call_key or 0, tape.threads, config.team_for(tape.threads),
+            tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads),
         )  # fmt: skip
         return Grads(dx, self._pack_state(dstate, size[2]), params)
 
