@@ -35,6 +35,15 @@ typedef struct rc_outer {
     int64_t gates_row, out_row;  /* in elements */
 } rc_outer;
 
+/* One piece of an optimiser's step; see optimise.h. */
+typedef struct rc_update {
+    void *values, *moment1, *moment2;
+    const void *grads;
+    double scale, l2, decay, rate;       /* of the gradients; weight decay through them, and on the weights; step size */
+    double beta1, beta2, root, eps;
+    int nesterov;
+} rc_update;
+
 /* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
 typedef struct rc_matrix {
     const void *data;
@@ -61,6 +70,9 @@ typedef struct rc_kernels {
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                           /* out += a */
     void (*add_rows)(void *out, const void *a, int64_t rows, int64_t n, int64_t row);  /* out += sum of the rows of a */
+    double (*square_sum)(const void *a, int64_t n);
+    void (*adam)(const rc_update *u, int64_t n);
+    void (*sgd)(const rc_update *u, int64_t n);
     void (*chain)(void *out, const void *a, const void *b, int64_t n);          /* *out += a . b, in order */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;

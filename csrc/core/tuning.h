@@ -26,6 +26,11 @@
 /* Pieces that the products over all tokens are cut into, for each thread: how late the last one may be. */
 #define RC_PIECES_PER_THREAD 4
 
+/* Elements of one piece of an optimiser's step (three or four arrays of 64 KB stay in L2 between norm and update of small
+ * models), and pieces per thread worth waking one: about 10 us. */
+#define RC_UPDATE_SIZE 16384
+#define RC_UPDATE_PIECES 2
+
 /* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields
  * or sleep. Sleeping at once costs 30 us per call, spinning for ever starves other processes. */
 #define RC_SPIN_HOT 32

@@ -183,6 +183,43 @@ RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, i
 RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
                                             const rnncore_backward_args *args);
 
+/* -- Optimisers ---------------------------------------------------------------------------------------------------- */
+
+typedef enum rnncore_method {
+    RNNCORE_SGD,                 /* with momentum: m = beta1 m + g, w -= lr m; Nesterov: w -= lr (g + beta1 m) */
+    RNNCORE_ADAM                 /* Kingma and Ba 2015, bias-corrected */
+} rnncore_method;
+
+/* One array of parameters with its gradients, and moments that start as zeros: one for SGD (NULL when beta1 is 0), two for
+ * Adam. Dense; arrays must not overlap. */
+typedef struct rnncore_tensor {
+    void *values;
+    const void *grads;
+    void *moment1, *moment2;
+    int64_t size;
+    rnncore_dtype dtype;
+} rnncore_tensor;
+
+typedef struct rnncore_update_args {
+    rnncore_method method;
+    double lr, beta1, beta2, eps;        /* beta1: also the momentum of SGD */
+    double weight_decay;
+    int decoupled;               /* 1: w *= 1 - lr * weight_decay (AdamW); 0: weight_decay * w is added to the gradient */
+    int nesterov;
+    double grad_scale;           /* gradients are multiplied by this first; 1: as they are */
+    double clip_norm;            /* then scaled so that the norm over all of them is at most this; 0: not */
+    int64_t step;                /* of this call, from 1 on: Adam's bias correction */
+    const rnncore_tensor *tensors;
+    int64_t count;
+    const char *isa;             /* or NULL: the best one */
+    int threads;
+    rnncore_team *team;
+} rnncore_update_args;
+
+/* One step over all tensors. *norm gets the L2 norm over all (scaled) gradients before clipping, summed in double; when it
+ * is not finite nothing else is written. Results do not depend on threads or instruction set. */
+RNNCORE_API rnncore_status rnncore_update(const rnncore_update_args *args, double *norm);
+
 /* -- Streams ------------------------------------------------------------------------------------------------------ */
 
 /* Step by step with the state kept inside, in `bytes` of the caller's memory aligned to 64. A step takes no lock, makes

@@ -250,6 +250,50 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
     check("x", status)
 
 
+def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,
+           double weight_decay=0.0, bint decoupled=True, bint nesterov=False, double grad_scale=1.0,
+           double clip_norm=0.0, str isa=None, int threads=1, Team team=None):
+    """One optimiser step, "adam" or "sgd", in place.
+
+    Parameters
+    ----------
+    tensors : list of (values, grads, moment1, moment2)
+        Dense arrays of one dtype and size each, values and moments writeable and checked by the caller; moments that
+        the method does not have are None.
+
+    Returns
+    -------
+    float
+        The norm of all gradients before clipping; nothing has changed if it is not finite.
+    """
+    cdef rnncore_update_args args
+    cdef rnncore_status status
+    cdef double norm = 0
+    cdef Py_ssize_t i
+    cdef bytes name = isa.encode() if isa is not None else None
+    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((len(tensors) + 1) * sizeof(rnncore_tensor))
+    if table == NULL:
+        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
+    for i in range(len(tensors)):
+        values, grads, moment1, moment2 = tensors[i]
+        table[i].values, table[i].grads = address(values), address(grads)
+        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
+        table[i].size = values.size
+        table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
+    args.lr, args.beta1, args.beta2, args.eps = lr, beta1, beta2, eps
+    args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
+    args.grad_scale, args.clip_norm, args.step = grad_scale, clip_norm, step
+    args.tensors, args.count = table, len(tensors)
+    args.isa = <const char *>name if name is not None else NULL
+    args.threads, args.team = threads, team.team if team is not None else NULL
+    with nogil:
+        status = rnncore_update(&args, &norm)
+    free(table)
+    check("tensors", status)
+    return norm
+
+
 cdef class StreamCore:
     """State and packed weights of running sequences, and the fast path of their step.
 
