@@ -12,7 +12,7 @@ typedef struct backward_call {
     const void *weights;
     const rnncore_backward_args *args;
     int64_t valid, parts;
-    int threads;
+    int threads;                 /* that may turn up */
     rc_batch *batch;             /* [parts] */
     rc_workspace *workspace;     /* [parts * directions] */
     char *dy_top;                /* [valid][D*O]: the caller's dy when its features are not side by side */
@@ -122,8 +122,8 @@ static int64_t input_pieces(const backward_call *call, int64_t layer)
 /* Ranges of the units of each weight gradient: as the request says, whatever threads turn up. */
 static int64_t unit_ranges(const backward_call *call)
 {
-    return call->threads == 1 ? 1 : (call->threads * RC_PIECES_PER_THREAD + call->plan->directions) /
-                                    (2 * call->plan->directions);
+    const int64_t ranges = call->threads * RC_PIECES_PER_THREAD / (2 * call->plan->directions);
+    return call->threads == 1 || ranges < 1 ? 1 : ranges < call->plan->out ? ranges : call->plan->out;
 }
 
 static void input_item(const backward_call *call, int64_t layer, int64_t i, char *scratch)
@@ -215,13 +215,13 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
     for (int64_t i = 0; i < 2 + 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
     rc_team_run(args->team, call.threads, backward_work, &call);
-    rc_free(memory);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

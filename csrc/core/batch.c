@@ -41,6 +41,7 @@ static void count_tokens(rc_batch *part, int64_t first_token)
 rc_batch *rc_batch_deal(rc_arena *arena, int64_t steps, int64_t batch, const int64_t *lengths, int64_t count)
 {
     rc_batch *parts = rc_arena_take(arena, count, sizeof *parts);
+    if (!batch) steps = 0;       /* however many steps: nobody walks them */
     if (!lengths) {
         if (arena->base) deal_even(parts, count, steps, batch);
         return parts;

@@ -5,6 +5,7 @@
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
 static const int64_t largest_size = (int64_t)1 << 28;
 static const int64_t most_layers = 65536;
+static const int64_t most_rows = (int64_t)1 << 30;       /* kernels count the rows of a step in int */
 static const int64_t most_tokens = (int64_t)1 << 48;
 
 static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
@@ -31,7 +32,8 @@ int rc_check_uses(int uses)
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
 {
     if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
-    if (__builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens) return RNNCORE_ERROR_OVERFLOW;
+    if (steps > most_tokens || batch > most_rows || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
+        return RNNCORE_ERROR_OVERFLOW;
     if (!lengths) return RNNCORE_OK;
     *valid = 0;
     for (int64_t i = 0; i < batch; i++) {
@@ -39,6 +41,13 @@ rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *len
         *valid += lengths[i];
     }
     return RNNCORE_OK;
+}
+
+int rc_check_params(const rnncore_plan *plan, const rnncore_params *params)
+{
+    for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
+        if (!params[i].weight_ih || !params[i].weight_hh || !params[i].weight_hr != !plan->config.proj_size) return 0;
+    return 1;
 }
 
 static int is_aligned(const void *p, int64_t unit) { return (uintptr_t)p % (uintptr_t)unit == 0; }
@@ -68,7 +77,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
 rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
                                  int64_t *valid)
 {
-    if (!plan || !weights || !a || !a->tape || !a->grads) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
     const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
     if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
     if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;

@@ -28,8 +28,9 @@ static void lay_out(naive *n, rc_arena *arena)
     n->h = rc_arena_take(arena, plan->hidden, plan->elem);
     n->c = rc_arena_take(arena, plan->hidden, plan->elem);
     n->mid = rc_arena_take(arena, plan->hidden, plan->elem);
-    n->x = rc_arena_take(arena, n->args->steps * widest, plan->elem);
-    n->y = rc_arena_take(arena, n->args->steps * widest, plan->elem);
+    const int64_t steps = n->args->batch ? n->args->steps : 0;
+    n->x = rc_arena_take(arena, steps, widest * plan->elem);
+    n->y = rc_arena_take(arena, steps, widest * plan->elem);
 }
 
 /* Continues the chains of planes first ... first+count-1 with in . (rows of the gates) of `matrix`. */
@@ -115,18 +116,18 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_par
     int64_t valid;
     rnncore_status status = rc_check_forward(plan, args, &valid);
     if (status) return status;
-    if (!params) return RNNCORE_ERROR_ARGUMENT;
+    if (!params || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     naive n = {.plan = plan, .kernels = rc_find_kernels("scalar", plan->config.dtype), .args = args};
     n.cell = n.kernels->cell[plan->config.cell];
     rc_arena counting = rc_arena_counting();
     lay_out(&n, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&n, &arena);
     for (int64_t row = 0; row < args->batch; row++) run_row(&n, params, row);
-    rc_free(memory);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

@@ -126,7 +126,7 @@ rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
     rnncore_status status = check(args, &call.count);
     if (status) return status;
     if (!norm) return RNNCORE_ERROR_ARGUMENT;
-    call.pieces = rc_alloc((size_t)call.count * sizeof *call.pieces);
+    call.pieces = rnncore_alloc((size_t)call.count * sizeof *call.pieces);
     if (!call.pieces) return RNNCORE_ERROR_MEMORY;
     cut(&call);
     const int64_t worth = call.count / RC_UPDATE_PIECES;
@@ -142,6 +142,6 @@ rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
         call.items = (rc_items){0, 0};
         rc_team_run(args->team, threads, update_work, &call);
     }
-    rc_free(call.pieces);
+    rnncore_free(call.pieces);
     return RNNCORE_OK;
 }

@@ -28,9 +28,10 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made.out_ld = rc_round_up(made.out, kernels->lanes);
     made.gates_ld = made.cell->slots * made.ld;
 
-    *plan = malloc(sizeof made);
-    if (!*plan) return RNNCORE_ERROR_MEMORY;
-    **plan = made;
+    rnncore_plan *kept = malloc(sizeof made);
+    if (!kept) return RNNCORE_ERROR_MEMORY;
+    *kept = made;
+    *plan = kept;
     rc_blas_init();
     return RNNCORE_OK;
 }
@@ -82,6 +83,7 @@ static rc_weights lay_out(const rnncore_plan *plan, int uses, int64_t layer, rc_
 
 size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
 {
+    if (!plan || !rc_check_uses(uses)) return 0;
     rc_arena arena = rc_arena_counting();
     rc_arena_take(&arena, 1, sizeof(weights_header));
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
@@ -135,14 +137,10 @@ static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params
 
 rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params, void *weights)
 {
-    if (!plan || !params || !weights || !rc_check_uses(uses)) return RNNCORE_ERROR_ARGUMENT;
-    const int64_t count = plan->config.num_layers * plan->directions;
-    for (int64_t i = 0; i < count; i++)
-        if (!params[i].weight_ih || !params[i].weight_hh || !params[i].weight_hr != !plan->config.proj_size)
-            return RNNCORE_ERROR_ARGUMENT;
-
+    if (!plan || !params || !weights || !rc_check_uses(uses) || !rc_check_params(plan, params))
+        return RNNCORE_ERROR_ARGUMENT;
     ((weights_header *)weights)->uses = uses;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
         const int64_t layer = i / plan->directions;
         const rc_weights w = rc_weights_of(plan, weights, layer, (int)(i % plan->directions));
         pack_matrices(plan, &params[i], layer, &w);

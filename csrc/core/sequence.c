@@ -31,12 +31,22 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
     int64_t in_size = plan->config.input_size;
     if (plan->config.num_layers > 1 && rc_input_size(plan, 1) > in_size) in_size = rc_input_size(plan, 1);
     rc_workspace_take(ws, arena, plan, rows, slices);
-    ws->chunk = RC_CHUNK_BYTES / ((rows ? rows : 1) * row_bytes);
+    ws->chunk = RC_CHUNK_BYTES / row_bytes / (rows ? rows : 1);
     if (ws->chunk < 1) ws->chunk = 1;
     if (ws->chunk > steps) ws->chunk = steps;
     ws->in = rc_arena_take(arena, ws->chunk * rows, sizeof(void *));
     ws->gates = rc_arena_take(arena, ws->chunk * rows, row_bytes);
     ws->x = rc_arena_take(arena, ws->chunk * rows, in_size * plan->elem);
+}
+
+/* Zeroes the padded lanes of recorded gates and c. They hold 0 * x, which is NaN where x is infinite, and backward
+ * multiplies them by the zeros of padded weights. */
+static void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c)
+{
+    const int64_t elem = plan->elem, first = plan->hidden * elem, bytes = (plan->ld - plan->hidden) * elem;
+    for (int64_t i = 0; bytes && i < rows * plan->cell->slots; i++)
+        memset(gates + i * plan->ld * elem + first, 0, (size_t)bytes);
+    for (int64_t i = 0; bytes && c && i < rows; i++) memset(c + i * plan->ld * elem + first, 0, (size_t)bytes);
 }
 
 /* -- Forward -------------------------------------------------------------------------------------------------------- */
@@ -194,7 +204,8 @@ static void run_chunk(void *context, rc_slice *slice)
                      run->ws->in, chunk->gates, slice);
     for (int64_t s = chunk->first; s < chunk->last; s++) {
         const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
-        if (slice->index == 0) store_final(run, s, rows, s ? rc_batch_active(batch, s - 1) : batch->rows);
+        const int64_t before = s ? rc_batch_active(batch, s - 1) : batch->rows;
+        if (rows < before && slice->index == 0) store_final(run, s, rows, before);
         const rc_step step = {
             .plan = plan, .weights = &run->weights, .ws = run->ws, .rows = rows, .current = (int)(s & 1),
             .reverse = (int)(s & 1), .save = run->gates != NULL,
@@ -203,6 +214,7 @@ static void run_chunk(void *context, rc_slice *slice)
             .c = run->c ? run->c + token * c_row : run->ws->c, .backend = run->backend,
         };
         if (!rc_forward_step(&step, slice)) return;
+        if (step.save && slice->index == slice->count - 1) clear_padding(plan, rows, step.gates, run->c ? step.c : NULL);
         store_outputs(run, s, rows, run->ws->h[1 - (s & 1)], slice);
     }
 }

@@ -126,10 +126,10 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
 rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
 {
     if (max_threads < 1 || !team) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_team *made = rc_alloc(sizeof *made);
+    rnncore_team *made = rnncore_alloc(sizeof *made);
     pthread_t *threads = calloc((size_t)max_threads, sizeof *threads);
     if (!made || !threads) {
-        rc_free(made);
+        rnncore_free(made);
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
@@ -155,7 +155,7 @@ void rnncore_team_destroy(rnncore_team *team)
         pthread_mutex_destroy(&team->busy);
     }
     free(team->threads);
-    rc_free(team);
+    rnncore_free(team);
 }
 
 /* -- Items ------------------------------------------------------------------------------------------------------------- */
@@ -176,6 +176,7 @@ void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, in
 typedef struct crew_seat {
     /* Twice the number of syncs this thread has reached; the leader's is odd when it goes on alone after that one. */
     _Alignas(RC_ALIGN) _Atomic uint64_t reached;
+    _Atomic uint64_t finished;   /* the last round this thread has left; it reads nothing of that round any more */
 } crew_seat;
 
 struct rc_crew {
@@ -191,12 +192,12 @@ struct rc_crew {
 
 rc_crew *rc_crew_create(int threads)
 {
-    rc_crew *crew = rc_alloc(sizeof *crew);
+    rc_crew *crew = rnncore_alloc(sizeof *crew);
     if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1};
     return crew;
 }
 
-void rc_crew_destroy(rc_crew *crew) { rc_free(crew); }
+void rc_crew_destroy(rc_crew *crew) { rnncore_free(crew); }
 
 void rc_crew_open(rc_crew *crew, const rc_worker *leader)
 {
@@ -237,14 +238,20 @@ void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
 {
     const int count = crew ? muster(crew) : 1;
     rc_slice slice = {.index = 0, .count = count, .crew = crew, .tick = crew ? crew->tick : 0};
-    if (count > 1) {
-        crew->work = round;
-        crew->context = context;
-        const uint64_t begun = atomic_load_explicit(&crew->round, memory_order_relaxed) / RC_CREW_SEATS;
-        atomic_store_explicit(&crew->round, (begun + 1) * RC_CREW_SEATS + (uint64_t)count, memory_order_release);
+    if (count == 1) {
+        round(context, &slice);
+        return;
     }
+    const uint64_t begun = atomic_load_explicit(&crew->round, memory_order_relaxed) / RC_CREW_SEATS;
+    const uint64_t number = (begun + 1) * RC_CREW_SEATS + (uint64_t)count;
+    crew->work = round;
+    crew->context = context;
+    atomic_store_explicit(&crew->round, number, memory_order_release);
     round(context, &slice);
-    if (crew) crew->tick = slice.tick;
+    for (int i = 1; i < count; i++)
+        for (int n = 0; atomic_load_explicit(&crew->seat[i].finished, memory_order_acquire) != number; n++)
+            rc_pause_or_yield(n);
+    crew->tick = slice.tick;
 }
 
 void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
@@ -261,6 +268,7 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
         rc_slice slice = {.index = worker->seat, .count = (int)(round % RC_CREW_SEATS), .crew = crew,
                           .tick = crew->tick};
         crew->work(crew->context, &slice);
+        atomic_store_explicit(&crew->seat[worker->seat].finished, round, memory_order_release);
     }
 }
 

@@ -84,16 +84,24 @@ static void outer_edge(outer_fn *run, const outer_tile *t, int64_t rows, int64_t
         memcpy(t->out + r * t->out_row, copy + r * edge.out_row, (size_t)columns * sizeof(real));
 }
 
+static int64_t pieces(int64_t total, int64_t most) { return (total + most - 1) / most; }
+
+/* Where piece i of `count` pieces of `total` begins; their sizes are within one of each other. */
+static int64_t piece_begin(int64_t total, int64_t count, int64_t i)
+{
+    const int64_t longer = total % count;
+    return i * (total / count) + (i < longer ? i : longer);
+}
+
 static void rc_outer_run(const rc_outer *o)
 {
-    const int64_t vectors = ceil_div(o->columns, RC_LANES), panels = ceil_div(vectors, RC_OUTER_VECTORS);
+    const int64_t vectors = pieces(o->columns, RC_LANES), panels = pieces(vectors, RC_OUTER_VECTORS);
     for (int64_t p = 0; p < panels; p++) {
-        int64_t width;
-        const int64_t column = share(vectors, panels, p, &width) * RC_LANES, left = o->columns - column;
-        const int64_t stacks = ceil_div(o->units, width == 1 ? RC_OUTER_ROWS : RC_OUTER_WIDE_ROWS);
+        const int64_t first = piece_begin(vectors, panels, p), width = piece_begin(vectors, panels, p + 1) - first;
+        const int64_t column = first * RC_LANES, left = o->columns - column;
+        const int64_t stacks = pieces(o->units, width == 1 ? RC_OUTER_ROWS : RC_OUTER_WIDE_ROWS);
         for (int64_t i = 0; i < stacks; i++) {
-            int64_t rows;
-            const int64_t unit = share(o->units, stacks, i, &rows);
+            const int64_t unit = piece_begin(o->units, stacks, i), rows = piece_begin(o->units, stacks, i + 1) - unit;
             const outer_tile t = {
                 .tokens = o->tokens, .gates_row = o->gates_row, .column = column, .out_row = o->out_row, .add = o->add,
                 .gates = (const real *)o->gates + unit, .in = (const real *const *)o->in,

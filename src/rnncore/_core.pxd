@@ -95,6 +95,8 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
     const char *rnncore_blas_name()
+    void *rnncore_alloc(size_t bytes)
+    void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
     void rnncore_plan_destroy(rnncore_plan *plan)
     const char *rnncore_plan_isa(const rnncore_plan *plan)

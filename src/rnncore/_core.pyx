@@ -8,7 +8,6 @@ Callers (layers.py, stream.py) have checked shapes and dtypes; here are only poi
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from posix.stdlib cimport posix_memalign
 
 cimport numpy as cnp
 
@@ -62,19 +61,19 @@ def blas_name():
 
 @cython.final
 cdef class Memory:
-    """A block aligned to cache lines; freed with the object."""
+    """A block for packed weights, a tape or a stream; freed with the object."""
 
     cdef void *data
 
     def __cinit__(self, str field, size_t size):
         if size == 0:
             raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
-        if posix_memalign(&self.data, 64, size):
-            self.data = NULL
+        self.data = rnncore_alloc(size)
+        if self.data == NULL:
             raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
 
     def __dealloc__(self):
-        free(self.data)
+        rnncore_free(self.data)
 
 
 @cython.final

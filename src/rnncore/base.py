@@ -112,7 +112,9 @@ class LayerBase:
         self._assign(spec.check_parameters(self.spec, values, partial=True))
 
     def _assign(self, checked):
-        for name, value in checked.items():
+        # Values that are views of the parameters themselves are read before any of them is written.
+        apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
+        for name, value in apart.items():
             self._parameters[name][...] = value
         self._changed()
 

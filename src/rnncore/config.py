@@ -19,6 +19,9 @@ from .spec import check_int
 
 BACKENDS = ("fused", "blas", "naive")
 
+# More than this a call never uses, whatever it is allowed.
+MOST_THREADS = 1024
+
 
 def isas():
     """Instruction sets that this machine can run, fastest first; the environment variable RNNCORE_ISA caps them.
@@ -118,12 +121,17 @@ def get_num_threads():
     return _num_threads
 
 
+def threads_for(num_threads):
+    """The bound on the threads of a call that asks for `num_threads` (None: the process's number)."""
+    return min(num_threads or _num_threads, MOST_THREADS)
+
+
 def team_for(threads):
     """The process's team, with room for at least `threads` threads."""
     global _team
     team = _team
     if team is None or team.max_threads < threads:
-        team = _team = _core.Team(max(threads, _num_threads))
+        team = _team = _core.Team(max(threads, threads_for(None)))
     return team
 
 
@@ -156,12 +164,12 @@ def config():
     Returns
     -------
     dict
-        Keys "rnncore", "cpu", "cores", "isa", "isas", "blas", "threads", "python", "numpy", "platform".
+        Keys "version", "cpu", "cores", "isa", "isas", "blas", "threads", "python", "numpy", "platform".
     """
     from . import __version__
 
     return {
-        "rnncore": __version__,
+        "version": __version__,
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "isa": current_isa(),

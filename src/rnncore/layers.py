@@ -5,6 +5,7 @@ A call goes straight down: checks (spec.py), views, one C call. Packed weights a
 instruction set, and thrown away when the parameters change.
 """
 
+import copy
 import threading
 
 import numpy as np
@@ -62,7 +63,8 @@ class Layer(LayerBase):
         return {"spec": self.spec, "flat": self._flat, "dropout_rng": self._dropout_rng}
 
     def __setstate__(self, state):
-        self.spec, self._dropout_rng = state["spec"], state["dropout_rng"]
+        # copy.copy hands over the original's own objects: a copy shares neither parameters nor masks.
+        self.spec, self._dropout_rng = state["spec"], copy.deepcopy(state["dropout_rng"])
         self._flat = state["flat"].copy()
         self._result_dtypes = (self.spec.dtype,)
         self._set_views()
@@ -135,7 +137,7 @@ class Layer(LayerBase):
             spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
         y = out if out is not None and out.flags.aligned else np.empty(shape, self.spec.dtype)
         final = self._empty_state(size[1])
-        threads = num_threads or config.get_num_threads()
+        threads = config.threads_for(num_threads)
         backend = config.current_backend()
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
         if backend == "naive":
@@ -169,7 +171,7 @@ class Layer(LayerBase):
         As `__call__`.
         """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
-        threads = num_threads or config.get_num_threads()
+        threads = config.threads_for(num_threads)
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
         blas = config.current_backend() == "blas"
         weights = self._weights((_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Entry point of the command ``rnncore`` and of ``python -m rnncore``.
+
+The command line's packages are an extra; without them this says in one sentence what to install.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main():
+    """Run the command line; return its exit code where typer does not exit by itself."""
+    try:
+        from .cli import app
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in ("typer", "rich"):
+            raise
+        print(
+            f'rnncore: the command line needs the package {package}: pip install "rnncore[cli]"',
+            file=sys.stderr,
+        )
+        return 2
+    return app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
