@@ -62,6 +62,11 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
 
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
 
+rnncore_status rc_check_segments(int64_t steps, int64_t segments)
+{
+    return in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
+}
+
 rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
 {
     if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
@@ -71,6 +76,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
     if (!status) status = check_array(plan, &a->y);
     if (!status) status = check_threads(a->threads);
     if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
     return status;
 }
 

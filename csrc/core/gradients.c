@@ -45,10 +45,11 @@ static int64_t widest(const rnncore_plan *plan)
 /* -- Scratch memory of a thread ------------------------------------------------------------------------------------- */
 
 typedef struct scratch {
-    const void **rows;           /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
+    const void **gates, **rows;  /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
     char *zero;                  /* one row of zeros */
     char *result;                /* [RC_INPUT_TOKENS][widest] */
-    char *gathered;              /* [tokens][widest or gates_ld], for BLAS */
+    char *gathered;              /* [tokens][widest], for BLAS, as is the next */
+    char *gathered_gates;        /* [tokens][gates_ld] */
 } scratch;
 
 enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
@@ -56,11 +57,14 @@ enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OU
 static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_arena *arena)
 {
     const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
+    const int64_t gathered = backend == RNNCORE_BLAS ? MOST_TOKENS : 0;
     return (scratch){
+        .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
         .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
         .zero = rc_arena_take(arena, 1, row),
         .result = rc_arena_take(arena, RC_INPUT_TOKENS, row),
-        .gathered = backend == RNNCORE_BLAS ? rc_arena_take(arena, MOST_TOKENS, row > gates_row ? row : gates_row) : NULL,
+        .gathered = rc_arena_take(arena, gathered, row),
+        .gathered_gates = rc_arena_take(arena, gathered, gates_row),
     };
 }
 
@@ -89,6 +93,7 @@ int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
 typedef struct product {
     const char *gates;
     int64_t gates_row, plane;    /* elements from token to token, and from plane to plane */
+    int held;                    /* whether gates are rows of the held steps */
     int planes;
     const int *gate;
     int64_t units, columns;
@@ -100,7 +105,7 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
     static const int only_gate[] = {0};
     const rnncore_plan *plan = s->plan;
     const rc_cell *cell = plan->cell;
-    product p = {.gates = s->gates, .gates_row = plan->gates_ld, .plane = plan->ld, .units = plan->hidden};
+    product p = {.gates = s->gates, .gates_row = plan->gates_ld, .plane = plan->ld, .held = 1, .units = plan->hidden};
     if (operand == RC_OPERAND_MID) {
         return (product){.gates = s->dh_out, .gates_row = plan->out_ld, .planes = 1, .gate = only_gate,
                          .units = plan->out, .columns = plan->hidden, .weight = s->grads->weight_hr};
@@ -123,49 +128,66 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
     return p;
 }
 
-/* The operand's rows of the next `tokens` tokens, in the direction's own order. */
-static void point_operand(const rc_gradient_source *s, rc_operand operand, const rc_batch *batch, cursor *at,
-                          int64_t token, int64_t tokens, const void **rows)
+/* The operand's row of a token. */
+static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step, int64_t slot,
+                               int64_t held_row)
 {
     const rnncore_plan *plan = s->plan;
-    const int64_t elem = plan->elem, mid_row = plan->ld * elem;
-    const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, s->in_size, 0, elem);
-    const rc_rows y = rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
-    for (int64_t i = 0; i < tokens; i++, advance(batch, at)) {
-        if (operand == RC_OPERAND_X)
-            rows[i] = rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, at->step, at->slot), at->slot);
-        else if (operand == RC_OPERAND_PHASE_0)
-            rows[i] = rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, at->step, at->slot);
-        else
-            rows[i] = s->mid + (token + i) * mid_row;
+    const rc_batch *batch = &s->batch[part];
+    const int64_t elem = plan->elem;
+    if (operand == RC_OPERAND_X) {
+        const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, s->in_size, 0, elem);
+        return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
     }
-}
-
-/* Units [first, last) of a plane, `tokens` tokens from `token` on; the first tokens of all overwrite. */
-static void add_plane(const rc_gradient_source *s, const product *p, int plane, int64_t first, int64_t last,
-                      int64_t token, int64_t tokens, const scratch *own, int is_first)
-{
-    const rnncore_plan *plan = s->plan;
-    const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first;
-    const char *gates = p->gates + (token * p->gates_row + plane * p->plane + first) * elem;
-    char *weight = p->weight + row * p->columns * elem;
-    if (s->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .transpose_a = 1, .m = last - first, .n = p->columns, .k = tokens, .a = gates, .lda = p->gates_row,
-            .b = own->gathered, .ldb = p->columns, .c = weight, .ldc = p->columns, .beta = !is_first});
-    } else {
-        plan->kernels->outer(&(rc_outer){
-            .tokens = tokens, .units = last - first, .columns = p->columns, .add = !is_first, .gates = gates,
-            .in = own->rows, .out = weight, .gates_row = p->gates_row, .out_row = p->columns});
+    if (operand == RC_OPERAND_PHASE_0) {
+        const rc_rows y = rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out,
+                                          elem);
+        return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
-    if (!p->bias) return;
-    if (is_first) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
-    plan->kernels->add_rows(p->bias + row * elem, gates, tokens, last - first, p->gates_row);
+    return s->mid + held_row * plan->ld * elem;
 }
 
 static void gather_rows(const void *const *rows, int64_t tokens, int64_t bytes, char *to)
 {
     for (int64_t i = 0; i < tokens; i++) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+}
+
+/* Units [first, last) of a plane over the tokens whose rows are in `own`. */
+static void add_plane(const rc_gradient_source *s, const product *p, int plane, int64_t first, int64_t last,
+                      int64_t tokens, const scratch *own, int add)
+{
+    const rnncore_plan *plan = s->plan;
+    const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first, column = plane * p->plane + first;
+    const void *const *gates = own->gates;
+    char *weight = p->weight + row * p->columns * elem;
+    if (s->backend == RNNCORE_BLAS) {
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){
+            .transpose_a = 1, .m = last - first, .n = p->columns, .k = tokens,
+            .a = own->gathered_gates + column * elem, .lda = p->gates_row, .b = own->gathered, .ldb = p->columns,
+            .c = weight, .ldc = p->columns, .beta = add});
+    } else {
+        plan->kernels->outer(&(rc_outer){
+            .tokens = tokens, .first = column, .units = last - first, .columns = p->columns, .add = add,
+            .gates = gates, .in = (const void *const *)own->rows, .out = weight, .out_row = p->columns});
+    }
+    if (!p->bias) return;
+    if (!add) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
+    plan->kernels->add_rows(p->bias + row * elem, gates, tokens, column, last - first);
+}
+
+/* Units [begin, end), counted over all planes. */
+static void add_tokens(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                       const scratch *own, int add)
+{
+    const int64_t elem = s->plan->elem;
+    if (s->backend == RNNCORE_BLAS) {
+        gather_rows((const void *const *)own->rows, tokens, p->columns * elem, own->gathered);
+        gather_rows((const void *const *)own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    }
+    for (int plane = (int)(begin / p->units); plane < p->planes && plane * p->units < end; plane++) {
+        const int64_t first = begin - plane * p->units, last = end - plane * p->units;
+        add_plane(s, p, plane, first > 0 ? first : 0, last < p->units ? last : p->units, tokens, own, add);
+    }
 }
 
 /* No token at all: the gradient is zero. */
@@ -178,60 +200,71 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
     }
 }
 
-void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t range, int64_t ranges, char *memory)
+void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t range, int64_t ranges, int add,
+                        char *memory)
 {
     const product p = describe(s, operand);
     const scratch own = scratch_of(s->plan, s->backend, memory);
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
-    int is_first = 1;
-    for (int64_t part = 0; part < s->parts; part++) {
-        const rc_batch *batch = &s->batch[part];
-        cursor at = {0, 0};
-        for (int64_t done = 0; done < batch->tokens; done += RC_OUTER_TOKENS) {
-            const int64_t left = batch->tokens - done, tokens = left < RC_OUTER_TOKENS ? left : RC_OUTER_TOKENS;
-            const int64_t token = batch->first_token + done;
-            point_operand(s, operand, batch, &at, token, tokens, own.rows);
-            if (s->backend == RNNCORE_BLAS) gather_rows(own.rows, tokens, p.columns * s->plan->elem, own.gathered);
-            for (int plane = (int)(begin / p.units); plane < p.planes && plane * p.units < end; plane++) {
-                const int64_t first = begin - plane * p.units, last = end - plane * p.units;
-                add_plane(s, &p, plane, first > 0 ? first : 0, last < p.units ? last : p.units, token, tokens, &own,
-                          is_first);
+    const int64_t row_bytes = p.gates_row * s->plan->elem;
+    int64_t tokens = 0;
+    for (int64_t step = s->last - 1; step >= s->first; step--) {
+        for (int64_t part = 0; part < s->parts; part++) {
+            const rc_batch *batch = &s->batch[part];
+            const int64_t token = rc_batch_active(batch, step) ? rc_batch_offset(batch, step) : 0;
+            const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
+            const int64_t row = p.held ? held : batch->first_token + token;
+            for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
+                own.gates[tokens] = p.gates + (row + slot) * row_bytes;
+                own.rows[tokens] = operand_row(s, operand, part, step, slot, held + slot);
+                if (++tokens < RC_OUTER_TOKENS) continue;
+                add_tokens(s, &p, begin, end, tokens, &own, add);
+                tokens = 0;
+                add = 1;
             }
-            is_first = 0;
         }
     }
-    if (is_first) clear(&p, begin, end, s->plan->elem);
+    if (tokens) add_tokens(s, &p, begin, end, tokens, &own, add);
+    else if (!add) clear(&p, begin, end, s->plan->elem);
 }
 
 /* -- Input gradients ------------------------------------------------------------------------------------------------ */
 
-/* The rows of a direction's gate gradients at the task's tokens. */
-static void point_gates(const rc_input_task *t, int direction, cursor at, const void **rows)
-{
-    const int64_t row = t->plan->gates_ld * t->plan->elem;
-    for (int64_t i = 0; i < t->tokens; i++, advance(t->batch, &at)) {
-        const int64_t step = rc_batch_time(t->batch, direction, at.step, at.slot);      /* its own inverse */
-        rows[i] = t->gates[direction] + (rc_batch_offset(t->batch, step) + at.slot) * row;
-    }
-}
-
-/* result (+)= gate gradients . W_ih */
-static void add_direction(const rc_input_task *t, int direction, int64_t size, int64_t ld, const scratch *own)
+/* result = gate gradients . W_ih */
+static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scratch *own)
 {
     const rnncore_plan *plan = t->plan;
-    const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, direction);
-    const int64_t k = plan->cell->ih_slots * plan->ld;
+    const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
+    const int64_t k = plan->cell->ih_slots * plan->ld, row = plan->gates_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
-        gather_rows(own->rows, t->tokens, k * plan->elem, own->gathered);
         rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .m = t->tokens, .n = size, .k = k, .a = own->gathered, .lda = k, .b = weights.ih_rows, .ldb = size,
-            .c = own->result, .ldc = ld, .beta = direction});
+            .m = t->tokens, .n = size, .k = k, .a = t->gates, .lda = plan->gates_ld, .b = weights.ih_rows, .ldb = size,
+            .c = own->result, .ldc = ld});
         return;
     }
+    for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
     plan->kernels->product(&(rc_product){
-        .rows = t->tokens, .block_end = ld / plan->kernels->lanes, .k = k, .gates = 1, .in = own->rows,
-        .w = weights.ih_t, .init = direction ? own->result : own->zero, .init_row = direction ? ld : 0,
-        .out = own->result, .out_row = ld});
+        .rows = t->tokens, .block_end = ld / plan->kernels->lanes, .k = k, .gates = 1,
+        .in = (const void *const *)own->rows, .w = weights.ih_t, .init = own->zero, .out = own->result, .out_row = ld});
+}
+
+/* Whether the other direction has been at the row of this step. */
+static int comes_second(const rc_input_task *t, int64_t step, int64_t slot)
+{
+    const int64_t other = rc_batch_length(t->batch, slot) - 1 - step;
+    const int64_t mine = step / t->segment_steps, others = other / t->segment_steps;
+    return t->plan->directions == 2 && (others > mine || (others == mine && t->direction == 1));
+}
+
+/* out += row, element by element where the caller's features are apart. */
+static void add_row(const rc_input_task *t, char *out, char *row, int64_t size)
+{
+    const int64_t elem = t->plan->elem;
+    if (t->dx.feature == elem) {
+        t->plan->kernels->add(out, row, size);
+        return;
+    }
+    for (int64_t i = 0; i < size; i++) t->plan->kernels->add(out + i * t->dx.feature, row + i * elem, 1);
 }
 
 void rc_input_gradient(const rc_input_task *t, char *memory)
@@ -240,18 +273,18 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
     const scratch own = scratch_of(plan, t->backend, memory);
     const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
     const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1));       /* as rc_drop_tokens has it */
-    cursor at = find(t->batch, t->first);
     memset(own.zero, 0, (size_t)(ld * plan->elem));
-    for (int d = 0; d < plan->directions; d++) {
-        point_gates(t, d, at, own.rows);
-        add_direction(t, d, size, ld, &own);
-    }
+    multiply(t, size, ld, &own);
+    cursor at = find(t->batch, t->first);
     for (int64_t i = 0; i < t->tokens; i++, advance(t->batch, &at)) {
-        char *row = own.result + i * ld * plan->elem;
-        if (rc_drops_input(plan, t->layer)) {
-            const int64_t index = at.step * t->total_batch + rc_batch_row(t->batch, at.slot);
-            plan->kernels->dropout(row, row, size, key, (uint64_t)(index * size), plan->config.dropout);
+        const int64_t time = rc_batch_time(t->batch, t->direction, at.step, at.slot);
+        const int second = comes_second(t, at.step, at.slot);
+        char *row = own.result + i * ld * plan->elem, *out = rc_rows_at(&t->dx, t->batch, time, at.slot);
+        if (second) add_row(t, out, row, size);
+        else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
+        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) {      /* compact: above layer 0 */
+            const int64_t index = time * t->total_batch + rc_batch_row(t->batch, at.slot);
+            plan->kernels->dropout(out, out, size, key, (uint64_t)(index * size), plan->config.dropout);
         }
-        rc_copy(rc_rows_at(&t->dx, t->batch, at.step, at.slot), t->dx.feature, row, plan->elem, size, plan->elem);
     }
 }

@@ -6,17 +6,27 @@
 #include "sequence.h"
 #include "tuning.h"
 
-/* A layer's direction as the products see it: compact buffers of the whole call. */
+/* The steps [first, last) of a layer's direction, all of them or a segment, as the products see them. x, y and dh_out hold
+ * the whole call; gates and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
 typedef struct rc_gradient_source {
     const rnncore_plan *plan;
     const rc_batch *batch;       /* [parts] */
-    int64_t parts;
+    int64_t parts, first, last;
+    int64_t held;                /* steps that gates and mid have room for; 0: they hold the whole call */
     int direction;
     int64_t in_size;
     const char *x, *y, *h0, *gates, *mid, *dh_out;
     const rnncore_grads *grads;
     rnncore_backend backend;
 } rc_gradient_source;
+
+static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t first, int64_t held)
+{
+    const rc_batch *b = &batch[part];
+    if (!held) return b->first_token;
+    const int64_t rows_before = b->row ? b->row - batch[0].row : b->first_row;
+    return rows_before * held - (first < b->steps ? rc_batch_offset(b, first) : b->tokens);
+}
 
 /* What gate gradients are multiplied with, and so which parameters get a gradient: the inputs (weight_ih, bias_ih), the
  * operand of a phase (weight_hh, bias_hh), or, of the outputs' gradients, o * tanh(c) (weight_hr). */
@@ -27,18 +37,23 @@ int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
 /* Bytes of scratch memory of one thread. */
 int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend);
 
-/* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over all tokens: every value is
- * one chain, whatever the ranges. */
+/* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
+ * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
+ * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
 void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges,
-                        char *scratch);
+                        int add, char *scratch);
 
-/* Gradients of the inputs of some tokens, from all directions. */
+/* Gradients of the inputs of some tokens from one direction. With two directions, each row gets the sum of both products;
+ * the one that comes second adds, and drops what dropout dropped. */
 typedef struct rc_input_task {
     const rnncore_plan *plan;
     const rc_batch *batch;
     const void *weights;
-    int64_t layer, first, tokens;            /* tokens of the part in time order, at most RC_INPUT_TOKENS */
-    const char *gates[2];                    /* from the part's first token on */
+    int64_t layer;
+    int direction;
+    int64_t first, tokens;                   /* of the part in the direction's own order, at most RC_INPUT_TOKENS */
+    int64_t segment_steps;                   /* segments come from the last to the first, in each direction 0 first */
+    const char *gates;                       /* of the first of the tokens */
     rc_rows dx;
     int64_t total_batch;                     /* rows and key of the call's dropout */
     uint64_t dropout_key;

@@ -24,15 +24,14 @@ typedef struct rc_product {
     const rc_cell_args *cell_args;
 } rc_product;
 
-/* out[unit][column] (+)= sum over tokens, in order, of gates[token][unit] * in[token][column]. The input rows may be read
- * up to the next whole vector after their end; what stands there does not matter. */
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column]. The input rows may
+ * be read up to the next whole vector after their end; what stands there does not matter. */
 typedef struct rc_outer {
-    int64_t tokens, units, columns;
+    int64_t tokens, first, units, columns;
     int add;                     /* 0: out is overwritten */
-    const void *gates;
-    const void *const *in;       /* [tokens] */
+    const void *const *gates, *const *in;      /* [tokens] */
     void *out;
-    int64_t gates_row, out_row;  /* in elements */
+    int64_t out_row;             /* in elements */
 } rc_outer;
 
 /* One piece of an optimiser's step; see optimise.h. */
@@ -69,7 +68,8 @@ typedef struct rc_kernels {
 
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                           /* out += a */
-    void (*add_rows)(void *out, const void *a, int64_t rows, int64_t n, int64_t row);  /* out += sum of the rows of a */
+    /* out[n] += elements first ... first+n-1 of every row, in order. */
+    void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
     double (*square_sum)(const void *a, int64_t n);
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);

@@ -39,16 +39,6 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
     ws->x = rc_arena_take(arena, ws->chunk * rows, in_size * plan->elem);
 }
 
-/* Zeroes the padded lanes of recorded gates and c. They hold 0 * x, which is NaN where x is infinite, and backward
- * multiplies them by the zeros of padded weights. */
-static void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c)
-{
-    const int64_t elem = plan->elem, first = plan->hidden * elem, bytes = (plan->ld - plan->hidden) * elem;
-    for (int64_t i = 0; bytes && i < rows * plan->cell->slots; i++)
-        memset(gates + i * plan->ld * elem + first, 0, (size_t)bytes);
-    for (int64_t i = 0; bytes && c && i < rows; i++) memset(c + i * plan->ld * elem + first, 0, (size_t)bytes);
-}
-
 /* -- Forward -------------------------------------------------------------------------------------------------------- */
 
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t in_size,
@@ -187,6 +177,19 @@ static void store_final(const rc_forward_run *run, int64_t steps, int64_t first,
         store_state(run->batch, state_before(run, steps), plan->ld, run->c_n, plan->hidden, plan->elem, first, last);
 }
 
+/* This slice's units of c before a step at which a segment of the tape begins. */
+static void mark_state(const rc_forward_run *run, int64_t step, int64_t rows, const rc_slice *slice)
+{
+    if (!run->marks || step == 0 || step % run->mark_every) return;
+    const int64_t elem = run->plan->elem, lanes = run->plan->kernels->lanes, blocks = run->plan->ld / lanes;
+    const int64_t begin = rc_slice_begin(slice, blocks) * lanes * elem, end = rc_slice_end(slice, blocks) * lanes * elem;
+    const int64_t size = (end < run->mark_row ? end : run->mark_row) - begin;
+    const char *c = state_before(run, step) + begin;
+    char *mark = run->marks + (step / run->mark_every - 1) * run->mark_bytes + begin;
+    for (int64_t j = 0; j < rows; j++)
+        memcpy(mark + rc_batch_row(run->batch, j) * run->mark_row, c + j * run->plan->ld * elem, (size_t)size);
+}
+
 typedef struct forward_chunk {
     const rc_forward_run *run;
     int64_t first, last;         /* steps */
@@ -206,6 +209,7 @@ static void run_chunk(void *context, rc_slice *slice)
         const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
         const int64_t before = s ? rc_batch_active(batch, s - 1) : batch->rows;
         if (rows < before && slice->index == 0) store_final(run, s, rows, before);
+        mark_state(run, s, rows, slice);
         const rc_step step = {
             .plan = plan, .weights = &run->weights, .ws = run->ws, .rows = rows, .current = (int)(s & 1),
             .reverse = (int)(s & 1), .save = run->gates != NULL,

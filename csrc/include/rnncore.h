@@ -146,6 +146,9 @@ typedef struct rnncore_forward_args {
     const void *h0, *c0;         /* dense (L*D, N, O) and (L*D, N, H), or NULL: zeros; c0 for LSTM only */
     void *h_n, *c_n;             /* the same shapes, written, or NULL; may be h0 and c0 themselves */
     void *tape;                  /* rnncore_tape_bytes, aligned to 64: records what backward needs; NULL: inference */
+    int64_t segments;            /* with a tape, 0: record all; 1 .. T: record only inputs and outputs and c where each of
+                                    so many segments of steps begins; backward computes the rest again, one segment at a
+                                    time, and gives the same bits */
     uint64_t dropout_key;        /* with a tape and dropout: the key of this call's masks */
     rnncore_backend backend;
     int threads;                 /* at most this many (>= 1), the caller's included */
@@ -179,15 +182,18 @@ typedef struct rnncore_backward_args {
     void *dh0, *dc0;             /* gradients of the initial states, or NULL */
     const rnncore_grads *grads;  /* L*D entries */
     uint64_t dropout_key;
-    rnncore_backend backend;     /* of the products over all tokens; RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
+    rnncore_backend backend;     /* of the forward call: of what is computed again and of the products over all tokens;
+                                    RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
     rnncore_team *team;
 } rnncore_backward_args;
 
-/* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N); 0 on overflow. */
-RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid);
+/* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N) and `segments` as in the
+ * forward call; 0 on overflow. */
+RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
+                                      int64_t segments);
 
-/* Needs weights packed with RNNCORE_PACK_BACKWARD. */
+/* Needs weights packed with RNNCORE_PACK_BACKWARD, and, for a tape of segments, for the backend of the forward call. */
 RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
                                             const rnncore_backward_args *args);
 

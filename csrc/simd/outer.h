@@ -3,7 +3,7 @@
  * The product behind weight gradients: out[unit][column] (+)= sum over tokens of gates[token][unit] * in[token][column],
  * each sum one in-order chain of fused multiply-adds, so how the work is cut changes speed, never a bit.
  *
- * One lane is one column, as the gradients are stored; a tile is R units x U vectors of columns. Input rows come through
+ * One lane is one column, as the gradients are stored; a tile is R units x U vectors of columns. Rows come through
  * pointers: whatever order the tokens have, nothing is gathered. The panel of U vectors stays in L1 while the units pass. */
 #ifndef RC_OUTER_H
 #define RC_OUTER_H
@@ -16,25 +16,23 @@ enum { RC_OUTER_ROWS = 8, RC_OUTER_VECTORS = RC_REGISTERS == 32 ? 4 : 2 };
 enum { RC_OUTER_WIDE_ROWS = 6 };      /* rows of tiles wider than one vector; one vector alone needs 8 chains */
 
 typedef struct outer_tile {
-    int64_t tokens, gates_row, column, out_row;
+    int64_t tokens, unit, column, out_row;
     int add;
-    const real *gates;
-    const real *const *in;
+    const real *const *gates, *const *in;
     real *out;
 } outer_tile;
 
 RC_INLINE void outer_product(const int R, const int U, const outer_tile *t)
 {
     vec acc[RC_OUTER_WIDE_ROWS * RC_OUTER_VECTORS + RC_OUTER_ROWS];
-    const real *gates = t->gates;
 
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
         for (int u = 0; u < U; u++) acc[r * U + u] = t->add ? v_load(t->out + r * t->out_row + u * RC_LANES) : v_zero();
     }
-    for (int64_t k = 0; k < t->tokens; k++, gates += t->gates_row) {
-        const real *in = t->in[k] + t->column;
+    for (int64_t k = 0; k < t->tokens; k++) {
+        const real *gates = t->gates[k] + t->unit, *in = t->in[k] + t->column;
         vec x[RC_OUTER_VECTORS];
 #pragma GCC unroll 4
         for (int u = 0; u < U; u++) x[u] = v_load(in + u * RC_LANES);
@@ -103,8 +101,8 @@ static void rc_outer_run(const rc_outer *o)
         for (int64_t i = 0; i < stacks; i++) {
             const int64_t unit = piece_begin(o->units, stacks, i), rows = piece_begin(o->units, stacks, i + 1) - unit;
             const outer_tile t = {
-                .tokens = o->tokens, .gates_row = o->gates_row, .column = column, .out_row = o->out_row, .add = o->add,
-                .gates = (const real *)o->gates + unit, .in = (const real *const *)o->in,
+                .tokens = o->tokens, .unit = o->first + unit, .column = column, .out_row = o->out_row, .add = o->add,
+                .gates = (const real *const *)o->gates, .in = (const real *const *)o->in,
                 .out = (real *)o->out + unit * o->out_row + column,
             };
             outer_fn *run = outers[rows][width];

@@ -51,6 +51,7 @@ cdef extern from "rnncore.h" nogil:
         void *h_n
         void *c_n
         void *tape
+        int64_t segments
         uint64_t dropout_key
         rnncore_backend backend
         int threads
@@ -107,7 +108,8 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
                                          const rnncore_forward_args *args)
-    size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid)
+    size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
+                              int64_t segments)
     rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
     rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
     size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch)

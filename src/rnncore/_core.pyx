@@ -123,9 +123,9 @@ cdef class Plan:
     def __dealloc__(self):
         rnncore_plan_destroy(self.plan)
 
-    def tape_bytes(self, int64_t T, int64_t N, int64_t valid):
-        """Bytes of the tape of a call with `valid` valid steps in all."""
-        return rnncore_tape_bytes(self.plan, T, N, valid)
+    def tape_bytes(self, int64_t T, int64_t N, int64_t valid, int64_t segments):
+        """Bytes of the tape of a call with `valid` valid steps in all; `segments` as in `Tape`."""
+        return rnncore_tape_bytes(self.plan, T, N, valid, segments)
 
 
 cdef inline char *address(array) except? NULL:
@@ -166,6 +166,7 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
     args.c0 = address(state[1]) if len(state) > 1 else NULL
     args.c_n = address(final[1]) if len(final) > 1 else NULL
     args.tape = NULL
+    args.segments = 0
     args.dropout_key = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
@@ -175,13 +176,15 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
 
 @cython.final
 cdef class Tape:
-    """Memory of a recorded call."""
+    """Memory of a recorded call: of everything (segments 0), or of what segments are computed again from."""
 
     cdef Memory memory
     cdef readonly size_t nbytes
+    cdef readonly int64_t segments
 
-    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid):
-        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid)
+    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid, int64_t segments):
+        self.segments = segments
+        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid, segments)
         self.memory = Memory("x", self.nbytes)
 
 
@@ -210,6 +213,7 @@ cdef class Weights:
         cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
         cdef rnncore_status status
         args.tape = tape.memory.data if tape is not None else NULL
+        args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
