@@ -2,7 +2,7 @@
  *
  * The thread team: see team.h. Waiting spins on plain loads, then with pauses, then yields the core or sleeps.
  *
- * Memory order: the caller writes the work, then opens `joined` (release); a thread that takes a seat acquires it. A thread
+ * Memory order: the caller writes the work, then opens the door (release); a thread that takes a seat acquires it. A thread
  * that leaves releases `left`; the caller acquires it before it returns. Sleepers are counted before they look at the
  * generation a last time, and the caller looks at the count after it raised the generation, both sequentially consistent,
  * so no wake-up is lost. */
@@ -16,13 +16,16 @@
 #include "tuning.h"
 #include "wait.h"
 
-enum { CLOSED = -1 };
+/* The door of a call, one word so that nobody takes a seat of another call: its seats, the caller's included, above the
+ * count of those taken beside the caller's; 0 when it is closed. */
+enum { DOOR_SEATS_SHIFT = 32 };
+
+static inline int joined_of(uint64_t door) { return (int)(uint32_t)door; }
 
 struct rnncore_team {
     _Alignas(RC_ALIGN) atomic_uint generation;      /* raised with every call */
     atomic_int stop;
-    _Alignas(RC_ALIGN) atomic_int joined;           /* seats taken beside the caller's, or CLOSED */
-    int seats;
+    _Alignas(RC_ALIGN) _Atomic uint64_t door;
     rc_work_fn *work;
     void *context;
     _Alignas(RC_ALIGN) atomic_int left;
@@ -64,11 +67,11 @@ static void wake_sleepers(rnncore_team *team)
 /* A seat in the running call, or 0: there is none, or all are taken. */
 static int take_seat(rnncore_team *team)
 {
-    int joined = atomic_load_explicit(&team->joined, memory_order_acquire);
-    while (joined != CLOSED && joined + 1 < team->seats)
-        if (atomic_compare_exchange_weak_explicit(&team->joined, &joined, joined + 1, memory_order_acq_rel,
+    uint64_t door = atomic_load_explicit(&team->door, memory_order_acquire);
+    while (joined_of(door) + 1 < (int64_t)(door >> DOOR_SEATS_SHIFT))
+        if (atomic_compare_exchange_weak_explicit(&team->door, &door, door + 1, memory_order_acq_rel,
                                                   memory_order_acquire))
-            return joined + 1;
+            return joined_of(door) + 1;
     return 0;
 }
 
@@ -109,16 +112,15 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
         return;
     }
     start_threads(team, threads);
-    team->seats = threads;
     team->work = work;
     team->context = context;
     atomic_store_explicit(&team->left, 0, memory_order_relaxed);
-    atomic_store_explicit(&team->joined, 0, memory_order_release);
+    atomic_store_explicit(&team->door, (uint64_t)threads << DOOR_SEATS_SHIFT, memory_order_release);
     atomic_fetch_add(&team->generation, 1);
     wake_sleepers(team);
 
     work(context, &(rc_worker){team, 0});
-    const int joined = atomic_exchange_explicit(&team->joined, CLOSED, memory_order_acq_rel);
+    const int joined = joined_of(atomic_exchange_explicit(&team->door, 0, memory_order_acq_rel));
     for (int i = 0; atomic_load_explicit(&team->left, memory_order_acquire) < joined; i++) rc_pause_or_yield(i);
     pthread_mutex_unlock(&team->busy);
 }
@@ -133,7 +135,7 @@ rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
-    *made = (rnncore_team){.joined = CLOSED, .max_threads = max_threads, .started = 1, .owner = getpid(),
+    *made = (rnncore_team){.max_threads = max_threads, .started = 1, .owner = getpid(),
                            .threads = threads};
     pthread_mutex_init(&made->busy, NULL);
     pthread_mutex_init(&made->sleep, NULL);
@@ -227,7 +229,7 @@ static int muster(const rc_crew *crew)
     if (!team || crew->stalled || crew->alone) return 1;
     int joined = 0;
     for (int i = 0; i < RC_MUSTER_SPINS; i++) {
-        joined = atomic_load_explicit(&team->joined, memory_order_acquire);
+        joined = joined_of(atomic_load_explicit(&team->door, memory_order_acquire));
         if (joined + 1 >= crew->threads || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) break;
         rc_pause(RC_SPIN_HOT);
     }

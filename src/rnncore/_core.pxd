@@ -116,5 +116,6 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch, void *memory,
                                        rnncore_stream **stream)
     void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
+    rnncore_status rnncore_stream_select(rnncore_stream *stream, const int64_t *rows, int64_t n)
     void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
     void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * See model.h. */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *model_alloc(size_t bytes)
+{
+    void *memory = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    if (!memory) {
+        fputs("the test itself ran out of memory\n", stderr);
+        exit(2);
+    }
+    return memory;
+}
+
+static void *block(model *m, size_t bytes)
+{
+    m->sizes[m->block_count] = bytes;
+    return m->blocks[m->block_count++] = memset(model_alloc(bytes), MODEL_UNTOUCHED, bytes);
+}
+
+/* A block of uniform values in [-scale, scale]. */
+static void *random_block(model *m, int64_t count, double scale)
+{
+    static uint64_t state = 1;
+    void *values = block(m, (size_t)count * m->elem);
+    for (int64_t i = 0; i < count; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        const double value = scale * (2 * (double)(state >> 11) / 9007199254740992.0 - 1);
+        if (m->config.dtype == RNNCORE_FLOAT32) ((float *)values)[i] = (float)value;
+        else ((double *)values)[i] = value;
+    }
+    return values;
+}
+
+static int64_t gates_of(rnncore_cell cell)
+{
+    return cell == RNNCORE_LSTM ? 4 : cell == RNNCORE_GRU || cell == RNNCORE_GRU_RESET_BEFORE ? 3 : 1;
+}
+
+static int64_t slots(const model *m) { return m->config.num_layers * m->directions; }
+
+static int64_t input_size(const model *m, int64_t slot)
+{
+    return slot < m->directions ? m->config.input_size : m->directions * m->out;
+}
+
+static void make_params(model *m)
+{
+    const int64_t H = m->config.hidden_size, rows = gates_of(m->config.cell) * H;
+    for (int64_t i = 0; i < slots(m); i++) {
+        m->params[i] = (rnncore_params){
+            .weight_ih = random_block(m, rows * input_size(m, i), 0.3), .weight_hh = random_block(m, rows * m->out, 0.3),
+            .bias_ih = random_block(m, rows, 0.3), .bias_hh = random_block(m, rows, 0.3),
+            .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL};
+    }
+}
+
+static void make_outputs(model *m)
+{
+    const int64_t H = m->config.hidden_size, rows = gates_of(m->config.cell) * H;
+    const int has_c = m->config.cell == RNNCORE_LSTM;
+    m->outputs = m->block_count;
+    m->y = block(m, m->y_bytes);
+    m->h_n = block(m, m->h_bytes);
+    m->dx = block(m, m->x_bytes);
+    m->dh0 = block(m, m->h_bytes);
+    m->c_n = has_c ? block(m, m->c_bytes) : NULL;
+    m->dc0 = has_c ? block(m, m->c_bytes) : NULL;
+    for (int64_t i = 0; i < slots(m); i++) {
+        m->grads[i] = (rnncore_grads){
+            .weight_ih = block(m, (size_t)(rows * input_size(m, i)) * m->elem),
+            .weight_hh = block(m, (size_t)(rows * m->out) * m->elem), .bias_ih = block(m, (size_t)rows * m->elem),
+            .bias_hh = block(m, (size_t)rows * m->elem),
+            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL};
+    }
+}
+
+void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
+                int64_t H, int64_t P, int64_t L, int bidirectional)
+{
+    const int uses = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
+    *m = (model){.T = T, .N = N, .directions = bidirectional ? 2 : 1, .out = P ? P : H,
+                 .elem = dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
+    m->config = (rnncore_config){.cell = cell, .dtype = dtype, .input_size = I, .hidden_size = H, .proj_size = P,
+                                 .num_layers = L, .bidirectional = bidirectional, .dropout = L > 1 ? 0.25 : 0, .isa = isa};
+    m->x_bytes = (size_t)(T * N * I) * m->elem;
+    m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
+    m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
+    m->c_bytes = (size_t)(slots(m) * N * H) * m->elem;
+    make_params(m);
+    m->x = random_block(m, T * N * I, 1);
+    m->h0 = random_block(m, slots(m) * N * m->out, 1);
+    m->c0 = cell == RNNCORE_LSTM ? random_block(m, slots(m) * N * H, 1) : NULL;
+    if (rnncore_plan_create(&m->config, &m->plan)) {
+        fputs("model_init: no plan\n", stderr);
+        exit(2);
+    }
+    m->weights = block(m, rnncore_weights_bytes(m->plan, uses));
+    m->tape = block(m, rnncore_tape_bytes(m->plan, T, N, T * N));
+    if (rnncore_weights_pack(m->plan, uses, m->params, m->weights)) {
+        fputs("model_init: no weights\n", stderr);
+        exit(2);
+    }
+    make_outputs(m);
+}
+
+void model_free(model *m)
+{
+    for (int i = 0; i < m->block_count; i++) free(m->blocks[i]);
+    rnncore_plan_destroy(m->plan);
+}
+
+static rnncore_array dense(const model *m, void *data, int64_t features)
+{
+    const int64_t elem = (int64_t)m->elem;
+    return (rnncore_array){data, {m->N * features * elem, features * elem, elem}};
+}
+
+rnncore_forward_args model_forward_args(const model *m)
+{
+    return (rnncore_forward_args){
+        .steps = m->T, .batch = m->N, .x = dense(m, m->x, m->config.input_size),
+        .y = dense(m, m->y, m->directions * m->out), .h0 = m->h0, .c0 = m->c0, .h_n = m->h_n, .c_n = m->c_n,
+        .dropout_key = 5, .backend = RNNCORE_FUSED, .threads = 1};
+}
+
+rnncore_backward_args model_backward_args(const model *m)
+{
+    return (rnncore_backward_args){                      /* gradients of outputs: the outputs of forward do */
+        .steps = m->T, .batch = m->N, .tape = m->tape, .dy = dense(m, m->y, m->directions * m->out), .dh_n = m->h0,
+        .dc_n = m->c0, .dx = dense(m, m->dx, m->config.input_size), .dh0 = m->dh0, .dc0 = m->dc0, .grads = m->grads,
+        .dropout_key = 5, .threads = 1};
+}
+
+void model_reset(model *m)
+{
+    for (int i = m->outputs; i < m->block_count; i++) memset(m->blocks[i], MODEL_UNTOUCHED, m->sizes[i]);
+}
+
+int model_untouched(const model *m)
+{
+    for (int i = m->outputs; i < m->block_count; i++)
+        for (size_t k = 0; k < m->sizes[i]; k++)
+            if (((const unsigned char *)m->blocks[i])[k] != MODEL_UNTOUCHED) return 0;
+    return 1;
+}
+
+void *model_outputs(const model *m, size_t *bytes)
+{
+    *bytes = 0;
+    for (int i = m->outputs; i < m->block_count; i++) *bytes += m->sizes[i];
+    char *copy = model_alloc(*bytes), *to = copy;
+    for (int i = m->outputs; i < m->block_count; to += m->sizes[i++]) memcpy(to, m->blocks[i], m->sizes[i]);
+    return copy;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads: every way to share out a call gives the bits of one thread; teams start, grow, serve many callers, survive fork
+ * and end. Meant to be run under a thread sanitizer, too. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rnncore.h"
+
+#include "check.h"
+#include "model.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_THREADS 1
+#elif defined(__has_feature)
+#define SANITIZED_THREADS __has_feature(thread_sanitizer)
+#else
+#define SANITIZED_THREADS 0
+#endif
+
+static void test_empty_teams(void)
+{
+    rnncore_team *team = NULL;
+    check_subject = "empty teams";
+    CHECK_STATUS(rnncore_team_create(0, &team), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_team_create(-1, &team), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_team_create(2, NULL), RNNCORE_ERROR_ARGUMENT);
+    CHECK(team == NULL);
+    for (int threads = 1; threads < 6; threads++) {
+        CHECK_STATUS(rnncore_team_create(threads, &team), RNNCORE_OK);
+        rnncore_team_destroy(team);
+    }
+    rnncore_team_destroy(NULL);
+}
+
+/* -- Sharing out ------------------------------------------------------------------------------------------------------ */
+
+/* Shapes whose work is shared out by rows, by directions, and by units; see rc_choose_strategy. */
+static const struct sharing {
+    const char *name;
+    rnncore_cell cell;
+    int64_t T, N, I, H, P, L;
+    int bidirectional;
+} sharings[] = {
+    {"rows", RNNCORE_LSTM, 24, 9, 8, 40, 0, 2, 0},
+    {"rows, both directions", RNNCORE_GRU_RESET_BEFORE, 24, 9, 8, 40, 0, 2, 1},
+    {"directions", RNNCORE_GRU, 24, 1, 16, 72, 0, 3, 1},
+    {"units", RNNCORE_GRU, 40, 1, 16, 136, 0, 3, 0},
+    {"units, two phases", RNNCORE_GRU_RESET_BEFORE, 40, 1, 16, 136, 0, 3, 0},
+    {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 3, 0},
+    {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1},
+};
+
+/* What a call with a tape and its backward leave in all outputs. */
+static void *run(model *m, rnncore_team *team, int threads, int recording, size_t *bytes)
+{
+    rnncore_forward_args forward = model_forward_args(m);
+    forward.team = team;
+    forward.threads = threads;
+    forward.tape = recording ? m->tape : NULL;
+    model_reset(m);
+    CHECK_STATUS(rnncore_forward(m->plan, m->weights, &forward), RNNCORE_OK);
+    if (recording) {
+        rnncore_backward_args backward = model_backward_args(m);
+        backward.team = team;
+        backward.threads = threads;
+        CHECK_STATUS(rnncore_backward(m->plan, m->weights, &backward), RNNCORE_OK);
+    }
+    return model_outputs(m, bytes);
+}
+
+static void check_sharing(const struct sharing *s, int threads, int recording)
+{
+    enum { ROUNDS = SANITIZED_THREADS ? 2 : 6 };
+    model m;
+    size_t bytes;
+    model_init(&m, s->cell, RNNCORE_FLOAT32, NULL, s->T, s->N, s->I, s->H, s->P, s->L, s->bidirectional);
+    check_subject = s->name;
+    void *alone = run(&m, NULL, threads, recording, &bytes);
+    for (int i = 0; i < ROUNDS; i++) {           /* a new team forgets that cores were busy, and tries again */
+        rnncore_team *team;
+        if (!CHECK_STATUS(rnncore_team_create(threads, &team), RNNCORE_OK)) break;
+        for (int k = 0; k < 2; k++) {
+            void *together = run(&m, team, threads, recording, &bytes);
+            CHECK(memcmp(alone, together, bytes) == 0);
+            free(together);
+        }
+        rnncore_team_destroy(team);
+    }
+    free(alone);
+    model_free(&m);
+}
+
+static void test_sharing(void)
+{
+    for (size_t i = 0; i < sizeof sharings / sizeof *sharings; i++)
+        for (int threads = 2; threads <= 4; threads++)
+            for (int recording = 0; recording < 2; recording++) check_sharing(&sharings[i], threads, recording);
+}
+
+/* Calls that ask for few and for many threads in turn: nobody takes a seat that the running call does not have. */
+static void test_changing_threads(void)
+{
+    enum { CALLS = SANITIZED_THREADS ? 400 : 1000, MOST = 5 };
+    model m;
+    size_t bytes;
+    rnncore_team *team;
+    model_init(&m, RNNCORE_GRU, RNNCORE_FLOAT32, NULL, 30, 12, 8, 40, 0, 1, 0);     /* worth 8 threads */
+    check_subject = "changing threads";
+    void *alone = run(&m, NULL, 1, 0, &bytes);
+    CHECK_STATUS(rnncore_team_create(MOST, &team), RNNCORE_OK);
+    for (int i = 0; i < CALLS; i++) {
+        void *together = run(&m, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
+        CHECK(memcmp(alone, together, m.y_bytes) == 0);      /* y is the first output */
+        free(together);
+    }
+    rnncore_team_destroy(team);
+    free(alone);
+    model_free(&m);
+}
+
+/* A call may be allowed fewer threads in backward than its forward had. */
+static void test_fewer_threads_backward(void)
+{
+    model m;
+    rnncore_team *team;
+    model_init(&m, RNNCORE_GRU, RNNCORE_FLOAT32, NULL, 20, 8, 16, 40, 0, 2, 1);
+    rnncore_forward_args forward = model_forward_args(&m);
+    rnncore_backward_args backward = model_backward_args(&m);
+    check_subject = "fewer threads";
+    CHECK_STATUS(rnncore_team_create(4, &team), RNNCORE_OK);
+    forward.team = backward.team = team;
+    forward.tape = m.tape;
+    forward.threads = 4;
+    backward.threads = 1;
+    CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
+    CHECK_STATUS(rnncore_backward(m.plan, m.weights, &backward), RNNCORE_OK);
+    rnncore_team_destroy(team);
+    model_free(&m);
+}
+
+/* -- Many callers ----------------------------------------------------------------------------------------------------- */
+
+typedef struct caller {
+    const model *shared;         /* plan, weights, input */
+    rnncore_team *team;
+    const void *expected;        /* y */
+    int threads;
+} caller;
+
+static void *call_again_and_again(void *argument)
+{
+    enum { CALLS = 40 };
+    const caller *c = argument;
+    rnncore_forward_args args = model_forward_args(c->shared);
+    args.y.data = model_alloc(c->shared->y_bytes);
+    args.h_n = args.c_n = NULL;
+    args.team = c->team;
+    args.threads = c->threads;
+    check_subject = "many callers";
+    for (int i = 0; i < CALLS; i++) {
+        memset(args.y.data, MODEL_UNTOUCHED, c->shared->y_bytes);
+        CHECK_STATUS(rnncore_forward(c->shared->plan, c->shared->weights, &args), RNNCORE_OK);
+        CHECK(memcmp(args.y.data, c->expected, c->shared->y_bytes) == 0);
+    }
+    free(args.y.data);
+    return NULL;
+}
+
+/* Threads of the caller share plan, weights and team; those that find the team busy go alone. */
+static void test_many_callers(void)
+{
+    enum { CALLERS = 4 };
+    model m;
+    rnncore_team *team;
+    pthread_t threads[CALLERS];
+    model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT32, NULL, 16, 6, 8, 48, 0, 2, 1);
+    const rnncore_forward_args args = model_forward_args(&m);
+    CHECK_STATUS(rnncore_forward(m.plan, m.weights, &args), RNNCORE_OK);
+    CHECK_STATUS(rnncore_team_create(3, &team), RNNCORE_OK);
+    caller shared = {&m, team, m.y, 3};
+    for (int i = 0; i < CALLERS; i++) CHECK(pthread_create(&threads[i], NULL, call_again_and_again, &shared) == 0);
+    for (int i = 0; i < CALLERS; i++) pthread_join(threads[i], NULL);
+    rnncore_team_destroy(team);
+    model_free(&m);
+}
+
+/* -- Fork ------------------------------------------------------------------------------------------------------------- */
+
+#if !SANITIZED_THREADS           /* which does not follow threads across fork */
+static void test_fork(void)
+{
+    model m;
+    size_t bytes;
+    rnncore_team *team;
+    model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT32, NULL, 24, 9, 8, 40, 0, 2, 1);
+    check_subject = "fork";
+    CHECK_STATUS(rnncore_team_create(3, &team), RNNCORE_OK);
+    void *before = run(&m, team, 3, 1, &bytes);
+    for (int i = 0; i < 4; i++) {
+        int status = -1;
+        const pid_t child = fork();
+        if (child == 0) {
+            void *in_child = run(&m, team, 3, 1, &bytes);
+            const int same = memcmp(before, in_child, bytes) == 0;
+            free(in_child);
+            free(before);
+            rnncore_team_destroy(team);
+            model_free(&m);
+            _exit(same ? 0 : 1);
+        }
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        void *after = run(&m, team, 3, 1, &bytes);
+        CHECK(memcmp(before, after, bytes) == 0);
+        free(after);
+    }
+    rnncore_team_destroy(team);
+    free(before);
+    model_free(&m);
+}
+#endif
+
+int main(void)
+{
+    test_empty_teams();
+    test_sharing();
+    test_changing_threads();
+    test_fewer_threads_backward();
+    test_many_callers();
+#if !SANITIZED_THREADS
+    test_fork();
+#endif
+    return check_result("test_team");
+}
