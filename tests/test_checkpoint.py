@@ -11,10 +11,10 @@ import rnncore
 # Work for several threads, steps that no segment length divides, units and inputs with tails.
 SHAPE = tables.Shape(43, 16, 6, 33)
 OPTIONS = {
-    "plain": (dict(), False),
-    "deep": (dict(num_layers=3, bidirectional=True, dropout=0.4), False),
-    "ragged": (dict(num_layers=2, bidirectional=True, dropout=0.3, batch_first=True), True),
-    "one-way-ragged": (dict(num_layers=2, bias=False), True),
+    "plain": ({}, False),
+    "deep": ({"num_layers": 3, "bidirectional": True, "dropout": 0.4}, False),
+    "ragged": ({"num_layers": 2, "bidirectional": True, "dropout": 0.3, "batch_first": True}, True),
+    "one-way-ragged": ({"num_layers": 2, "bias": False}, True),
 }
 OPTION = pytest.mark.parametrize("options", OPTIONS)
 LENGTHS = np.array([43, 0, 5, 43, 12, 1, 30, 29, 2, 17, 43, 8, 11, 40, 3, 22])
@@ -27,7 +27,11 @@ def train(cell, options, dtype="float32", threads=1, checkpoint=None, backend="f
     call = draw(layer, SHAPE.T, SHAPE.N)
     with rnncore.use_backend(backend):
         y, state, tape = layer.forward(
-            call.x, call.state, lengths=LENGTHS if ragged else None, num_threads=threads, checkpoint=checkpoint
+            call.x,
+            call.state,
+            lengths=LENGTHS if ragged else None,
+            num_threads=threads,
+            checkpoint=checkpoint,
         )
     grads = layer.backward(tape, call.dy, call.dstate)
     return {"y": y, "state": state}, grads, tape

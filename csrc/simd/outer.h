@@ -4,7 +4,8 @@
  * each sum one in-order chain of fused multiply-adds, so how the work is cut changes speed, never a bit.
  *
  * One lane is one column, as the gradients are stored; a tile is R units x U vectors of columns. Rows come through
- * pointers: whatever order the tokens have, nothing is gathered. The panel of U vectors stays in L1 while the units pass. */
+ * pointers: whatever order the tokens have, nothing is gathered. The panel of U vectors stays in L1 while the units pass;
+ * what the next tile of units needs, far apart in memory, is asked for one tile ahead. */
 #ifndef RC_OUTER_H
 #define RC_OUTER_H
 
@@ -29,11 +30,16 @@ RC_INLINE void outer_product(const int R, const int U, const outer_tile *t)
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
-        for (int u = 0; u < U; u++) acc[r * U + u] = t->add ? v_load(t->out + r * t->out_row + u * RC_LANES) : v_zero();
+        for (int u = 0; u < U; u++) {
+            const real *out = t->out + r * t->out_row + u * RC_LANES;
+            acc[r * U + u] = t->add ? v_load(out) : v_zero();
+            __builtin_prefetch(out + R * t->out_row, 1);
+        }
     }
     for (int64_t k = 0; k < t->tokens; k++) {
         const real *gates = t->gates[k] + t->unit, *in = t->in[k] + t->column;
         vec x[RC_OUTER_VECTORS];
+        __builtin_prefetch(gates + R);
 #pragma GCC unroll 4
         for (int u = 0; u < U; u++) x[u] = v_load(in + u * RC_LANES);
 #pragma GCC unroll 8

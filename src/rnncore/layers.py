@@ -171,8 +171,8 @@ class Layer(LayerBase):
         y, state
             As from `__call__`; without dropout the same to the last bit.
         tape : Tape
-            For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN, with
-            a checkpoint H for all of them, plus the input; see `tape_bytes`.
+            For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
+            with a checkpoint H for all of them, plus the input; see `tape_bytes`.
 
         Raises
         ------
@@ -213,7 +213,9 @@ class Layer(LayerBase):
         """
         T, N = spec.check_int("T", T, 0), spec.check_int("N", N, 0)
         lengths, segments = spec.check_lengths(lengths, T, N), spec.check_checkpoint(checkpoint, T)
-        size = _core.Plan(self.spec, config.current_isa()).tape_bytes(T, N, _valid_steps(T, N, lengths), segments)
+        size = _core.Plan(self.spec, config.current_isa()).tape_bytes(
+            T, N, _valid_steps(T, N, lengths), segments
+        )
         if not size:
             raise SizeError("T", "sizes whose tape fits 2**63 - 1 bytes", f"T = {T}, N = {N}")
         return size
