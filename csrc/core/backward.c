@@ -2,8 +2,6 @@
  *
  * Backward over a stack of layers. Per layer, from the top: the time loops turn the gates on the tape into gate gradients;
  * then, all threads together, the products over all tokens give the gradients of the parameters and of the input. */
-#include <string.h>
-
 #include "check.h"
 #include "gradients.h"
 #include "stack.h"
@@ -17,22 +15,55 @@ typedef struct backward_call {
     int threads;                 /* that may turn up */
     rc_batch *batch;             /* [parts] */
     rc_workspace *workspace;     /* [parts * directions] */
-    char *dy[2];                 /* [valid][widest]: gradients of a layer's output, and of its input */
+    char *dy_top;                /* [valid][D*O]: the caller's dy when its features are not side by side */
+    char *dy[2];                 /* [valid][D*O]: gradients of the outputs of the layers below, in turn */
     char *dh_out[2];             /* [d][valid][out_ld], with a projection */
-    char **scratch;              /* [threads]: gathered rows of the products */
-    rc_items *items;             /* [1 + 2 * layers] */
+    int64_t segments;            /* of the steps, at least 1 */
+    int64_t segment_steps;
+    int again;                   /* whether the segments are computed again, into what follows; else the tape has all */
+    rc_workspace *forward;       /* [parts * directions] */
+    char *gates[2], *c[2], *mid[2];      /* [N * segment_steps][..] of one layer */
+    char *scratch;               /* [threads][scratch_bytes]: of the products */
+    int64_t scratch_bytes;
+    rc_items *items;             /* see items_count */
 } backward_call;
 
-/* A call and the layer that items are of. */
+/* A call, and the layer, the steps [first, last) and the direction that items are of. */
 typedef struct layer_items {
     const backward_call *call;
-    int64_t layer;
+    int64_t layer, first, last;
+    int direction;
 } layer_items;
 
-static int64_t widest(const rnncore_plan *plan)
+static int gathers_dy(const backward_call *call)
 {
-    const int64_t out = plan->directions * plan->out;
-    return out > plan->config.input_size ? out : plan->config.input_size;
+    return call->args->dy.data && call->args->dy.stride[2] != call->plan->elem;
+}
+
+/* Lists of items: gathered dy, padding of dx, and for each layer and segment the time loops, the products without the other
+ * direction's dx, and that dx. */
+static int64_t items_count(const backward_call *call)
+{
+    return 2 + call->plan->config.num_layers * call->segments * 3;
+}
+
+/* What the computing again of one segment of one layer needs. */
+static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows)
+{
+    const rnncore_plan *plan = call->plan;
+    const int64_t runs = call->parts * plan->directions, row = plan->ld * plan->elem;
+    const int64_t held = call->args->batch * call->segment_steps;        /* at most T * N */
+    call->forward = rc_arena_take(arena, runs, sizeof *call->forward);
+    for (int64_t i = 0; i < runs; i++) {
+        rc_workspace counted = {0};
+        rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows, call->segment_steps,
+                                  1);
+    }
+    for (int d = 0; d < plan->directions; d++) {
+        call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
+        call->c[d] = plan->cell->has_c ? rc_arena_take(arena, held, row) : NULL;
+        call->mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, held, row) : NULL;
+    }
 }
 
 static void lay_out(backward_call *call, rc_arena *arena)
@@ -46,149 +77,214 @@ static void lay_out(backward_call *call, rc_arena *arena)
         rc_workspace counted = {0};
         rc_workspace_take_backward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
     }
-    for (int i = 0; i < 2; i++) call->dy[i] = rc_arena_take(arena, call->valid, widest(plan) * plan->elem);
+    const int64_t out_row = plan->directions * plan->out * plan->elem, below = plan->config.num_layers - 1;
+    call->dy_top = gathers_dy(call) ? rc_arena_take(arena, call->valid, out_row) : NULL;
+    for (int i = 0; i < 2 && i < below; i++) call->dy[i] = rc_arena_take(arena, call->valid, out_row);
     for (int d = 0; d < plan->directions && plan->config.proj_size; d++)
         call->dh_out[d] = rc_arena_take(arena, call->valid, plan->out_ld * plan->elem);
-    call->items = rc_arena_take(arena, 1 + 2 * plan->config.num_layers, sizeof *call->items);
-    call->scratch = rc_arena_take(arena, call->threads, sizeof *call->scratch);
-    for (int i = 0; i < call->threads; i++) {
-        char *piece = rc_arena_take(arena, RC_GRADIENT_ROWS, widest(plan) * plan->elem);
-        if (arena->base) call->scratch[i] = piece;
-    }
+    if (call->again) take_segment(call, arena, most_rows);
+    call->items = rc_arena_take(arena, items_count(call), sizeof *call->items);
+    call->scratch_bytes = rc_gradient_scratch_bytes(plan, a->backend);
+    call->scratch = rc_arena_take(arena, call->threads, call->scratch_bytes);
 }
 
-static rc_backward_run make_run(const backward_call *call, int64_t layer, int64_t part, int direction)
+/* Gradients of a layer's outputs: from the caller at the top, else from the layer above. */
+static rc_rows output_gradients(const backward_call *call, int64_t layer)
 {
     const rnncore_plan *plan = call->plan;
+    const int64_t row = plan->directions * plan->out;
+    if (layer < plan->config.num_layers - 1) return rc_compact_rows(call->dy[layer % 2], row, 0, plan->elem);
+    return call->dy_top ? rc_compact_rows(call->dy_top, row, 0, plan->elem) : rc_array_rows(&call->args->dy, 0);
+}
+
+/* Steps that the buffers of gates hold when it is not all of them. */
+static int64_t held_steps(const backward_call *call) { return call->again ? call->segment_steps : 0; }
+
+/* (N, H): c before the first step of a segment. */
+static const char *first_c(const backward_call *call, const rc_tape *tape, int direction, int64_t first)
+{
+    const int64_t mark_bytes = call->args->batch * call->plan->hidden * call->plan->elem;
+    if (first == 0 || !tape->marks[direction]) return tape->c0[direction];
+    return tape->marks[direction] + (first / call->segment_steps - 1) * mark_bytes;
+}
+
+static rc_backward_run make_run(const layer_items *items, int64_t part, int direction)
+{
+    const backward_call *call = items->call;
+    const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
-    const rc_batch *batch = &call->batch[part];
+    const int64_t layer = items->layer, run = part * plan->directions + direction;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
     const int64_t elem = plan->elem, row = plan->directions * plan->out, column = direction * plan->out;
-    const int64_t first = batch->first_token;
+    const int64_t in_size = rc_input_size(plan, layer), token = call->batch[part].first_token;
+    rc_rows dy = output_gradients(call, layer);
+    if (dy.data) dy.data += column * elem;
     return (rc_backward_run){
-        .plan = plan, .batch = batch, .weights = rc_weights_of(plan, call->weights, layer, direction),
-        .direction = direction, .dy = rc_compact_rows(call->dy[layer % 2], row, column, elem),
+        .plan = plan, .batch = &call->batch[part], .weights = rc_weights_of(plan, call->weights, layer, direction),
+        .direction = direction, .x = rc_compact_rows(tape.x, in_size, 0, elem), .dy = dy,
         .y = rc_compact_rows(tape.y, row, column, elem), .h0 = tape.h0[direction], .c0 = tape.c0[direction],
         .dh_n = rc_state_of(plan, a->dh_n, a->batch, plan->out, layer, direction),
         .dc_n = rc_state_of(plan, a->dc_n, a->batch, plan->hidden, layer, direction),
         .dh0 = rc_state_of(plan, a->dh0, a->batch, plan->out, layer, direction),
         .dc0 = rc_state_of(plan, a->dc0, a->batch, plan->hidden, layer, direction),
-        .gates = tape.gates[direction] + first * plan->gates_ld * elem,
-        .c = tape.c[direction] ? tape.c[direction] + first * plan->ld * elem : NULL,
-        .dh_out = call->dh_out[direction] ? call->dh_out[direction] + first * plan->out_ld * elem : NULL,
-        .ws = &call->workspace[part * plan->directions + direction],
+        .gates = call->again ? call->gates[direction] : tape.gates[direction],
+        .c = call->again ? call->c[direction] : tape.c[direction],
+        .mid = call->again ? call->mid[direction] : tape.mid[direction],
+        .shift = rc_held_row(call->batch, part, items->first, held_steps(call)),
+        .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
+        .c_first = first_c(call, &tape, direction, items->first), .in_size = in_size, .backend = a->backend,
+        .ws = &call->workspace[run], .again = call->again ? &call->forward[run] : NULL,
     };
 }
 
-/* Gradients of the top layer's outputs, compact. */
-static void load_output_gradients(const backward_call *call, int64_t part)
-{
-    const rnncore_plan *plan = call->plan;
-    const rc_batch *batch = &call->batch[part];
-    const int64_t size = plan->directions * plan->out, row = size * plan->elem;
-    char *dy = call->dy[(plan->config.num_layers - 1) % 2] + batch->first_token * row;
-    if (call->args->dy.data) rc_gather_tokens(batch, dy, &call->args->dy, size, plan->elem);
-    else memset(dy, 0, (size_t)(batch->tokens * row));
-}
-
-/* Gradients of a layer's input, from both directions, to the layer below or to the caller. */
-static void input_gradients(const backward_call *call, int64_t layer, int64_t part, char *scratch)
-{
-    const rnncore_plan *plan = call->plan;
-    const rnncore_backward_args *a = call->args;
-    const rc_batch *batch = &call->batch[part];
-    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
-    const int64_t size = rc_input_size(plan, layer), row = size * plan->elem;
-    char *dx = call->dy[(layer + 1) % 2] + batch->first_token * row;
-    if (layer == 0 && !a->dx.data) return;
-    for (int d = 0; d < plan->directions; d++) {
-        const rc_weights weights = rc_weights_of(plan, call->weights, layer, d);
-        rc_input_gradient(plan, batch, &weights, d, size,
-                          tape.gates[d] + batch->first_token * plan->gates_ld * plan->elem, dx, scratch);
-    }
-    if (rc_drops_input(plan, layer)) rc_drop_tokens(plan, batch, a->batch, a->dropout_key, layer - 1, dx, dx, size);
-    if (layer == 0) {
-        rc_scatter_tokens(batch, &a->dx, dx, size, plan->elem);
-        rc_zero_padding(batch, &a->dx, a->steps, size, plan->elem);
-    }
-}
-
-/* The parameter gradients of a layer are cut into planes and, where those are few, into ranges of units: as the request
- * says, whatever threads turn up. */
-static int64_t unit_ranges(const backward_call *call)
-{
-    const rnncore_plan *plan = call->plan;
-    const int64_t most = call->args->threads < plan->hidden ? call->args->threads : plan->hidden;
-    return plan->cell->slots * plan->directions < 2 * most ? most : 1;
-}
-
-static void plane_item(const layer_items *items, int64_t i, char *scratch)
-{
-    const backward_call *call = items->call;
-    const rnncore_plan *plan = call->plan;
-    const rnncore_backward_args *a = call->args;
-    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
-    const int64_t ranges = unit_ranges(call), planes = plan->cell->slots;
-    const int d = (int)(i / (planes * ranges));
-    const int64_t first = i % ranges * plan->hidden / ranges;
-    const rc_gradient_task task = {
-        .plan = plan, .batch = call->batch, .parts = call->parts, .direction = d, .slot = (int)(i / ranges % planes),
-        .first_unit = first, .units = (i % ranges + 1) * plan->hidden / ranges - first,
-        .in_size = rc_input_size(plan, items->layer), .x = tape.x, .y = tape.y, .h0 = tape.h0[d],
-        .gates = tape.gates[d], .mid = tape.mid[d], .grads = &a->grads[items->layer * plan->directions + d],
-        .scratch = scratch,
-    };
-    rc_plane_gradients(&task);
-}
+/* -- The pieces of the work ----------------------------------------------------------------------------------------- */
 
 static void load_item(void *context, int64_t part, const rc_worker *worker)
 {
+    const backward_call *call = context;
+    const rc_batch *batch = &call->batch[part];
+    const int64_t size = call->plan->directions * call->plan->out, elem = call->plan->elem;
     (void)worker;
-    load_output_gradients(context, part);
+    rc_gather_tokens(batch, call->dy_top + batch->first_token * size * elem, &call->args->dy, size, elem);
 }
 
 static void sequence_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
-    const rnncore_plan *plan = items->call->plan;
+    const int directions = items->call->plan->directions;
     (void)worker;
-    const rc_backward_run run = make_run(items->call, items->layer, i / plan->directions, (int)(i % plan->directions));
-    rc_backward_sequence(&run);
+    const rc_backward_run run = make_run(items, i / directions, (int)(i % directions));
+    if (items->last >= items->call->args->steps) rc_backward_begin(&run);
+    if (items->call->again) rc_backward_again(&run, items->first, items->last);
+    rc_backward_steps(&run, items->first, items->last);
+    if (items->first == 0) rc_backward_end(&run);
 }
 
-/* First the parts of the input gradients, then the planes, then the projections. */
+/* Tokens of a part in the steps of the items, and in *before those before them. */
+static int64_t segment_tokens(const layer_items *items, int64_t part, int64_t *before)
+{
+    const rc_batch *batch = &items->call->batch[part];
+    *before = items->first < batch->steps ? rc_batch_offset(batch, items->first) : batch->tokens;
+    return (items->last < batch->steps ? rc_batch_offset(batch, items->last) : batch->tokens) - *before;
+}
+
+/* Pieces of the input gradients of each part, all alike; parts with fewer tokens leave some empty. */
+static int64_t input_pieces(const layer_items *items)
+{
+    int64_t most = 0, before;
+    if (items->layer == 0 && !items->call->args->dx.data) return 0;
+    for (int64_t p = 0; p < items->call->parts; p++) {
+        const int64_t tokens = segment_tokens(items, p, &before);
+        if (tokens > most) most = tokens;
+    }
+    return (most + RC_INPUT_TOKENS - 1) / RC_INPUT_TOKENS;
+}
+
+/* Ranges of the units of each weight gradient: as the request says, whatever threads turn up. */
+static int64_t unit_ranges(const backward_call *call)
+{
+    const int64_t ranges = call->threads * RC_PIECES_PER_THREAD / (2 * call->plan->directions);
+    return call->threads == 1 || ranges < 1 ? 1 : ranges < call->plan->out ? ranges : call->plan->out;
+}
+
+static void input_item(const layer_items *items, int64_t i, char *scratch)
+{
+    const backward_call *call = items->call;
+    const rnncore_plan *plan = call->plan;
+    const rnncore_backward_args *a = call->args;
+    const int64_t part = i % call->parts, done = i / call->parts * RC_INPUT_TOKENS;
+    const rc_batch *batch = &call->batch[part];
+    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
+    int64_t before;
+    const int64_t left = segment_tokens(items, part, &before) - done;
+    if (left <= 0) return;
+    const int64_t row = rc_held_row(call->batch, part, items->first, held_steps(call)) + before + done;
+    const char *gates = call->again ? call->gates[items->direction] : tape.gates[items->direction];
+    const rc_input_task task = {
+        .plan = plan, .batch = batch, .weights = call->weights, .layer = items->layer, .direction = items->direction,
+        .first = before + done, .tokens = left < RC_INPUT_TOKENS ? left : RC_INPUT_TOKENS,
+        .segment_steps = call->segment_steps, .gates = gates + row * plan->gates_ld * plan->elem,
+        .dx = items->layer ? output_gradients(call, items->layer - 1) : rc_array_rows(&a->dx, 0),
+        .total_batch = a->batch, .dropout_key = a->dropout_key, .backend = a->backend,
+    };
+    rc_input_gradient(&task, scratch);
+}
+
+static void weight_item(const layer_items *items, int64_t i, char *scratch)
+{
+    const backward_call *call = items->call;
+    const rnncore_plan *plan = call->plan;
+    const rnncore_backward_args *a = call->args;
+    const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
+    const int64_t ranges = unit_ranges(call), operands = RC_OPERAND_MID + 1;
+    const int d = (int)(i / (ranges * operands));
+    const rc_operand operand = (rc_operand)(i / ranges % operands);
+    const rc_gradient_source source = {
+        .plan = plan, .batch = call->batch, .parts = call->parts, .first = items->first, .last = items->last,
+        .held = held_steps(call), .direction = d, .in_size = rc_input_size(plan, items->layer), .x = tape.x,
+        .y = tape.y, .h0 = tape.h0[d], .gates = call->again ? call->gates[d] : tape.gates[d],
+        .mid = call->again ? call->mid[d] : tape.mid[d], .dh_out = call->dh_out[d],
+        .grads = &a->grads[items->layer * plan->directions + d], .backend = a->backend,
+    };
+    if (rc_has_operand(plan, operand))
+        rc_weight_gradient(&source, operand, i % ranges, ranges, items->last < a->steps, scratch);
+}
+
+static int64_t weight_pieces(const backward_call *call)
+{
+    return call->plan->directions * (RC_OPERAND_MID + 1) * unit_ranges(call);
+}
+
+/* First the weight gradients, which are larger. */
 static void product_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
-    const backward_call *call = items->call;
+    const int64_t weights = weight_pieces(items->call);
+    char *scratch = items->call->scratch + worker->seat * items->call->scratch_bytes;
+    if (i < weights) weight_item(items, i, scratch);
+    else input_item(items, i - weights, scratch);
+}
+
+static void reverse_item(void *context, int64_t i, const rc_worker *worker)
+{
+    const layer_items *items = context;
+    input_item(items, i, items->call->scratch + worker->seat * items->call->scratch_bytes);
+}
+
+static void padding_item(void *context, int64_t part, const rc_worker *worker)
+{
+    const backward_call *call = context;
     const rnncore_plan *plan = call->plan;
-    const int64_t planes = plan->directions * plan->cell->slots * unit_ranges(call);
-    char *scratch = call->scratch[worker->seat];
-    if (i < call->parts) {
-        input_gradients(call, items->layer, i, scratch);
-    } else if (i < call->parts + planes) {
-        plane_item(items, i - call->parts, scratch);
-    } else {
-        const int d = (int)(i - call->parts - planes);
-        const rc_tape tape = rc_tape_of(plan, call->args->tape, call->args->batch, call->valid, items->layer);
-        rc_projection_gradient(plan, call->valid, call->dh_out[d], tape.mid[d],
-                               call->args->grads[items->layer * plan->directions + d].weight_hr);
-    }
+    (void)worker;
+    rc_zero_padding(&call->batch[part], &call->args->dx, call->args->steps, plan->config.input_size, plan->elem);
 }
 
 static void backward_work(void *context, const rc_worker *worker)
 {
     backward_call *call = context;
     const rnncore_plan *plan = call->plan;
-    const int64_t projections = plan->config.proj_size ? plan->directions : 0;
-    const int64_t products = call->parts + plan->directions * plan->cell->slots * unit_ranges(call) + projections;
     rc_items *next = call->items;
-    rc_items_run(next++, call->parts, load_item, call, worker);
-    for (int64_t layer = plan->config.num_layers - 1; layer >= 0; layer--) {
-        layer_items items = {call, layer};
+    if (call->dy_top) rc_items_run(next++, call->parts, load_item, call, worker);
+    if (call->args->dx.data && call->args->lengths) rc_items_run(next++, call->parts, padding_item, call, worker);
+    for (int64_t i = plan->config.num_layers * call->segments - 1; i >= 0; i--) {
+        layer_items items = {.call = call, .layer = i / call->segments};
+        items.first = i % call->segments * call->segment_steps;
+        items.last = items.first + call->segment_steps;
+        const int64_t inputs = call->parts * input_pieces(&items);
         rc_items_run(next++, call->parts * plan->directions, sequence_item, &items, worker);
-        rc_items_run(next++, products, product_item, &items, worker);
+        rc_items_run(next++, weight_pieces(call) + inputs, product_item, &items, worker);
+        items.direction = 1;
+        if (plan->directions == 2) rc_items_run(next++, inputs, reverse_item, &items, worker);
     }
+}
+
+/* Segments as they are: the last ones of a tape may have no steps. */
+static void set_segments(backward_call *call, int64_t segments)
+{
+    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1;
+    call->again = segments > 0;
+    call->segment_steps = rc_segment_steps(steps, segments);
+    call->segments = (steps + call->segment_steps - 1) / call->segment_steps;
 }
 
 rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
@@ -200,7 +296,11 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     if (header->steps != args->steps || header->batch != args->batch || header->valid != call.valid)
         return RNNCORE_ERROR_ARGUMENT;
 
+    if (header->segments && args->backend == RNNCORE_FUSED && !(rc_weights_uses(weights) & RNNCORE_PACK_FORWARD))
+        return RNNCORE_ERROR_ARGUMENT;
+
     call.parts = header->parts;
+    set_segments(&call, header->segments);
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     rc_arena counting = rc_arena_counting();
     lay_out(&call, &counting);
@@ -211,7 +311,7 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
-    for (int64_t i = 0; i < 1 + 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
+    for (int64_t i = 0; i < items_count(&call); i++) call.items[i] = (rc_items){0, 0};
     rc_team_run(args->team, call.threads, backward_work, &call);
     rnncore_free(memory);
     return RNNCORE_OK;

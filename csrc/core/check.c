@@ -62,6 +62,11 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
 
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
 
+rnncore_status rc_check_segments(int64_t steps, int64_t segments)
+{
+    return in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
+}
+
 rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
 {
     if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
@@ -71,6 +76,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
     if (!status) status = check_array(plan, &a->y);
     if (!status) status = check_threads(a->threads);
     if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
     return status;
 }
 
@@ -78,7 +84,9 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
                                  int64_t *valid)
 {
     if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
-    if (!(rc_weights_uses(weights) & RNNCORE_PACK_BACKWARD)) return RNNCORE_ERROR_ARGUMENT;
+    const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
+    if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
+    if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;
     if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status && a->dy.data) status = check_array(plan, &a->dy);

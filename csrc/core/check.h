@@ -9,6 +9,9 @@ rnncore_status rc_check_config(const rnncore_config *config);
 int rc_check_uses(int uses);
 int rc_check_params(const rnncore_plan *plan, const rnncore_params *params);
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid);
+/* 0, or 1 ... T segments of a tape. */
+rnncore_status rc_check_segments(int64_t steps, int64_t segments);
+
 rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t *valid);
 rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args,
                                  int64_t *valid);

@@ -61,9 +61,13 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
         const int64_t first = batch->first_token;
         run.x = rc_compact_rows(tape.x, run.in_size, 0, elem);
         run.y[0] = rc_compact_rows(tape.y, row, column, elem);
-        run.gates = tape.gates[direction] + first * plan->gates_ld * elem;
+        run.gates = tape.gates[direction] ? tape.gates[direction] + first * plan->gates_ld * elem : NULL;
         run.c = tape.c[direction] ? tape.c[direction] + first * plan->ld * elem : NULL;
         run.mid = tape.mid[direction] ? tape.mid[direction] + first * plan->ld * elem : NULL;
+        run.marks = tape.marks[direction];
+        run.mark_row = plan->hidden * elem;
+        run.mark_every = rc_segment_steps(a->steps, a->segments);
+        run.mark_bytes = a->batch * run.mark_row;
     } else {
         run.x = layer ? rc_compact_rows(call->between[(layer - 1) % 2], run.in_size, 0, elem)
                       : rc_array_rows(&a->x, 0);
@@ -107,7 +111,6 @@ static void record_states(const forward_call *call)
         else memset(tape.h0[d], 0, h_bytes);
         if (tape.c0[d] && c0) memcpy(tape.c0[d], c0, c_bytes);
         else if (tape.c0[d]) memset(tape.c0[d], 0, c_bytes);
-        *tape.header = (rc_tape_header){a->steps, a->batch, call->valid, call->parts};
     }
 }
 
@@ -206,7 +209,11 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     lay_out(&call, &arena);
 
     for (int64_t i = 0; i < 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
-    if (args->tape) record_states(&call);
+    if (args->tape) {
+        *(rc_tape_header *)args->tape =
+            (rc_tape_header){args->steps, args->batch, call.valid, call.parts, args->segments};
+        record_states(&call);
+    }
     if (call.strategy.split == RC_SPLIT_UNITS) call.crew = rc_crew_create(call.strategy.threads);
     rc_team_run(args->team, call.strategy.threads, forward_work, &call);
     rc_crew_destroy(call.crew);

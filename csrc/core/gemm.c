@@ -17,7 +17,7 @@ void CBLAS(dgemm)(int order, int transpose_a, int transpose_b, int m, int n, int
                   int lda, const double *b, int ldb, double beta, double *c, int ldc);
 
 /* CBLAS counts in int. The callers cut m and n into pieces of a layer's sizes (below 2^28 each) and k into
- * RC_GRADIENT_ROWS or a layer's sizes. */
+ * RC_OUTER_TOKENS, RC_INPUT_TOKENS or a layer's sizes. */
 void rc_gemm_run(rnncore_dtype dtype, const rc_gemm *g)
 {
     const int ta = g->transpose_a ? CBLAS_TRANS : CBLAS_NO_TRANS, tb = g->transpose_b ? CBLAS_TRANS : CBLAS_NO_TRANS;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * See gradients.h. Each product runs over RC_GRADIENT_ROWS tokens at a time, whose operand rows are gathered first. */
+ * See gradients.h. Weight gradients run over RC_OUTER_TOKENS tokens at a time, input gradients over RC_INPUT_TOKENS; rows
+ * of operands are used where they are, except by BLAS, which needs them side by side. */
 #include "gradients.h"
 
 #include <string.h>
 
 #include "gemm.h"
+#include "splitmix.h"
 #include "stack.h"
 
-/* Where a walk over the tokens of a part, in a direction's own order, stands. */
+/* Where a walk over the tokens of a part stands. */
 typedef struct cursor {
     int64_t step, slot;
 } cursor;
@@ -20,125 +22,269 @@ static void advance(const rc_batch *batch, cursor *at)
     }
 }
 
-/* C (units, n) of a gate's block (+)= gate gradients^T (units, tokens) . rows (tokens, n). */
-static void add_product(const rc_gradient_task *t, const char *gates, int64_t tokens, const char *rows, int64_t n,
-                        void *grad, int gate)
+/* The cursor at a token: the last step that does not begin after it. */
+static cursor find(const rc_batch *batch, int64_t token)
 {
-    const rnncore_plan *plan = t->plan;
-    rc_gemm_run(plan->config.dtype, &(rc_gemm){
-        .transpose_a = 1, .m = t->units, .n = n, .k = tokens, .a = gates, .lda = plan->gates_ld, .b = rows, .ldb = n,
-        .c = (char *)grad + (gate * plan->hidden + t->first_unit) * n * plan->elem, .ldc = n, .beta = 1});
-}
-
-static void zero_block(const rc_gradient_task *t, void *grad, int64_t n, int gate)
-{
-    const rnncore_plan *plan = t->plan;
-    if (grad)
-        memset((char *)grad + (gate * plan->hidden + t->first_unit) * n * plan->elem, 0,
-               (size_t)(t->units * n * plan->elem));
-}
-
-static void add_bias(const rc_gradient_task *t, const char *gates, int64_t tokens, void *grad, int gate)
-{
-    const rnncore_plan *plan = t->plan;
-    if (grad)
-        plan->kernels->add_rows((char *)grad + (gate * plan->hidden + t->first_unit) * plan->elem, gates, tokens,
-                                t->units, plan->gates_ld);
-}
-
-/* Which gate of weight_hh the plane belongs to and in which phase, or -1. */
-static int recurrent_gate(const rc_cell *cell, int slot, int *phase)
-{
-    for (*phase = 0; *phase < cell->phases; ++*phase) {
-        const int i = slot - cell->phase[*phase].first_slot;
-        if (i >= 0 && i < cell->phase[*phase].slots) return cell->phase[*phase].gate[i];
+    int64_t low = 0, high = batch->steps;
+    while (high - low > 1) {
+        const int64_t middle = low + (high - low) / 2;
+        if (rc_batch_offset(batch, middle) <= token) low = middle;
+        else high = middle;
     }
-    return -1;
+    return (cursor){low, token - rc_batch_offset(batch, low)};
 }
 
-/* The operand rows of one chunk: of W_ih the inputs, of W_hh the previous outputs. */
-static void gather_chunk(const rc_gradient_task *t, const rc_batch *batch, cursor at, int64_t tokens, int recurrent)
+static int64_t widest(const rnncore_plan *plan)
 {
-    const rnncore_plan *plan = t->plan;
-    const int64_t n = recurrent ? plan->out : t->in_size, bytes = n * plan->elem, row = plan->directions * plan->out;
-    const rc_rows x = rc_compact_rows((void *)(uintptr_t)t->x, t->in_size, 0, plan->elem);
-    const rc_rows y = rc_compact_rows((void *)(uintptr_t)t->y, row, t->direction * plan->out, plan->elem);
-    for (int64_t i = 0; i < tokens; i++, advance(batch, &at)) {
-        const char *from = recurrent
-            ? rc_previous_h(batch, &y, t->h0, bytes, t->direction, at.step, at.slot)
-            : rc_rows_at(&x, batch, rc_batch_time(batch, t->direction, at.step, at.slot), at.slot);
-        memcpy(t->scratch + i * bytes, from, (size_t)bytes);
+    int64_t most = rc_round_up(plan->config.input_size, plan->kernels->lanes);
+    const int64_t out = rc_round_up(plan->directions * plan->out, plan->kernels->lanes);
+    if (out > most) most = out;
+    return plan->ld > most ? plan->ld : most;
+}
+
+/* -- Scratch memory of a thread ------------------------------------------------------------------------------------- */
+
+typedef struct scratch {
+    const void **gates, **rows;  /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
+    char *zero;                  /* one row of zeros */
+    char *result;                /* [RC_INPUT_TOKENS][widest] */
+    char *gathered;              /* [tokens][widest], for BLAS, as is the next */
+    char *gathered_gates;        /* [tokens][gates_ld] */
+} scratch;
+
+enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
+
+static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_arena *arena)
+{
+    const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
+    const int64_t gathered = backend == RNNCORE_BLAS ? MOST_TOKENS : 0;
+    return (scratch){
+        .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
+        .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
+        .zero = rc_arena_take(arena, 1, row),
+        .result = rc_arena_take(arena, RC_INPUT_TOKENS, row),
+        .gathered = rc_arena_take(arena, gathered, row),
+        .gathered_gates = rc_arena_take(arena, gathered, gates_row),
+    };
+}
+
+static scratch scratch_of(const rnncore_plan *plan, rnncore_backend backend, char *memory)
+{
+    rc_arena arena = rc_arena_over(memory, SIZE_MAX);
+    return lay_out(plan, backend, &arena);
+}
+
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend)
+{
+    rc_arena arena = rc_arena_counting();
+    lay_out(plan, backend, &arena);
+    return (int64_t)rc_arena_bytes(&arena);
+}
+
+/* -- Weight gradients ----------------------------------------------------------------------------------------------- */
+
+int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
+{
+    return operand == RC_OPERAND_PHASE_1 ? plan->cell->phases > 1
+         : operand == RC_OPERAND_MID ? plan->config.proj_size > 0 : 1;
+}
+
+/* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]. */
+typedef struct product {
+    const char *gates;
+    int64_t gates_row, plane;    /* elements from token to token, and from plane to plane */
+    int held;                    /* whether gates are rows of the held steps */
+    int planes;
+    const int *gate;
+    int64_t units, columns;
+    char *weight, *bias;
+} product;
+
+static product describe(const rc_gradient_source *s, rc_operand operand)
+{
+    static const int only_gate[] = {0};
+    const rnncore_plan *plan = s->plan;
+    const rc_cell *cell = plan->cell;
+    product p = {.gates = s->gates, .gates_row = plan->gates_ld, .plane = plan->ld, .held = 1, .units = plan->hidden};
+    if (operand == RC_OPERAND_MID) {
+        return (product){.gates = s->dh_out, .gates_row = plan->out_ld, .planes = 1, .gate = only_gate,
+                         .units = plan->out, .columns = plan->hidden, .weight = s->grads->weight_hr};
+    }
+    if (operand == RC_OPERAND_X) {
+        p.planes = cell->ih_slots;
+        p.gate = cell->ih_gate;
+        p.columns = s->in_size;
+        p.weight = s->grads->weight_ih;
+        p.bias = s->grads->bias_ih;
+    } else {
+        const rc_phase *phase = &cell->phase[operand - RC_OPERAND_PHASE_0];
+        p.gates += phase->first_slot * plan->ld * plan->elem;
+        p.planes = phase->slots;
+        p.gate = phase->gate;
+        p.columns = plan->out;
+        p.weight = s->grads->weight_hh;
+        p.bias = s->grads->bias_hh;
+    }
+    return p;
+}
+
+/* The operand's row of a token. */
+static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step, int64_t slot,
+                               int64_t held_row)
+{
+    const rnncore_plan *plan = s->plan;
+    const rc_batch *batch = &s->batch[part];
+    const int64_t elem = plan->elem;
+    if (operand == RC_OPERAND_X) {
+        const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, s->in_size, 0, elem);
+        return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
+    }
+    if (operand == RC_OPERAND_PHASE_0) {
+        const rc_rows y = rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out,
+                                          elem);
+        return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
+    }
+    return s->mid + held_row * plan->ld * elem;
+}
+
+static void gather_rows(const void *const *rows, int64_t tokens, int64_t bytes, char *to)
+{
+    for (int64_t i = 0; i < tokens; i++) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+}
+
+/* Units [first, last) of a plane over the tokens whose rows are in `own`. */
+static void add_plane(const rc_gradient_source *s, const product *p, int plane, int64_t first, int64_t last,
+                      int64_t tokens, const scratch *own, int add)
+{
+    const rnncore_plan *plan = s->plan;
+    const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first, column = plane * p->plane + first;
+    const void *const *gates = own->gates;
+    char *weight = p->weight + row * p->columns * elem;
+    if (s->backend == RNNCORE_BLAS) {
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){
+            .transpose_a = 1, .m = last - first, .n = p->columns, .k = tokens,
+            .a = own->gathered_gates + column * elem, .lda = p->gates_row, .b = own->gathered, .ldb = p->columns,
+            .c = weight, .ldc = p->columns, .beta = add});
+    } else {
+        plan->kernels->outer(&(rc_outer){
+            .tokens = tokens, .first = column, .units = last - first, .columns = p->columns, .add = add,
+            .gates = gates, .in = (const void *const *)own->rows, .out = weight, .out_row = p->columns});
+    }
+    if (!p->bias) return;
+    if (!add) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
+    plan->kernels->add_rows(p->bias + row * elem, gates, tokens, column, last - first);
+}
+
+/* Units [begin, end), counted over all planes. */
+static void add_tokens(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                       const scratch *own, int add)
+{
+    const int64_t elem = s->plan->elem;
+    if (s->backend == RNNCORE_BLAS) {
+        gather_rows((const void *const *)own->rows, tokens, p->columns * elem, own->gathered);
+        gather_rows((const void *const *)own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    }
+    for (int plane = (int)(begin / p->units); plane < p->planes && plane * p->units < end; plane++) {
+        const int64_t first = begin - plane * p->units, last = end - plane * p->units;
+        add_plane(s, p, plane, first > 0 ? first : 0, last < p->units ? last : p->units, tokens, own, add);
     }
 }
 
-/* r * h_prev, the operand of the second phase, is on the tape in rows of ld; made dense here. */
-static void gather_mid(const rc_gradient_task *t, int64_t token, int64_t tokens)
+/* No token at all: the gradient is zero. */
+static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
 {
-    const int64_t bytes = t->plan->hidden * t->plan->elem, row = t->plan->ld * t->plan->elem;
-    for (int64_t i = 0; i < tokens; i++)
-        memcpy(t->scratch + i * bytes, t->mid + (token + i) * row, (size_t)bytes);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = p->gate[i / p->units] * p->units + i % p->units;
+        memset(p->weight + row * p->columns * elem, 0, (size_t)(p->columns * elem));
+        if (p->bias) memset(p->bias + row * elem, 0, (size_t)elem);
+    }
 }
 
-void rc_plane_gradients(const rc_gradient_task *t)
+void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t range, int64_t ranges, int add,
+                        char *memory)
 {
-    const rnncore_plan *plan = t->plan;
-    int phase;
-    const int hh_gate = recurrent_gate(plan->cell, t->slot, &phase);
-    const int ih_gate = t->slot < plan->cell->ih_slots ? plan->cell->ih_gate[t->slot] : -1;
-    if (ih_gate >= 0) zero_block(t, t->grads->weight_ih, t->in_size, ih_gate);
-    if (ih_gate >= 0) zero_block(t, t->grads->bias_ih, 1, ih_gate);
-    if (hh_gate >= 0) zero_block(t, t->grads->weight_hh, plan->out, hh_gate);
-    if (hh_gate >= 0) zero_block(t, t->grads->bias_hh, 1, hh_gate);
-
-    for (int64_t p = 0; p < t->parts; p++) {
-        const rc_batch *batch = &t->batch[p];
-        cursor at = {0, 0};
-        for (int64_t done = 0; done < batch->tokens; done += RC_GRADIENT_ROWS) {
-            const int64_t left = batch->tokens - done, tokens = left < RC_GRADIENT_ROWS ? left : RC_GRADIENT_ROWS;
-            const int64_t first = batch->first_token + done;
-            const char *gates = t->gates + (first * plan->gates_ld + t->slot * plan->ld + t->first_unit) * plan->elem;
-            if (ih_gate >= 0) {
-                gather_chunk(t, batch, at, tokens, 0);
-                add_product(t, gates, tokens, t->scratch, t->in_size, t->grads->weight_ih, ih_gate);
-                add_bias(t, gates, tokens, t->grads->bias_ih, ih_gate);
+    const product p = describe(s, operand);
+    const scratch own = scratch_of(s->plan, s->backend, memory);
+    const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
+    const int64_t row_bytes = p.gates_row * s->plan->elem;
+    int64_t tokens = 0;
+    for (int64_t step = s->last - 1; step >= s->first; step--) {
+        for (int64_t part = 0; part < s->parts; part++) {
+            const rc_batch *batch = &s->batch[part];
+            const int64_t token = rc_batch_active(batch, step) ? rc_batch_offset(batch, step) : 0;
+            const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
+            const int64_t row = p.held ? held : batch->first_token + token;
+            for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
+                own.gates[tokens] = p.gates + (row + slot) * row_bytes;
+                own.rows[tokens] = operand_row(s, operand, part, step, slot, held + slot);
+                if (++tokens < RC_OUTER_TOKENS) continue;
+                add_tokens(s, &p, begin, end, tokens, &own, add);
+                tokens = 0;
+                add = 1;
             }
-            if (hh_gate >= 0) {
-                if (phase == 0) gather_chunk(t, batch, at, tokens, 1);
-                else gather_mid(t, first, tokens);
-                add_product(t, gates, tokens, t->scratch, plan->out, t->grads->weight_hh, hh_gate);
-                add_bias(t, gates, tokens, t->grads->bias_hh, hh_gate);
-            }
-            for (int64_t i = 0; i < tokens; i++) advance(batch, &at);
         }
     }
+    if (tokens) add_tokens(s, &p, begin, end, tokens, &own, add);
+    else if (!add) clear(&p, begin, end, s->plan->elem);
 }
 
-void rc_projection_gradient(const rnncore_plan *plan, int64_t valid, const char *dh_out, const char *mid, void *grad)
+/* -- Input gradients ------------------------------------------------------------------------------------------------ */
+
+/* result = gate gradients . W_ih */
+static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scratch *own)
 {
-    memset(grad, 0, (size_t)(plan->out * plan->hidden * plan->elem));
-    for (int64_t done = 0; done < valid; done += RC_GRADIENT_ROWS) {
-        const int64_t left = valid - done;
+    const rnncore_plan *plan = t->plan;
+    const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
+    const int64_t k = plan->cell->ih_slots * plan->ld, row = plan->gates_ld * plan->elem;
+    if (t->backend == RNNCORE_BLAS) {
         rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .transpose_a = 1, .m = plan->out, .n = plan->hidden, .k = left < RC_GRADIENT_ROWS ? left : RC_GRADIENT_ROWS,
-            .a = dh_out + done * plan->out_ld * plan->elem, .lda = plan->out_ld,
-            .b = mid + done * plan->ld * plan->elem, .ldb = plan->ld, .c = grad, .ldc = plan->hidden, .beta = 1});
+            .m = t->tokens, .n = size, .k = k, .a = t->gates, .lda = plan->gates_ld, .b = weights.ih_rows, .ldb = size,
+            .c = own->result, .ldc = ld});
+        return;
     }
+    for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
+    plan->kernels->product(&(rc_product){
+        .rows = t->tokens, .block_end = ld / plan->kernels->lanes, .k = k, .gates = 1,
+        .in = (const void *const *)own->rows, .w = weights.ih_t, .init = own->zero, .out = own->result, .out_row = ld});
 }
 
-void rc_input_gradient(const rnncore_plan *plan, const rc_batch *batch, const rc_weights *weights, int direction,
-                       int64_t size, const char *gates, char *dx, char *scratch)
+/* Whether the other direction has been at the row of this step. */
+static int comes_second(const rc_input_task *t, int64_t step, int64_t slot)
 {
-    const int64_t row = size * plan->elem;
-    cursor at = {0, 0};
-    for (int64_t done = 0; done < batch->tokens; done += RC_GRADIENT_ROWS) {
-        const int64_t left = batch->tokens - done, tokens = left < RC_GRADIENT_ROWS ? left : RC_GRADIENT_ROWS;
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .m = tokens, .n = size, .k = plan->cell->ih_slots * plan->ld,
-            .a = gates + done * plan->gates_ld * plan->elem, .lda = plan->gates_ld, .b = weights->ih_rows, .ldb = size,
-            .c = direction == 0 ? dx + done * row : scratch, .ldc = size});
-        for (int64_t i = 0; direction && i < tokens; i++, advance(batch, &at)) {
-            const int64_t time = rc_batch_time(batch, direction, at.step, at.slot);
-            plan->kernels->add(dx + (rc_batch_offset(batch, time) + at.slot) * row, scratch + i * row, size);
+    const int64_t other = rc_batch_length(t->batch, slot) - 1 - step;
+    const int64_t mine = step / t->segment_steps, others = other / t->segment_steps;
+    return t->plan->directions == 2 && (others > mine || (others == mine && t->direction == 1));
+}
+
+/* out += row, element by element where the caller's features are apart. */
+static void add_row(const rc_input_task *t, char *out, char *row, int64_t size)
+{
+    const int64_t elem = t->plan->elem;
+    if (t->dx.feature == elem) {
+        t->plan->kernels->add(out, row, size);
+        return;
+    }
+    for (int64_t i = 0; i < size; i++) t->plan->kernels->add(out + i * t->dx.feature, row + i * elem, 1);
+}
+
+void rc_input_gradient(const rc_input_task *t, char *memory)
+{
+    const rnncore_plan *plan = t->plan;
+    const scratch own = scratch_of(plan, t->backend, memory);
+    const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
+    const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1));       /* as rc_drop_tokens has it */
+    memset(own.zero, 0, (size_t)(ld * plan->elem));
+    multiply(t, size, ld, &own);
+    cursor at = find(t->batch, t->first);
+    for (int64_t i = 0; i < t->tokens; i++, advance(t->batch, &at)) {
+        const int64_t time = rc_batch_time(t->batch, t->direction, at.step, at.slot);
+        const int second = comes_second(t, at.step, at.slot);
+        char *row = own.result + i * ld * plan->elem, *out = rc_rows_at(&t->dx, t->batch, time, at.slot);
+        if (second) add_row(t, out, row, size);
+        else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
+        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) {      /* compact: above layer 0 */
+            const int64_t index = time * t->total_batch + rc_batch_row(t->batch, at.slot);
+            plan->kernels->dropout(out, out, size, key, (uint64_t)(index * size), plan->config.dropout);
         }
     }
 }

@@ -6,27 +6,60 @@
 #include "sequence.h"
 #include "tuning.h"
 
-/* The gradients that one plane of gate gradients gives: rows [first_unit, first_unit + units) of its gate's block in
- * weight_ih, weight_hh and the biases, as far as the plane belongs to them. Compact buffers of the whole call. */
-typedef struct rc_gradient_task {
+/* The steps [first, last) of a layer's direction, all of them or a segment, as the products see them. x, y and dh_out hold
+ * the whole call; gates and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
+typedef struct rc_gradient_source {
+    const rnncore_plan *plan;
+    const rc_batch *batch;       /* [parts] */
+    int64_t parts, first, last;
+    int64_t held;                /* steps that gates and mid have room for; 0: they hold the whole call */
+    int direction;
+    int64_t in_size;
+    const char *x, *y, *h0, *gates, *mid, *dh_out;
+    const rnncore_grads *grads;
+    rnncore_backend backend;
+} rc_gradient_source;
+
+static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t first, int64_t held)
+{
+    const rc_batch *b = &batch[part];
+    if (!held) return b->first_token;
+    const int64_t rows_before = b->row ? b->row - batch[0].row : b->first_row;
+    return rows_before * held - (first < b->steps ? rc_batch_offset(b, first) : b->tokens);
+}
+
+/* What gate gradients are multiplied with, and so which parameters get a gradient: the inputs (weight_ih, bias_ih), the
+ * operand of a phase (weight_hh, bias_hh), or, of the outputs' gradients, o * tanh(c) (weight_hr). */
+typedef enum rc_operand { RC_OPERAND_X, RC_OPERAND_PHASE_0, RC_OPERAND_PHASE_1, RC_OPERAND_MID } rc_operand;
+
+int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
+
+/* Bytes of scratch memory of one thread. */
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend);
+
+/* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
+ * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
+ * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
+void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges,
+                        int add, char *scratch);
+
+/* Gradients of the inputs of some tokens from one direction. With two directions, each row gets the sum of both products;
+ * the one that comes second adds, and drops what dropout dropped. */
+typedef struct rc_input_task {
     const rnncore_plan *plan;
     const rc_batch *batch;
-    int64_t parts;
-    int direction, slot;
-    int64_t first_unit, units;
-    int64_t in_size;
-    const char *x, *y, *h0, *gates, *mid;
-    const rnncore_grads *grads;
-    char *scratch;               /* [RC_GRADIENT_ROWS][widest operand] */
-} rc_gradient_task;
+    const void *weights;
+    int64_t layer;
+    int direction;
+    int64_t first, tokens;                   /* of the part in the direction's own order, at most RC_INPUT_TOKENS */
+    int64_t segment_steps;                   /* segments come from the last to the first, in each direction 0 first */
+    const char *gates;                       /* of the first of the tokens */
+    rc_rows dx;
+    int64_t total_batch;                     /* rows and key of the call's dropout */
+    uint64_t dropout_key;
+    rnncore_backend backend;
+} rc_input_task;
 
-void rc_plane_gradients(const rc_gradient_task *task);
-
-/* dW_hr (P, H) = dh_out^T . mid */
-void rc_projection_gradient(const rnncore_plan *plan, int64_t valid, const char *dh_out, const char *mid, void *grad);
-
-/* dx of a part's tokens in time order: direction 0 writes, direction 1 adds. `scratch` as in rc_gradient_task. */
-void rc_input_gradient(const rnncore_plan *plan, const rc_batch *batch, const rc_weights *weights, int direction,
-                       int64_t size, const char *gates, char *dx, char *scratch);
+void rc_input_gradient(const rc_input_task *task, char *scratch);
 
 #endif

@@ -24,6 +24,25 @@ typedef struct rc_product {
     const rc_cell_args *cell_args;
 } rc_product;
 
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column]. The input rows may
+ * be read up to the next whole vector after their end; what stands there does not matter. */
+typedef struct rc_outer {
+    int64_t tokens, first, units, columns;
+    int add;                     /* 0: out is overwritten */
+    const void *const *gates, *const *in;      /* [tokens] */
+    void *out;
+    int64_t out_row;             /* in elements */
+} rc_outer;
+
+/* One piece of an optimiser's step; see optimise.h. */
+typedef struct rc_update {
+    void *values, *moment1, *moment2;
+    const void *grads;
+    double scale, l2, decay, rate;       /* of the gradients; weight decay through them, and on the weights; step size */
+    double beta1, beta2, root, eps;
+    int nesterov;
+} rc_update;
+
 /* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
 typedef struct rc_matrix {
     const void *data;
@@ -39,6 +58,7 @@ typedef struct rc_kernels {
     int lanes;                   /* units per vector */
     const rc_cell *cell[RC_CELLS];
     void (*product)(const rc_product *p);
+    void (*outer)(const rc_outer *o);
 
     /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
     void (*pack)(void *out, const rc_matrix *m);             /* [block of units][k][n][lane] */
@@ -48,7 +68,11 @@ typedef struct rc_kernels {
 
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                           /* out += a */
-    void (*add_rows)(void *out, const void *a, int64_t rows, int64_t n, int64_t row);  /* out += sum of the rows of a */
+    /* out[n] += elements first ... first+n-1 of every row, in order. */
+    void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
+    double (*square_sum)(const void *a, int64_t n);
+    void (*adam)(const rc_update *u, int64_t n);
+    void (*sgd)(const rc_update *u, int64_t n);
     void (*chain)(void *out, const void *a, const void *b, int64_t n);          /* *out += a . b, in order */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;

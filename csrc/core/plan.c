@@ -67,7 +67,8 @@ static rc_weights lay_out(const rnncore_plan *plan, int uses, int64_t layer, rc_
 
     w.bias = take(arena, plan, 1, cell->slots * ld);
     w.ih = take(arena, plan, forward, cell->ih_slots * ld * in);
-    w.ih_rows = take(arena, plan, backward | blas, cell->ih_slots * ld * in);
+    w.ih_t = take(arena, plan, backward, cell->ih_slots * ld * rc_round_up(in, plan->kernels->lanes));
+    w.ih_rows = take(arena, plan, blas, cell->ih_slots * ld * in);
     for (int p = 0; p < cell->phases; p++) {
         const int64_t columns = cell->phase[p].slots * ld;
         w.hh[p] = take(arena, plan, forward, columns * out);
@@ -121,6 +122,7 @@ static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params
         const rc_matrix plane = {ih.data, ih.units, ih.k, 1, &cell->ih_gate[s]};
         k->pack((void *)(w->ih + s * plan->ld * ih.k * plan->elem), &plane);
     }
+    if (w->ih_t) k->pack_transposed((void *)w->ih_t, &ih);
     if (w->ih_rows) k->pack_rows((void *)w->ih_rows, &ih);
     for (int p = 0; p < cell->phases; p++) {
         const rc_matrix hh = {params->weight_hh, plan->hidden, plan->out, cell->phase[p].slots, cell->phase[p].gate};

@@ -24,8 +24,8 @@ typedef struct rc_weights {
     const char *ih, *hh[RC_MAX_PHASES];      /* forward products */
     const char *hr;
     const char *hh_t[RC_MAX_PHASES], *hr_t;  /* transposed products of backward */
-    const char *ih_rows;                     /* rows in plane order: dx, and the BLAS backend */
-    const char *hh_rows[RC_MAX_PHASES], *hr_rows;
+    const char *ih_t;                        /* transposed, for dx */
+    const char *ih_rows, *hh_rows[RC_MAX_PHASES], *hr_rows;      /* rows in plane order, for the BLAS backend */
 } rc_weights;
 
 int64_t rc_input_size(const rnncore_plan *plan, int64_t layer);      /* I, or D*O above layer 0 */

@@ -38,25 +38,39 @@ typedef struct rc_forward_run {
     const char *h0, *c0;         /* [N][O], [N][H] by row, or NULL */
     char *h_n, *c_n;
     char *gates, *c, *mid;       /* the tape's buffers from this part's first token on, or NULL */
+    char *marks;                 /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
+    int64_t mark_every, mark_row, mark_bytes;
     rnncore_backend backend;
     rc_workspace *ws;
 } rc_forward_run;
 
+/* The gates, c and mid of a run are those of a tape of everything, or of one segment that was computed again: token i of
+ * the part is row `shift` + i. */
 typedef struct rc_backward_run {
     const rnncore_plan *plan;
     const rc_batch *batch;
     rc_weights weights;
     int direction;
-    rc_rows dy, y;               /* gradients and values of the outputs, this direction's first column */
+    rc_rows x, dy, y;            /* the layer's input; gradients and values of the outputs, this direction's first column */
     const char *h0, *c0, *dh_n, *dc_n;
     char *dh0, *dc0;             /* or NULL */
-    char *gates, *c;             /* from this part's first token on; gates become gradients */
+    char *gates, *c, *mid;       /* gates become gradients */
+    int64_t shift;
     char *dh_out;                /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
-    rc_workspace *ws;
+    const char *c_first;         /* (N, H): c before the first step of the segment, which is all steps or computed again */
+    int64_t in_size;
+    rnncore_backend backend;
+    rc_workspace *ws, *again;    /* `again`: of forward, for computing again */
 } rc_backward_run;
 
 void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew);     /* crew NULL: on this thread */
-void rc_backward_sequence(const rc_backward_run *run);
+
+/* Backward over a part, segment by segment from the last: `again` fills gates, c and mid of the steps [first, last) from
+ * inputs, outputs and c_first; `steps` turns the gates into gradients. Parts with fewer steps skip what they do not have. */
+void rc_backward_begin(const rc_backward_run *run);
+void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last);
+void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last);
+void rc_backward_end(const rc_backward_run *run);
 
 /* Row of h that a token's step started from: the output at the time before, or the initial state. */
 const char *rc_previous_h(const rc_batch *batch, const rc_rows *y, const char *h0, int64_t h0_row, int direction,

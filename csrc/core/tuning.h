@@ -15,9 +15,21 @@
  * us to wake a thread that sleeps. */
 #define RC_MIN_FLOPS_PER_THREAD 500000.0
 
-/* Rows (steps x batch) of one gradient product. Large enough for the BLAS to reach its peak, small enough for the
- * gathered operands to stay in L2: 512 rows of 256 floats are 512 KB. */
-#define RC_GRADIENT_ROWS 512
+/* Tokens that a weight gradient adds at a time: four vectors of their inputs (128 x 256 bytes) stay in L1 while the units
+ * pass, and the sums are loaded and stored once per that many multiply-adds. */
+#define RC_OUTER_TOKENS 128
+
+/* Tokens of one piece of the input gradients: many rows for each weight that is read, results (of 256 floats 192 KB) that
+ * stay in L2, and pieces enough to share out. */
+#define RC_INPUT_TOKENS 192
+
+/* Pieces that the products over all tokens are cut into, for each thread: how late the last one may be. */
+#define RC_PIECES_PER_THREAD 4
+
+/* Elements of one piece of an optimiser's step (three or four arrays of 64 KB stay in L2 between norm and update of small
+ * models), and pieces per thread worth waking one: about 10 us. */
+#define RC_UPDATE_SIZE 16384
+#define RC_UPDATE_PIECES 2
 
 /* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields
  * or sleep. Sleeping at once costs 30 us per call, spinning for ever starves other processes. */

@@ -146,6 +146,9 @@ typedef struct rnncore_forward_args {
     const void *h0, *c0;         /* dense (L*D, N, O) and (L*D, N, H), or NULL: zeros; c0 for LSTM only */
     void *h_n, *c_n;             /* the same shapes, written, or NULL; may be h0 and c0 themselves */
     void *tape;                  /* rnncore_tape_bytes, aligned to 64: records what backward needs; NULL: inference */
+    int64_t segments;            /* with a tape, 0: record all; 1 .. T: record only inputs and outputs and c where each of
+                                    so many segments of steps begins; backward computes the rest again, one segment at a
+                                    time, and gives the same bits */
     uint64_t dropout_key;        /* with a tape and dropout: the key of this call's masks */
     rnncore_backend backend;
     int threads;                 /* at most this many (>= 1), the caller's included */
@@ -179,16 +182,57 @@ typedef struct rnncore_backward_args {
     void *dh0, *dc0;             /* gradients of the initial states, or NULL */
     const rnncore_grads *grads;  /* L*D entries */
     uint64_t dropout_key;
+    rnncore_backend backend;     /* of the forward call: of what is computed again and of the products over all tokens;
+                                    RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
     rnncore_team *team;
 } rnncore_backward_args;
 
-/* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N); 0 on overflow. */
-RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid);
+/* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N) and `segments` as in the
+ * forward call; 0 on overflow. */
+RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
+                                      int64_t segments);
 
-/* Needs weights packed with RNNCORE_PACK_BACKWARD. */
+/* Needs weights packed with RNNCORE_PACK_BACKWARD, and, for a tape of segments, for the backend of the forward call. */
 RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
                                             const rnncore_backward_args *args);
+
+/* -- Optimisers ---------------------------------------------------------------------------------------------------- */
+
+typedef enum rnncore_method {
+    RNNCORE_SGD,                 /* with momentum: m = beta1 m + g, w -= lr m; Nesterov: w -= lr (g + beta1 m) */
+    RNNCORE_ADAM                 /* Kingma and Ba 2015, bias-corrected */
+} rnncore_method;
+
+/* One array of parameters with its gradients, and moments that start as zeros: one for SGD (NULL when beta1 is 0), two for
+ * Adam. Dense; arrays must not overlap. */
+typedef struct rnncore_tensor {
+    void *values;
+    const void *grads;
+    void *moment1, *moment2;
+    int64_t size;
+    rnncore_dtype dtype;
+} rnncore_tensor;
+
+typedef struct rnncore_update_args {
+    rnncore_method method;
+    double lr, beta1, beta2, eps;        /* beta1: also the momentum of SGD */
+    double weight_decay;
+    int decoupled;               /* 1: w *= 1 - lr * weight_decay (AdamW); 0: weight_decay * w is added to the gradient */
+    int nesterov;
+    double grad_scale;           /* gradients are multiplied by this first; 1: as they are */
+    double clip_norm;            /* then scaled so that the norm over all of them is at most this; 0: not */
+    int64_t step;                /* of this call, from 1 on: Adam's bias correction */
+    const rnncore_tensor *tensors;
+    int64_t count;
+    const char *isa;             /* or NULL: the best one */
+    int threads;
+    rnncore_team *team;
+} rnncore_update_args;
+
+/* One step over all tensors. *norm gets the L2 norm over all (scaled) gradients before clipping, summed in double; when it
+ * is not finite nothing else is written. Results do not depend on threads or instruction set. */
+RNNCORE_API rnncore_status rnncore_update(const rnncore_update_args *args, double *norm);
 
 /* -- Streams ------------------------------------------------------------------------------------------------------ */
 

@@ -17,17 +17,31 @@ static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
     return (const real *)m->data + (m->gate[n] * m->units + unit) * m->k;
 }
 
-static void rc_pack(void *out, const rc_matrix *m)
+/* RC_PACK_DEPTH values of k at a time: a cache line of the block is written whole while it is near, a line of the rows read
+ * once. Rows lie too far apart for the hardware to guess the next one, so it is asked for ahead. */
+enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
+
+/* One gate of the block of units from `first` on, k0 <= k < end. */
+static void pack_corner(real *block, const rc_matrix *m, int n, int64_t first, int64_t lanes, int64_t k0, int64_t end)
 {
     const int64_t step = m->n * RC_LANES;
+    const real *row = matrix_row(m, n, first);
+    for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
+        real *to = block + k0 * step + n * RC_LANES + lane;
+        if (end < m->k) __builtin_prefetch(row + end);
+        for (int64_t k = k0; k < end; k++, to += step) *to = row[k];
+    }
+}
+
+static void rc_pack(void *out, const rc_matrix *m)
+{
     for (int64_t first = 0; first < m->units; first += RC_LANES) {
+        const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
         real *block = (real *)out + first * m->k * m->n;
-        for (int n = 0; n < m->n; n++) {
-            for (int64_t lane = 0; lane < RC_LANES; lane++) {
-                const real *row = first + lane < m->units ? matrix_row(m, n, first + lane) : NULL;
-                real *to = block + n * RC_LANES + lane;
-                for (int64_t k = 0; k < m->k; k++) to[k * step] = row ? row[k] : 0;
-            }
+        if (lanes < RC_LANES) memset(block, 0, (size_t)(m->k * m->n * RC_LANES) * sizeof(real));
+        for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
+            const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
+            for (int n = 0; n < m->n; n++) pack_corner(block, m, n, first, lanes, k, end);
         }
     }
 }
@@ -35,13 +49,23 @@ static void rc_pack(void *out, const rc_matrix *m)
 static void rc_pack_transposed(void *out, const rc_matrix *m)
 {
     const int64_t ld = padded(m->units);
-    memset(out, 0, (size_t)(padded(m->k) * m->n * ld) * sizeof(real));
     for (int64_t first = 0; first < m->k; first += RC_LANES) {
         const int64_t lanes = m->k - first < RC_LANES ? m->k - first : RC_LANES;
-        real *block = (real *)out + first * m->n * ld;
-        for (int n = 0; n < m->n; n++)
-            for (int64_t u = 0; u < m->units; u++)
-                memcpy(block + (n * ld + u) * RC_LANES, matrix_row(m, n, u) + first, (size_t)lanes * sizeof(real));
+        real *to = (real *)out + first * m->n * ld;
+        for (int n = 0; n < m->n; n++) {
+            const real *row = matrix_row(m, n, 0) + first;
+            for (int64_t u = 0; u < m->units; u++, row += m->k, to += RC_LANES) {
+                if (u + RC_PACK_AHEAD < m->units) __builtin_prefetch(row + RC_PACK_AHEAD * m->k);
+                if (lanes == RC_LANES) {
+                    v_store(to, v_load(row));
+                } else {
+                    memset(to, 0, RC_LANES * sizeof(real));
+                    memcpy(to, row, (size_t)lanes * sizeof(real));
+                }
+            }
+            memset(to, 0, (size_t)((ld - m->units) * RC_LANES) * sizeof(real));
+            to += (ld - m->units) * RC_LANES;
+        }
     }
 }
 

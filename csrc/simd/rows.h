@@ -23,9 +23,16 @@ static void rc_chain(void *out, const void *a, const void *b, int64_t n)
     *(real *)out = lanes[0];
 }
 
-static void rc_add_rows(void *out, const void *a, int64_t rows, int64_t n, int64_t row)
+static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n)
 {
-    for (int64_t r = 0; r < rows; r++) rc_add(out, (const real *)a + r * row, n);
+    real *sum = out;
+    const int64_t whole = n / RC_LANES * RC_LANES;
+    for (int64_t i = 0; i < whole; i += RC_LANES) {
+        vec acc = v_load(sum + i);
+        for (int64_t r = 0; r < count; r++) acc = v_add(acc, v_load((const real *)rows[r] + first + i));
+        v_store(sum + i, acc);
+    }
+    for (int64_t r = 0; r < count; r++) rc_add(sum + whole, (const real *)rows[r] + first + whole, n - whole);
 }
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped

@@ -51,6 +51,7 @@ cdef extern from "rnncore.h" nogil:
         void *h_n
         void *c_n
         void *tape
+        int64_t segments
         uint64_t dropout_key
         rnncore_backend backend
         int threads
@@ -66,6 +67,28 @@ cdef extern from "rnncore.h" nogil:
         void *dc0
         const rnncore_grads *grads
         uint64_t dropout_key
+        rnncore_backend backend
+        int threads
+        rnncore_team *team
+
+    ctypedef enum rnncore_method:
+        RNNCORE_SGD, RNNCORE_ADAM
+    ctypedef struct rnncore_tensor:
+        void *values
+        const void *grads
+        void *moment1
+        void *moment2
+        int64_t size
+        rnncore_dtype dtype
+    ctypedef struct rnncore_update_args:
+        rnncore_method method
+        double lr, beta1, beta2, eps, weight_decay
+        int decoupled, nesterov
+        double grad_scale, clip_norm
+        int64_t step
+        const rnncore_tensor *tensors
+        int64_t count
+        const char *isa
         int threads
         rnncore_team *team
 
@@ -85,7 +108,9 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
                                          const rnncore_forward_args *args)
-    size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid)
+    size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
+                              int64_t segments)
+    rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
     rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
     size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch)
     rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch, void *memory,

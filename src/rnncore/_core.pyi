@@ -48,13 +48,15 @@ class Plan:
     @property
     def isa(self) -> str: ...
     def __init__(self, spec: Spec, isa: str) -> None: ...
-    def tape_bytes(self, T: int, N: int, valid: int) -> int: ...
+    def tape_bytes(self, T: int, N: int, valid: int, segments: int) -> int: ...
 
 @final
 class Tape:
     @property
     def nbytes(self) -> int: ...
-    def __init__(self, plan: Plan, T: int, N: int, valid: int) -> None: ...
+    @property
+    def segments(self) -> int: ...
+    def __init__(self, plan: Plan, T: int, N: int, valid: int, segments: int) -> None: ...
 
 @final
 class Weights:
@@ -88,9 +90,29 @@ class Weights:
         dstate: _State,
         grads: dict[str, _Array],
         key: int,
+        blas: bool,
         threads: int,
         team: Team,
     ) -> None: ...
+
+def update(
+    method: str,
+    tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],
+    *,
+    lr: float,
+    beta1: float,
+    step: int,
+    beta2: float = 0.0,
+    eps: float = 0.0,
+    weight_decay: float = 0.0,
+    decoupled: bool = True,
+    nesterov: bool = False,
+    grad_scale: float = 1.0,
+    clip_norm: float = 0.0,
+    isa: str | None = None,
+    threads: int = 1,
+    team: Team | None = None,
+) -> float: ...
 
 class StreamCore:
     @property

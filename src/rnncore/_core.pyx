@@ -123,9 +123,9 @@ cdef class Plan:
     def __dealloc__(self):
         rnncore_plan_destroy(self.plan)
 
-    def tape_bytes(self, int64_t T, int64_t N, int64_t valid):
-        """Bytes of the tape of a call with `valid` valid steps in all."""
-        return rnncore_tape_bytes(self.plan, T, N, valid)
+    def tape_bytes(self, int64_t T, int64_t N, int64_t valid, int64_t segments):
+        """Bytes of the tape of a call with `valid` valid steps in all; `segments` as in `Tape`."""
+        return rnncore_tape_bytes(self.plan, T, N, valid, segments)
 
 
 cdef inline char *address(array) except? NULL:
@@ -166,6 +166,7 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
     args.c0 = address(state[1]) if len(state) > 1 else NULL
     args.c_n = address(final[1]) if len(final) > 1 else NULL
     args.tape = NULL
+    args.segments = 0
     args.dropout_key = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
@@ -175,13 +176,15 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
 
 @cython.final
 cdef class Tape:
-    """Memory of a recorded call."""
+    """Memory of a recorded call: of everything (segments 0), or of what segments are computed again from."""
 
     cdef Memory memory
     cdef readonly size_t nbytes
+    cdef readonly int64_t segments
 
-    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid):
-        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid)
+    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid, int64_t segments):
+        self.segments = segments
+        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid, segments)
         self.memory = Memory("x", self.nbytes)
 
 
@@ -210,6 +213,7 @@ cdef class Weights:
         cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
         cdef rnncore_status status
         args.tape = tape.memory.data if tape is not None else NULL
+        args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
@@ -217,7 +221,7 @@ cdef class Weights:
         check("x", status)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
-                 int threads, Team team):
+                 bint blas, int threads, Team team):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
@@ -231,6 +235,7 @@ cdef class Weights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_backward(self.plan.plan, self.memory.data, &args)
         free(table)
@@ -246,6 +251,50 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
         status = rnncore_forward_naive(plan.plan, table, &args)
     free(table)
     check("x", status)
+
+
+def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,
+           double weight_decay=0.0, bint decoupled=True, bint nesterov=False, double grad_scale=1.0,
+           double clip_norm=0.0, str isa=None, int threads=1, Team team=None):
+    """One optimiser step, "adam" or "sgd", in place.
+
+    Parameters
+    ----------
+    tensors : list of (values, grads, moment1, moment2)
+        Dense arrays of one dtype and size each, values and moments writeable and checked by the caller; moments that
+        the method does not have are None.
+
+    Returns
+    -------
+    float
+        The norm of all gradients before clipping; nothing has changed if it is not finite.
+    """
+    cdef rnncore_update_args args
+    cdef rnncore_status status
+    cdef double norm = 0
+    cdef Py_ssize_t i
+    cdef bytes name = isa.encode() if isa is not None else None
+    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((len(tensors) + 1) * sizeof(rnncore_tensor))
+    if table == NULL:
+        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
+    for i in range(len(tensors)):
+        values, grads, moment1, moment2 = tensors[i]
+        table[i].values, table[i].grads = address(values), address(grads)
+        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
+        table[i].size = values.size
+        table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
+    args.lr, args.beta1, args.beta2, args.eps = lr, beta1, beta2, eps
+    args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
+    args.grad_scale, args.clip_norm, args.step = grad_scale, clip_norm, step
+    args.tensors, args.count = table, len(tensors)
+    args.isa = <const char *>name if name is not None else NULL
+    args.threads, args.team = threads, team.team if team is not None else NULL
+    with nogil:
+        status = rnncore_update(&args, &norm)
+    free(table)
+    check("tensors", status)
+    return norm
 
 
 cdef class StreamCore:

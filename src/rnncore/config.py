@@ -50,7 +50,7 @@ def current_isa():
 
 
 def current_backend():
-    """The backend that inference calls use now."""
+    """The backend that calls use now."""
     return _backend.get()
 
 
@@ -77,11 +77,12 @@ def use_isa(name):
 
 
 def use_backend(name):
-    """Context manager: inference calls inside it run "fused", "blas" or "naive".
+    """Context manager: calls inside it run "fused", "blas" or "naive".
 
     "fused" is the packed kernels. "blas" is the textbook way, one BLAS product per time step, for comparison; its
     last bits depend on the BLAS. "naive" is the plain loop that defines the last bit of "fused"; it is slow.
-    Training and streams always run fused.
+    Training with "blas" runs forward and the products over all tokens of backward through BLAS, a tape keeping the
+    backend it was made with; the time loop of backward and streams always run fused, and "naive" trains fused.
 
     Raises
     ------

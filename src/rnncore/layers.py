@@ -13,6 +13,7 @@ import numpy as np
 from . import _core, config, spec
 from . import dropout as masks
 from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
+from .errors import SizeError
 from .stream import Stream
 
 
@@ -25,16 +26,19 @@ class Tape(TapeBase):
         Memory it holds.
     """
 
-    def __init__(self, owner, size, lengths, call_key, weights, threads):
+    def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads):
         super().__init__(owner, size, lengths, call_key)
         T, N, _ = size
-        valid = T * N if lengths is None else int(lengths.sum())
-        self.memory = _core.Tape(weights.plan, T, N, valid)
-        self.weights, self.threads = weights, threads
+        self.memory = _core.Tape(weights.plan, T, N, _valid_steps(T, N, lengths), segments)
+        self.weights, self.blas, self.threads = weights, blas, threads
 
     @property
     def nbytes(self):
         return self.memory.nbytes
+
+
+def _valid_steps(T, N, lengths):
+    return T * N if lengths is None else int(lengths.sum())
 
 
 def _usable(array):
@@ -150,13 +154,17 @@ class Layer(LayerBase):
             out[...] = y
         return (y if out is None else out), self._pack_state(final, size[2])
 
-    def forward(self, x, state=None, *, lengths=None, num_threads=None):
+    def forward(self, x, state=None, *, lengths=None, num_threads=None, checkpoint=None):
         """Run with dropout and record.
 
         Parameters
         ----------
         x, state, lengths, num_threads
             As in `__call__`. x is copied to the tape.
+        checkpoint : None, "gates" or int, optional
+            What `backward` computes again instead of reading it from the tape, for about half as much time more: None,
+            nothing; else all gate values, segment by segment of the steps: in so many segments, or with "gates" in
+            about sqrt(T). More segments take less memory in `backward`. Gradients are the same to the last bit.
 
         Returns
         -------
@@ -164,23 +172,53 @@ class Layer(LayerBase):
             As from `__call__`; without dropout the same to the last bit.
         tape : Tape
             For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
-            plus the input.
+            with a checkpoint H for all of them, plus the input; see `tape_bytes`.
 
         Raises
         ------
         As `__call__`.
         """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        segments = spec.check_checkpoint(checkpoint, size[0])
         threads = config.threads_for(num_threads)
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
-        weights = self._weights(_core.FORWARD | _core.BACKWARD)
+        blas = config.current_backend() == "blas"
+        weights = self._weights((_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD)
         lengths = None if lengths is None else lengths.copy()
-        tape = Tape(self, size, lengths, key, weights, threads)
+        tape = Tape(self, size, lengths, key, weights, segments, blas, threads)
         y = np.empty(spec.y_shape(self.spec, *size), self.spec.dtype)
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
-        weights.forward(*arrays, tape.memory, key or 0, False, threads, config.team_for(threads))
+        weights.forward(*arrays, tape.memory, key or 0, blas, threads, config.team_for(threads))
         return y, self._pack_state(final, size[2]), tape
+
+    def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
+        """Bytes of the tape that `forward` would make.
+
+        Parameters
+        ----------
+        T, N : int
+            Steps and rows of the input; N is 1 for an unbatched one.
+        lengths, checkpoint
+            As in `forward`.
+
+        Returns
+        -------
+        int
+            What `Tape.nbytes` will be. `backward` takes about as much again as one segment of one layer on top.
+
+        Raises
+        ------
+        ArgumentError, LengthsError, ShapeError, SizeError
+        """
+        T, N = spec.check_int("T", T, 0), spec.check_int("N", N, 0)
+        lengths, segments = spec.check_lengths(lengths, T, N), spec.check_checkpoint(checkpoint, T)
+        size = _core.Plan(self.spec, config.current_isa()).tape_bytes(
+            T, N, _valid_steps(T, N, lengths), segments
+        )
+        if not size:
+            raise SizeError("T", "sizes whose tape fits 2**63 - 1 bytes", f"T = {T}, N = {N}")
+        return size
 
     def backward(self, tape, dy, dstate=None):
         """Gradients of a training call.
@@ -220,7 +258,7 @@ class Layer(LayerBase):
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
-            tape.call_key or 0, tape.threads, config.team_for(tape.threads),
+            tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads),
         )  # fmt: skip
         return Grads(dx, self._pack_state(dstate, size[2]), params)
 

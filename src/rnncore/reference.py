@@ -90,9 +90,10 @@ class Layer(LayerBase):
             out[...] = y
         return (y if out is None else out), self._pack_state(state, size[2])
 
-    def forward(self, x, state=None, *, lengths=None, num_threads=None):
-        """Run with dropout and record: like `__call__`, giving (y, state, tape)."""
+    def forward(self, x, state=None, *, lengths=None, num_threads=None, checkpoint=None):
+        """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here."""
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        spec.check_checkpoint(checkpoint, size[0])
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
         y, state, records = self._run(x, parts, lengths, size, key)
         tape = Tape(self, size, lengths, key, records)

@@ -246,6 +246,18 @@ def check_dtype(field, value):
     return dtype
 
 
+def check_checkpoint(value, T):
+    """How many segments of steps a tape's gates are computed again in; 0: none, they are recorded."""
+    if value is None:
+        return 0
+    if isinstance(value, str) and value == "gates":
+        return max(1, math.isqrt(T))
+    segments = check_int("checkpoint", value, 1)
+    if segments > max(1, T):
+        raise ArgumentError("checkpoint", f"None, 'gates' or an int in 1..T = {T}", repr(value))
+    return segments
+
+
 def check_num_threads(value):
     """None or an int >= 1; ArgumentError otherwise."""
     return None if value is None else check_int("num_threads", value, 1)

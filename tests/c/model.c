@@ -100,7 +100,7 @@ void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *is
         exit(2);
     }
     m->weights = block(m, rnncore_weights_bytes(m->plan, uses));
-    m->tape = block(m, rnncore_tape_bytes(m->plan, T, N, T * N));
+    m->tape = block(m, rnncore_tape_bytes(m->plan, T, N, T * N, 0));
     if (rnncore_weights_pack(m->plan, uses, m->params, m->weights)) {
         fputs("model_init: no weights\n", stderr);
         exit(2);

@@ -78,9 +78,9 @@ static void test_plans(void)
     CHECK(rnncore_weights_bytes(NULL, RNNCORE_PACK_FORWARD) == 0);
     CHECK(rnncore_weights_bytes(plan, 0) == 0 && rnncore_weights_bytes(plan, 8) == 0);
     CHECK(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD) > 0);
-    CHECK(rnncore_tape_bytes(NULL, 1, 1, 1) == 0 && rnncore_tape_bytes(plan, -1, 1, 0) == 0);
-    CHECK(rnncore_tape_bytes(plan, 4, 1, 5) == 0 && rnncore_tape_bytes(plan, 4, 1, -1) == 0);
-    CHECK(rnncore_tape_bytes(plan, INT64_MAX, 2, 2) == 0 && rnncore_tape_bytes(plan, 0, INT64_MAX, 0) == 0);
+    CHECK(rnncore_tape_bytes(NULL, 1, 1, 1, 0) == 0 && rnncore_tape_bytes(plan, -1, 1, 0, 0) == 0);
+    CHECK(rnncore_tape_bytes(plan, 4, 1, 5, 0) == 0 && rnncore_tape_bytes(plan, 4, 1, -1, 0) == 0);
+    CHECK(rnncore_tape_bytes(plan, INT64_MAX, 2, 2, 0) == 0 && rnncore_tape_bytes(plan, 0, INT64_MAX, 0, 0) == 0);
     CHECK(rnncore_stream_bytes(NULL, 1) == 0 && rnncore_stream_bytes(plan, 0) == 0);
     CHECK(rnncore_stream_bytes(plan, INT64_MAX) == 0 && rnncore_stream_bytes(plan, 1) > 0);
     rnncore_plan_destroy(plan);
@@ -95,7 +95,7 @@ static void test_huge_weights(void)
     check_subject = "huge weights";
     if (!CHECK_STATUS(rnncore_plan_create(&huge, &plan), RNNCORE_OK)) return;
     CHECK(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD) == 0);
-    CHECK(rnncore_tape_bytes(plan, 1 << 20, 1 << 20, (int64_t)1 << 40) == 0);
+    CHECK(rnncore_tape_bytes(plan, 1 << 20, 1 << 20, (int64_t)1 << 40, 0) == 0);
     rnncore_plan_destroy(plan);
 }
 
