@@ -17,12 +17,12 @@ enum { RC_MAX_SLOTS = 4, RC_MAX_PHASES = 2 };
  * h_prev and c_prev may alias h and c only in the same place (a unit reads its old value before it writes). */
 typedef struct rc_cell_args {
     int64_t ld, ldg;
-    void *gates;             /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
+    void *gates; /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
     const void *h_prev, *c_prev;
-    void *h, *c;             /* new state; in backward c is read */
-    void *scratch;           /* [rows][ld], for cells of two phases: the operand of the second product */
-    void *dh, *dc;           /* backward: gradient of h and c in; of what reaches h_prev, c_prev directly out */
-    int save;                /* forward: write gate values back for backward */
+    void *h, *c;   /* new state; in backward c is read */
+    void *scratch; /* [rows][ld], for cells of two phases: the operand of the second product */
+    void *dh, *dc; /* backward: gradient of h and c in; of what reaches h_prev, c_prev directly out */
+    int save;      /* forward: write gate values back for backward */
 } rc_cell_args;
 
 /* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */
@@ -36,12 +36,12 @@ typedef struct rc_phase {
 } rc_phase;
 
 typedef struct rc_cell {
-    int gates;               /* row blocks of the parameters */
-    int slots;               /* planes of the gates buffer */
+    int gates; /* row blocks of the parameters */
+    int slots; /* planes of the gates buffer */
     int has_c;
-    int ih_slots;            /* planes 0 ... ih_slots-1 receive W_ih x of the gates ih_gate[] */
+    int ih_slots; /* planes 0 ... ih_slots-1 receive W_ih x of the gates ih_gate[] */
     int ih_gate[RC_MAX_SLOTS];
-    int phases;              /* the operand of phase 0 is h_prev, of phase 1 it is scratch */
+    int phases; /* the operand of phase 0 is h_prev, of phase 1 it is scratch */
     rc_phase phase[RC_MAX_PHASES];
 } rc_cell;
 

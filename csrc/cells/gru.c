@@ -43,10 +43,10 @@ static void gru_forward(const rc_cell_args *p, int64_t row, int64_t rows, int64_
     for (int64_t r_ = row; r_ < row + rows; r_++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r_ * p->ldg + u;
-            vec r = v_sigmoid(v_load(a + p->ld));                                                 /* F1 */
-            vec z = v_sigmoid(v_load(a + 2 * p->ld));                                             /* F2 */
-            vec n = v_tanh(v_fma(r, v_load(a + 3 * p->ld), v_load(a)));                           /* F4 */
-            vec h = v_fma(z, v_sub(v_load((const real *)p->h_prev + r_ * p->ld + u), n), n);      /* F5 */
+            vec r = v_sigmoid(v_load(a + p->ld));                                            /* F1 */
+            vec z = v_sigmoid(v_load(a + 2 * p->ld));                                        /* F2 */
+            vec n = v_tanh(v_fma(r, v_load(a + 3 * p->ld), v_load(a)));                      /* F4 */
+            vec h = v_fma(z, v_sub(v_load((const real *)p->h_prev + r_ * p->ld + u), n), n); /* F5 */
             if (p->save) {
                 v_store(a, n);
                 v_store(a + p->ld, r);
@@ -65,14 +65,14 @@ static void gru_backward(const rc_cell_args *p, int64_t row, int64_t rows, int64
             vec n = v_load(a), r = v_load(a + p->ld), z = v_load(a + 2 * p->ld), q = v_load(a + 3 * p->ld);
             vec h_prev = v_load((const real *)p->h_prev + r_ * p->ld + u), dh = v_load(dh_row);
 
-            vec dz = v_mul(dh, v_sub(h_prev, n));                                                 /* B5 */
-            vec dn = v_mul(v_fnma(dh, z, dh), v_dtanh(n));                                        /* B5, B4 */
-            vec dr = v_mul(dn, q);                                                                /* B4 */
+            vec dz = v_mul(dh, v_sub(h_prev, n));          /* B5 */
+            vec dn = v_mul(v_fnma(dh, z, dh), v_dtanh(n)); /* B5, B4 */
+            vec dr = v_mul(dn, q);                         /* B4 */
             v_store(a, dn);
-            v_store(a + p->ld, v_mul(dr, v_dsigmoid(r)));                                         /* B1 */
-            v_store(a + 2 * p->ld, v_mul(dz, v_dsigmoid(z)));                                     /* B2 */
-            v_store(a + 3 * p->ld, v_mul(dn, r));                                                 /* B4 */
-            v_store(dh_row, v_mul(dh, z));                                                        /* B5 */
+            v_store(a + p->ld, v_mul(dr, v_dsigmoid(r)));     /* B1 */
+            v_store(a + 2 * p->ld, v_mul(dz, v_dsigmoid(z))); /* B2 */
+            v_store(a + 3 * p->ld, v_mul(dn, r));             /* B4 */
+            v_store(dh_row, v_mul(dh, z));                    /* B5 */
         }
     }
 }
@@ -83,11 +83,12 @@ static void gru_before_reset(const rc_cell_args *p, int64_t row, int64_t rows, i
     for (int64_t r_ = row; r_ < row + rows; r_++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r_ * p->ldg + u;
-            vec r = v_sigmoid(v_load(a + p->ld));                                                 /* F1 */
-            vec z = v_sigmoid(v_load(a + 2 * p->ld));                                             /* F2 */
+            vec r = v_sigmoid(v_load(a + p->ld));     /* F1 */
+            vec z = v_sigmoid(v_load(a + 2 * p->ld)); /* F2 */
             v_store(a + p->ld, r);
             v_store(a + 2 * p->ld, z);
-            v_store((real *)p->scratch + r_ * p->ld + u, v_mul(r, v_load((const real *)p->h_prev + r_ * p->ld + u)));  /* F3 */
+            v_store((real *)p->scratch + r_ * p->ld + u,
+                    v_mul(r, v_load((const real *)p->h_prev + r_ * p->ld + u))); /* F3 */
         }
     }
 }
@@ -98,8 +99,8 @@ static void gru_before_update(const rc_cell_args *p, int64_t row, int64_t rows, 
     for (int64_t r_ = row; r_ < row + rows; r_++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r_ * p->ldg + u;
-            vec n = v_tanh(v_load(a)), z = v_load(a + 2 * p->ld);                                 /* F4 */
-            vec h = v_fma(z, v_sub(v_load((const real *)p->h_prev + r_ * p->ld + u), n), n);      /* F5 */
+            vec n = v_tanh(v_load(a)), z = v_load(a + 2 * p->ld);                            /* F4 */
+            vec h = v_fma(z, v_sub(v_load((const real *)p->h_prev + r_ * p->ld + u), n), n); /* F5 */
             if (p->save) v_store(a, n);
             v_store((real *)p->h + r_ * p->ld + u, h);
         }
@@ -115,10 +116,10 @@ static void gru_before_update_backward(const rc_cell_args *p, int64_t row, int64
             vec n = v_load(a), z = v_load(a + 2 * p->ld), dh = v_load(dh_row);
             vec h_prev = v_load((const real *)p->h_prev + r_ * p->ld + u);
 
-            vec dz = v_mul(dh, v_sub(h_prev, n));                                                 /* B5 */
-            v_store(a, v_mul(v_fnma(dh, z, dh), v_dtanh(n)));                                     /* B5, B4 */
-            v_store(a + 2 * p->ld, v_mul(dz, v_dsigmoid(z)));                                     /* B2 */
-            v_store(dh_row, v_mul(dh, z));                                                        /* B5 */
+            vec dz = v_mul(dh, v_sub(h_prev, n));             /* B5 */
+            v_store(a, v_mul(v_fnma(dh, z, dh), v_dtanh(n))); /* B5, B4 */
+            v_store(a + 2 * p->ld, v_mul(dz, v_dsigmoid(z))); /* B2 */
+            v_store(dh_row, v_mul(dh, z));                    /* B5 */
         }
     }
 }
@@ -132,22 +133,36 @@ static void gru_before_reset_backward(const rc_cell_args *p, int64_t row, int64_
             vec r = v_load(a + p->ld), dq = v_load((const real *)p->scratch + r_ * p->ld + u);
             vec h_prev = v_load((const real *)p->h_prev + r_ * p->ld + u);
 
-            vec dr = v_mul(dq, h_prev);                                                          /* B3 */
-            v_store(a + p->ld, v_mul(dr, v_dsigmoid(r)));                                         /* B1 */
-            v_store(dh_row, v_fma(dq, r, v_load(dh_row)));                                       /* B3 */
+            vec dr = v_mul(dq, h_prev);                    /* B3 */
+            v_store(a + p->ld, v_mul(dr, v_dsigmoid(r)));  /* B1 */
+            v_store(dh_row, v_fma(dq, r, v_load(dh_row))); /* B3 */
         }
     }
 }
 
 static const rc_cell gru_cell = {
-    .gates = 3, .slots = 4, .ih_slots = 3, .ih_gate = {2, 0, 1}, .phases = 1,
-    .phase = {{ .first_slot = 1, .slots = 3, .gate = {0, 1, 2}, .forward = gru_forward, .backward = gru_backward }},
+    .gates = 3,
+    .slots = 4,
+    .ih_slots = 3,
+    .ih_gate = {2, 0, 1},
+    .phases = 1,
+    .phase = {{.first_slot = 1, .slots = 3, .gate = {0, 1, 2}, .forward = gru_forward, .backward = gru_backward}},
 };
 
 static const rc_cell gru_reset_before_cell = {
-    .gates = 3, .slots = 3, .ih_slots = 3, .ih_gate = {2, 0, 1}, .phases = 2,
-    .phase = {{ .first_slot = 1, .slots = 2, .gate = {0, 1}, .forward = gru_before_reset,
-                .backward = gru_before_reset_backward },
-              { .first_slot = 0, .slots = 1, .gate = {2}, .forward = gru_before_update,
-                .backward = gru_before_update_backward }},
+    .gates = 3,
+    .slots = 3,
+    .ih_slots = 3,
+    .ih_gate = {2, 0, 1},
+    .phases = 2,
+    .phase = {{.first_slot = 1,
+               .slots = 2,
+               .gate = {0, 1},
+               .forward = gru_before_reset,
+               .backward = gru_before_reset_backward},
+              {.first_slot = 0,
+               .slots = 1,
+               .gate = {2},
+               .forward = gru_before_update,
+               .backward = gru_before_update_backward}},
 };

@@ -31,12 +31,12 @@ static void lstm_forward(const rc_cell_args *p, int64_t row, int64_t rows, int64
     for (int64_t r = row; r < row + rows; r++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r * p->ldg + u;
-            vec i = v_sigmoid(v_load(a));                                                         /* F2 */
-            vec f = v_sigmoid(v_load(a + p->ld));                                                 /* F3 */
-            vec g = v_tanh(v_load(a + 2 * p->ld));                                                /* F4 */
-            vec o = v_sigmoid(v_load(a + 3 * p->ld));                                             /* F5 */
-            vec c = v_fma(f, v_load((const real *)p->c_prev + r * p->ld + u), v_mul(i, g));       /* F6 */
-            vec h = v_mul(o, v_tanh(c));                                                          /* F7 */
+            vec i = v_sigmoid(v_load(a));                                                   /* F2 */
+            vec f = v_sigmoid(v_load(a + p->ld));                                           /* F3 */
+            vec g = v_tanh(v_load(a + 2 * p->ld));                                          /* F4 */
+            vec o = v_sigmoid(v_load(a + 3 * p->ld));                                       /* F5 */
+            vec c = v_fma(f, v_load((const real *)p->c_prev + r * p->ld + u), v_mul(i, g)); /* F6 */
+            vec h = v_mul(o, v_tanh(c));                                                    /* F7 */
             if (p->save) {
                 v_store(a, i);
                 v_store(a + p->ld, f);
@@ -60,20 +60,25 @@ static void lstm_backward(const rc_cell_args *p, int64_t row, int64_t rows, int6
             vec tc = v_tanh(v_load((const real *)p->c + r * p->ld + u));
             vec dh = v_load(dh_row);
 
-            vec do_ = v_mul(dh, tc);                                                              /* B7 */
-            vec dc = v_fma(v_mul(dh, o), v_dtanh(tc), v_load(dc_row));                            /* B7 */
-            vec di = v_mul(dc, g), df = v_mul(dc, c_prev), dg = v_mul(dc, i);                     /* B6 */
-            v_store(a, v_mul(di, v_dsigmoid(i)));                                                 /* B2 */
-            v_store(a + p->ld, v_mul(df, v_dsigmoid(f)));                                         /* B3 */
-            v_store(a + 2 * p->ld, v_mul(dg, v_dtanh(g)));                                        /* B4 */
-            v_store(a + 3 * p->ld, v_mul(do_, v_dsigmoid(o)));                                    /* B5 */
-            v_store(dc_row, v_mul(dc, f));                                                        /* B6 */
-            v_store(dh_row, v_zero());                                                            /* B1 is a product of the time loop */
+            vec do_ = v_mul(dh, tc);                                          /* B7 */
+            vec dc = v_fma(v_mul(dh, o), v_dtanh(tc), v_load(dc_row));        /* B7 */
+            vec di = v_mul(dc, g), df = v_mul(dc, c_prev), dg = v_mul(dc, i); /* B6 */
+            v_store(a, v_mul(di, v_dsigmoid(i)));                             /* B2 */
+            v_store(a + p->ld, v_mul(df, v_dsigmoid(f)));                     /* B3 */
+            v_store(a + 2 * p->ld, v_mul(dg, v_dtanh(g)));                    /* B4 */
+            v_store(a + 3 * p->ld, v_mul(do_, v_dsigmoid(o)));                /* B5 */
+            v_store(dc_row, v_mul(dc, f));                                    /* B6 */
+            v_store(dh_row, v_zero());                                        /* B1 is a product of the time loop */
         }
     }
 }
 
 static const rc_cell lstm_cell = {
-    .gates = 4, .slots = 4, .has_c = 1, .ih_slots = 4, .ih_gate = {0, 1, 2, 3}, .phases = 1,
-    .phase = {{ .first_slot = 0, .slots = 4, .gate = {0, 1, 2, 3}, .forward = lstm_forward, .backward = lstm_backward }},
+    .gates = 4,
+    .slots = 4,
+    .has_c = 1,
+    .ih_slots = 4,
+    .ih_gate = {0, 1, 2, 3},
+    .phases = 1,
+    .phase = {{.first_slot = 0, .slots = 4, .gate = {0, 1, 2, 3}, .forward = lstm_forward, .backward = lstm_backward}},
 };

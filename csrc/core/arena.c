@@ -15,7 +15,7 @@ void *rnncore_alloc(size_t bytes)
     const size_t alignment = bytes >= RC_HUGE_PAGE ? RC_HUGE_PAGE : RC_ALIGN;
     if (posix_memalign(&memory, alignment, bytes ? bytes : 1)) return NULL;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (bytes >= RC_HUGE_PAGE) (void)madvise(memory, bytes / RC_HUGE_PAGE * RC_HUGE_PAGE, MADV_HUGEPAGE);  /* a hint */
+    if (bytes >= RC_HUGE_PAGE) (void)madvise(memory, bytes / RC_HUGE_PAGE * RC_HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
 #endif
     return memory;
 }

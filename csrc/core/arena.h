@@ -13,8 +13,8 @@
 enum { RC_ALIGN = 64 };
 
 typedef struct rc_arena {
-    char *base;                  /* NULL: only count */
-    size_t used, size;           /* used > size: overflow */
+    char *base;        /* NULL: only count */
+    size_t used, size; /* used > size: overflow */
 } rc_arena;
 
 static inline rc_arena rc_arena_counting(void) { return (rc_arena){NULL, 0, SIZE_MAX / 2}; }

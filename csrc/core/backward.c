@@ -12,20 +12,20 @@ typedef struct backward_call {
     const void *weights;
     const rnncore_backward_args *args;
     int64_t valid, parts;
-    int threads;                 /* that may turn up */
-    rc_batch *batch;             /* [parts] */
-    rc_workspace *workspace;     /* [parts * directions] */
-    char *dy_top;                /* [valid][D*O]: the caller's dy when its features are not side by side */
-    char *dy[2];                 /* [valid][D*O]: gradients of the outputs of the layers below, in turn */
-    char *dh_out[2];             /* [d][valid][out_ld], with a projection */
-    int64_t segments;            /* of the steps, at least 1 */
+    int threads;             /* that may turn up */
+    rc_batch *batch;         /* [parts] */
+    rc_workspace *workspace; /* [parts * directions] */
+    char *dy_top;            /* [valid][D*O]: the caller's dy when its features are not side by side */
+    char *dy[2];             /* [valid][D*O]: gradients of the outputs of the layers below, in turn */
+    char *dh_out[2];         /* [d][valid][out_ld], with a projection */
+    int64_t segments;        /* of the steps, at least 1 */
     int64_t segment_steps;
-    int again;                   /* whether the segments are computed again, into what follows; else the tape has all */
-    rc_workspace *forward;       /* [parts * directions] */
-    char *gates[2], *c[2], *mid[2];      /* [N * segment_steps][..] of one layer */
-    char *scratch;               /* [threads][scratch_bytes]: of the products */
+    int again;             /* whether the segments are computed again, into what follows; else the tape has all */
+    rc_workspace *forward; /* [parts * directions] */
+    char *gates[2], *c[2], *mid[2]; /* [N * segment_steps][..] of one layer */
+    char *scratch;                  /* [threads][scratch_bytes]: of the products */
     int64_t scratch_bytes;
-    rc_items *items;             /* see items_count */
+    rc_items *items; /* see items_count */
 } backward_call;
 
 /* A call, and the layer, the steps [first, last) and the direction that items are of. */
@@ -42,22 +42,19 @@ static int gathers_dy(const backward_call *call)
 
 /* Lists of items: gathered dy, padding of dx, and for each layer and segment the time loops, the products without the other
  * direction's dx, and that dx. */
-static int64_t items_count(const backward_call *call)
-{
-    return 2 + call->plan->config.num_layers * call->segments * 3;
-}
+static int64_t items_count(const backward_call *call) { return 2 + call->plan->config.num_layers * call->segments * 3; }
 
 /* What the computing again of one segment of one layer needs. */
 static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows)
 {
     const rnncore_plan *plan = call->plan;
     const int64_t runs = call->parts * plan->directions, row = plan->ld * plan->elem;
-    const int64_t held = call->args->batch * call->segment_steps;        /* at most T * N */
+    const int64_t held = call->args->batch * call->segment_steps; /* at most T * N */
     call->forward = rc_arena_take(arena, runs, sizeof *call->forward);
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
-        rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows, call->segment_steps,
-                                  1);
+        rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
+                                  call->segment_steps, 1);
     }
     for (int d = 0; d < plan->directions; d++) {
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
@@ -120,9 +117,15 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
     rc_rows dy = output_gradients(call, layer);
     if (dy.data) dy.data += column * elem;
     return (rc_backward_run){
-        .plan = plan, .batch = &call->batch[part], .weights = rc_weights_of(plan, call->weights, layer, direction),
-        .direction = direction, .x = rc_compact_rows(tape.x, in_size, 0, elem), .dy = dy,
-        .y = rc_compact_rows(tape.y, row, column, elem), .h0 = tape.h0[direction], .c0 = tape.c0[direction],
+        .plan = plan,
+        .batch = &call->batch[part],
+        .weights = rc_weights_of(plan, call->weights, layer, direction),
+        .direction = direction,
+        .x = rc_compact_rows(tape.x, in_size, 0, elem),
+        .dy = dy,
+        .y = rc_compact_rows(tape.y, row, column, elem),
+        .h0 = tape.h0[direction],
+        .c0 = tape.c0[direction],
         .dh_n = rc_state_of(plan, a->dh_n, a->batch, plan->out, layer, direction),
         .dc_n = rc_state_of(plan, a->dc_n, a->batch, plan->hidden, layer, direction),
         .dh0 = rc_state_of(plan, a->dh0, a->batch, plan->out, layer, direction),
@@ -132,8 +135,11 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .mid = call->again ? call->mid[direction] : tape.mid[direction],
         .shift = rc_held_row(call->batch, part, items->first, held_steps(call)),
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
-        .c_first = first_c(call, &tape, direction, items->first), .in_size = in_size, .backend = a->backend,
-        .ws = &call->workspace[run], .again = call->again ? &call->forward[run] : NULL,
+        .c_first = first_c(call, &tape, direction, items->first),
+        .in_size = in_size,
+        .backend = a->backend,
+        .ws = &call->workspace[run],
+        .again = call->again ? &call->forward[run] : NULL,
     };
 }
 
@@ -201,11 +207,19 @@ static void input_item(const layer_items *items, int64_t i, char *scratch)
     const int64_t row = rc_held_row(call->batch, part, items->first, held_steps(call)) + before + done;
     const char *gates = call->again ? call->gates[items->direction] : tape.gates[items->direction];
     const rc_input_task task = {
-        .plan = plan, .batch = batch, .weights = call->weights, .layer = items->layer, .direction = items->direction,
-        .first = before + done, .tokens = left < RC_INPUT_TOKENS ? left : RC_INPUT_TOKENS,
-        .segment_steps = call->segment_steps, .gates = gates + row * plan->gates_ld * plan->elem,
+        .plan = plan,
+        .batch = batch,
+        .weights = call->weights,
+        .layer = items->layer,
+        .direction = items->direction,
+        .first = before + done,
+        .tokens = left < RC_INPUT_TOKENS ? left : RC_INPUT_TOKENS,
+        .segment_steps = call->segment_steps,
+        .gates = gates + row * plan->gates_ld * plan->elem,
         .dx = items->layer ? output_gradients(call, items->layer - 1) : rc_array_rows(&a->dx, 0),
-        .total_batch = a->batch, .dropout_key = a->dropout_key, .backend = a->backend,
+        .total_batch = a->batch,
+        .dropout_key = a->dropout_key,
+        .backend = a->backend,
     };
     rc_input_gradient(&task, scratch);
 }
@@ -220,11 +234,22 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const int d = (int)(i / (ranges * operands));
     const rc_operand operand = (rc_operand)(i / ranges % operands);
     const rc_gradient_source source = {
-        .plan = plan, .batch = call->batch, .parts = call->parts, .first = items->first, .last = items->last,
-        .held = held_steps(call), .direction = d, .in_size = rc_input_size(plan, items->layer), .x = tape.x,
-        .y = tape.y, .h0 = tape.h0[d], .gates = call->again ? call->gates[d] : tape.gates[d],
-        .mid = call->again ? call->mid[d] : tape.mid[d], .dh_out = call->dh_out[d],
-        .grads = &a->grads[items->layer * plan->directions + d], .backend = a->backend,
+        .plan = plan,
+        .batch = call->batch,
+        .parts = call->parts,
+        .first = items->first,
+        .last = items->last,
+        .held = held_steps(call),
+        .direction = d,
+        .in_size = rc_input_size(plan, items->layer),
+        .x = tape.x,
+        .y = tape.y,
+        .h0 = tape.h0[d],
+        .gates = call->again ? call->gates[d] : tape.gates[d],
+        .mid = call->again ? call->mid[d] : tape.mid[d],
+        .dh_out = call->dh_out[d],
+        .grads = &a->grads[items->layer * plan->directions + d],
+        .backend = a->backend,
     };
     if (rc_has_operand(plan, operand))
         rc_weight_gradient(&source, operand, i % ranges, ranges, items->last < a->steps, scratch);

@@ -9,8 +9,8 @@ static void deal_even(rc_batch *parts, int64_t count, int64_t steps, int64_t bat
     int64_t row = 0;
     for (int64_t p = 0; p < count; p++) {
         const int64_t rows = batch / count + (p < batch % count);
-        parts[p] = (rc_batch){.rows = rows, .steps = steps, .first_row = row, .first_token = row * steps,
-                              .tokens = rows * steps};
+        parts[p] = (rc_batch){
+            .rows = rows, .steps = steps, .first_row = row, .first_token = row * steps, .tokens = rows * steps};
         row += rows;
     }
 }
@@ -41,7 +41,7 @@ static void count_tokens(rc_batch *part, int64_t first_token)
 rc_batch *rc_batch_deal(rc_arena *arena, int64_t steps, int64_t batch, const int64_t *lengths, int64_t count)
 {
     rc_batch *parts = rc_arena_take(arena, count, sizeof *parts);
-    if (!batch) steps = 0;       /* however many steps: nobody walks them */
+    if (!batch) steps = 0; /* however many steps: nobody walks them */
     if (!lengths) {
         if (arena->base) deal_even(parts, count, steps, batch);
         return parts;

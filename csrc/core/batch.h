@@ -10,21 +10,31 @@
 #include "arena.h"
 
 typedef struct rc_batch {
-    int64_t rows, steps;         /* slots; the longest length among them */
-    int64_t first_row;           /* without lengths: slot j is row first_row + j, and all arrays are NULL */
-    int64_t first_token, tokens; /* where this part's tokens begin in the call's compact buffers, and how many they are */
-    int64_t *row, *length;       /* [rows] of each slot */
-    int64_t *active, *offset;    /* [steps], [steps + 1]: slots alive at a step, tokens before it */
+    int64_t rows, steps; /* slots; the longest length among them */
+    int64_t first_row;   /* without lengths: slot j is row first_row + j, and all arrays are NULL */
+    int64_t first_token,
+        tokens;               /* where this part's tokens begin in the call's compact buffers, and how many they are */
+    int64_t *row, *length;    /* [rows] of each slot */
+    int64_t *active, *offset; /* [steps], [steps + 1]: slots alive at a step, tokens before it */
 } rc_batch;
 
-static inline int64_t rc_batch_row(const rc_batch *b, int64_t slot) { return b->row ? b->row[slot] : b->first_row + slot; }
-static inline int64_t rc_batch_length(const rc_batch *b, int64_t slot) { return b->length ? b->length[slot] : b->steps; }
+static inline int64_t rc_batch_row(const rc_batch *b, int64_t slot)
+{
+    return b->row ? b->row[slot] : b->first_row + slot;
+}
+static inline int64_t rc_batch_length(const rc_batch *b, int64_t slot)
+{
+    return b->length ? b->length[slot] : b->steps;
+}
 static inline int64_t rc_batch_active(const rc_batch *b, int64_t step)
 {
     return step >= b->steps ? 0 : b->active ? b->active[step] : b->rows;
 }
 /* Tokens of this part before `step`. */
-static inline int64_t rc_batch_offset(const rc_batch *b, int64_t step) { return b->offset ? b->offset[step] : step * b->rows; }
+static inline int64_t rc_batch_offset(const rc_batch *b, int64_t step)
+{
+    return b->offset ? b->offset[step] : step * b->rows;
+}
 
 /* The time at which a direction visits a slot at its step: the reverse direction starts at the row's own end. */
 static inline int64_t rc_batch_time(const rc_batch *b, int direction, int64_t step, int64_t slot)
@@ -38,9 +48,9 @@ rc_batch *rc_batch_deal(rc_arena *arena, int64_t steps, int64_t batch, const int
 
 /* Rows of features by (time, slot): a strided (T, N, features) array, or a compact buffer. Strides in bytes. */
 typedef struct rc_rows {
-    char *data;                  /* NULL: nothing there */
+    char *data; /* NULL: nothing there */
     int64_t step, row, feature;
-    int compact;                 /* row of token i at i * row; `step` is unused */
+    int compact; /* row of token i at i * row; `step` is unused */
 } rc_rows;
 
 static inline char *rc_rows_at(const rc_rows *rows, const rc_batch *b, int64_t time, int64_t slot)

@@ -5,7 +5,7 @@
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
 static const int64_t largest_size = (int64_t)1 << 28;
 static const int64_t most_layers = 65536;
-static const int64_t most_rows = (int64_t)1 << 30;       /* kernels count the rows of a step in int */
+static const int64_t most_rows = (int64_t)1 << 30; /* kernels count the rows of a step in int */
 static const int64_t most_tokens = (int64_t)1 << 48;
 
 static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }

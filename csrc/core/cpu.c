@@ -23,7 +23,8 @@ static int is_supported(int index)
     __builtin_cpu_init();
 #endif
     switch (index) {
-#define X(isa, supported) case INDEX_##isa: return (supported) != 0;
+#define X(isa, supported) \
+    case INDEX_##isa: return (supported) != 0;
 #include "../isa/isas.def"
 #undef X
     default: return 0;

@@ -14,11 +14,11 @@ typedef struct forward_call {
     const rnncore_forward_args *args;
     rc_strategy strategy;
     int64_t valid, parts;
-    rc_batch *batch;             /* [parts] */
-    rc_workspace *workspace;     /* [parts * directions] */
-    char *between[2];            /* [valid][D*O]: outputs of the layers in turn, inference only */
-    rc_items *items;             /* [2 * layers]: inputs and runs of each layer; one for all when rows are split */
-    rc_crew *crew;               /* when units are split */
+    rc_batch *batch;         /* [parts] */
+    rc_workspace *workspace; /* [parts * directions] */
+    char *between[2];        /* [valid][D*O]: outputs of the layers in turn, inference only */
+    rc_items *items;         /* [2 * layers]: inputs and runs of each layer; one for all when rows are split */
+    rc_crew *crew;           /* when units are split */
 } forward_call;
 
 static void lay_out(forward_call *call, rc_arena *arena)
@@ -48,8 +48,12 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
     const int64_t elem = plan->elem, row = plan->directions * plan->out, column = direction * plan->out;
     const int is_last = layer == plan->config.num_layers - 1;
     rc_forward_run run = {
-        .plan = plan, .batch = batch, .weights = rc_weights_of(plan, call->weights, layer, direction),
-        .direction = direction, .in_size = rc_input_size(plan, layer), .backend = a->backend,
+        .plan = plan,
+        .batch = batch,
+        .weights = rc_weights_of(plan, call->weights, layer, direction),
+        .direction = direction,
+        .in_size = rc_input_size(plan, layer),
+        .backend = a->backend,
         .h0 = rc_state_of(plan, a->h0, a->batch, plan->out, layer, direction),
         .c0 = rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, direction),
         .h_n = rc_state_of(plan, a->h_n, a->batch, plan->out, layer, direction),
@@ -69,8 +73,7 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
         run.mark_every = rc_segment_steps(a->steps, a->segments);
         run.mark_bytes = a->batch * run.mark_row;
     } else {
-        run.x = layer ? rc_compact_rows(call->between[(layer - 1) % 2], run.in_size, 0, elem)
-                      : rc_array_rows(&a->x, 0);
+        run.x = layer ? rc_compact_rows(call->between[(layer - 1) % 2], run.in_size, 0, elem) : rc_array_rows(&a->x, 0);
         if (!is_last) run.y[0] = rc_compact_rows(call->between[layer % 2], row, column, elem);
     }
     if (is_last) run.y[1] = rc_array_rows(&a->y, column);

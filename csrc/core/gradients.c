@@ -45,11 +45,11 @@ static int64_t widest(const rnncore_plan *plan)
 /* -- Scratch memory of a thread ------------------------------------------------------------------------------------- */
 
 typedef struct scratch {
-    const void **gates, **rows;  /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
-    char *zero;                  /* one row of zeros */
-    char *result;                /* [RC_INPUT_TOKENS][widest] */
-    char *gathered;              /* [tokens][widest], for BLAS, as is the next */
-    char *gathered_gates;        /* [tokens][gates_ld] */
+    const void **gates, **rows; /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
+    char *zero;                 /* one row of zeros */
+    char *result;               /* [RC_INPUT_TOKENS][widest] */
+    char *gathered;             /* [tokens][widest], for BLAS, as is the next */
+    char *gathered_gates;       /* [tokens][gates_ld] */
 } scratch;
 
 enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
@@ -86,14 +86,15 @@ int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend back
 int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
 {
     return operand == RC_OPERAND_PHASE_1 ? plan->cell->phases > 1
-         : operand == RC_OPERAND_MID ? plan->config.proj_size > 0 : 1;
+           : operand == RC_OPERAND_MID   ? plan->config.proj_size > 0
+                                         : 1;
 }
 
 /* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]. */
 typedef struct product {
     const char *gates;
-    int64_t gates_row, plane;    /* elements from token to token, and from plane to plane */
-    int held;                    /* whether gates are rows of the held steps */
+    int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
+    int held;                 /* whether gates are rows of the held steps */
     int planes;
     const int *gate;
     int64_t units, columns;
@@ -107,8 +108,13 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
     const rc_cell *cell = plan->cell;
     product p = {.gates = s->gates, .gates_row = plan->gates_ld, .plane = plan->ld, .held = 1, .units = plan->hidden};
     if (operand == RC_OPERAND_MID) {
-        return (product){.gates = s->dh_out, .gates_row = plan->out_ld, .planes = 1, .gate = only_gate,
-                         .units = plan->out, .columns = plan->hidden, .weight = s->grads->weight_hr};
+        return (product){.gates = s->dh_out,
+                         .gates_row = plan->out_ld,
+                         .planes = 1,
+                         .gate = only_gate,
+                         .units = plan->out,
+                         .columns = plan->hidden,
+                         .weight = s->grads->weight_hr};
     }
     if (operand == RC_OPERAND_X) {
         p.planes = cell->ih_slots;
@@ -129,8 +135,8 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
 }
 
 /* The operand's row of a token. */
-static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step, int64_t slot,
-                               int64_t held_row)
+static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step,
+                               int64_t slot, int64_t held_row)
 {
     const rnncore_plan *plan = s->plan;
     const rc_batch *batch = &s->batch[part];
@@ -140,8 +146,8 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
         return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
     }
     if (operand == RC_OPERAND_PHASE_0) {
-        const rc_rows y = rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out,
-                                          elem);
+        const rc_rows y =
+            rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
     return s->mid + held_row * plan->ld * elem;
@@ -161,14 +167,27 @@ static void add_plane(const rc_gradient_source *s, const product *p, int plane, 
     const void *const *gates = own->gates;
     char *weight = p->weight + row * p->columns * elem;
     if (s->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .transpose_a = 1, .m = last - first, .n = p->columns, .k = tokens,
-            .a = own->gathered_gates + column * elem, .lda = p->gates_row, .b = own->gathered, .ldb = p->columns,
-            .c = weight, .ldc = p->columns, .beta = add});
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_a = 1,
+                                                   .m = last - first,
+                                                   .n = p->columns,
+                                                   .k = tokens,
+                                                   .a = own->gathered_gates + column * elem,
+                                                   .lda = p->gates_row,
+                                                   .b = own->gathered,
+                                                   .ldb = p->columns,
+                                                   .c = weight,
+                                                   .ldc = p->columns,
+                                                   .beta = add});
     } else {
-        plan->kernels->outer(&(rc_outer){
-            .tokens = tokens, .first = column, .units = last - first, .columns = p->columns, .add = add,
-            .gates = gates, .in = (const void *const *)own->rows, .out = weight, .out_row = p->columns});
+        plan->kernels->outer(&(rc_outer){.tokens = tokens,
+                                         .first = column,
+                                         .units = last - first,
+                                         .columns = p->columns,
+                                         .add = add,
+                                         .gates = gates,
+                                         .in = (const void *const *)own->rows,
+                                         .out = weight,
+                                         .out_row = p->columns});
     }
     if (!p->bias) return;
     if (!add) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
@@ -237,15 +256,27 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
     const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
     const int64_t k = plan->cell->ih_slots * plan->ld, row = plan->gates_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .m = t->tokens, .n = size, .k = k, .a = t->gates, .lda = plan->gates_ld, .b = weights.ih_rows, .ldb = size,
-            .c = own->result, .ldc = ld});
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){.m = t->tokens,
+                                                   .n = size,
+                                                   .k = k,
+                                                   .a = t->gates,
+                                                   .lda = plan->gates_ld,
+                                                   .b = weights.ih_rows,
+                                                   .ldb = size,
+                                                   .c = own->result,
+                                                   .ldc = ld});
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
-    plan->kernels->product(&(rc_product){
-        .rows = t->tokens, .block_end = ld / plan->kernels->lanes, .k = k, .gates = 1,
-        .in = (const void *const *)own->rows, .w = weights.ih_t, .init = own->zero, .out = own->result, .out_row = ld});
+    plan->kernels->product(&(rc_product){.rows = t->tokens,
+                                         .block_end = ld / plan->kernels->lanes,
+                                         .k = k,
+                                         .gates = 1,
+                                         .in = (const void *const *)own->rows,
+                                         .w = weights.ih_t,
+                                         .init = own->zero,
+                                         .out = own->result,
+                                         .out_row = ld});
 }
 
 /* Whether the other direction has been at the row of this step. */
@@ -272,7 +303,7 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
     const rnncore_plan *plan = t->plan;
     const scratch own = scratch_of(plan, t->backend, memory);
     const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
-    const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1));       /* as rc_drop_tokens has it */
+    const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1)); /* as rc_drop_tokens has it */
     memset(own.zero, 0, (size_t)(ld * plan->elem));
     multiply(t, size, ld, &own);
     cursor at = find(t->batch, t->first);
@@ -282,7 +313,7 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
         char *row = own.result + i * ld * plan->elem, *out = rc_rows_at(&t->dx, t->batch, time, at.slot);
         if (second) add_row(t, out, row, size);
         else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
-        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) {      /* compact: above layer 0 */
+        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) { /* compact: above layer 0 */
             const int64_t index = time * t->total_batch + rc_batch_row(t->batch, at.slot);
             plan->kernels->dropout(out, out, size, key, (uint64_t)(index * size), plan->config.dropout);
         }

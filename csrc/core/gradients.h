@@ -10,9 +10,9 @@
  * the whole call; gates and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
 typedef struct rc_gradient_source {
     const rnncore_plan *plan;
-    const rc_batch *batch;       /* [parts] */
+    const rc_batch *batch; /* [parts] */
     int64_t parts, first, last;
-    int64_t held;                /* steps that gates and mid have room for; 0: they hold the whole call */
+    int64_t held; /* steps that gates and mid have room for; 0: they hold the whole call */
     int direction;
     int64_t in_size;
     const char *x, *y, *h0, *gates, *mid, *dh_out;
@@ -40,8 +40,8 @@ int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend back
 /* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
  * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
  * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
-void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges,
-                        int add, char *scratch);
+void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges, int add,
+                        char *scratch);
 
 /* Gradients of the inputs of some tokens from one direction. With two directions, each row gets the sum of both products;
  * the one that comes second adds, and drops what dropout dropped. */
@@ -51,11 +51,11 @@ typedef struct rc_input_task {
     const void *weights;
     int64_t layer;
     int direction;
-    int64_t first, tokens;                   /* of the part in the direction's own order, at most RC_INPUT_TOKENS */
-    int64_t segment_steps;                   /* segments come from the last to the first, in each direction 0 first */
-    const char *gates;                       /* of the first of the tokens */
+    int64_t first, tokens; /* of the part in the direction's own order, at most RC_INPUT_TOKENS */
+    int64_t segment_steps; /* segments come from the last to the first, in each direction 0 first */
+    const char *gates;     /* of the first of the tokens */
     rc_rows dx;
-    int64_t total_batch;                     /* rows and key of the call's dropout */
+    int64_t total_batch; /* rows and key of the call's dropout */
     uint64_t dropout_key;
     rnncore_backend backend;
 } rc_input_task;

@@ -14,12 +14,12 @@
 typedef struct rc_product {
     int64_t rows, block_begin, block_end, k;
     int gates;
-    int reverse;                 /* walk the blocks backwards: the tail of the last walk is still in the cache */
-    const void *const *in;       /* [rows] */
-    const void *w;               /* packed [block][k][gate][lane] */
+    int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
+    const void *const *in; /* [rows] */
+    const void *w;         /* packed [block][k][gate][lane] */
     const void *init;
     void *out;
-    int64_t init_row, out_row, plane;     /* in elements; init_row 0: one row for all */
+    int64_t init_row, out_row, plane; /* in elements; init_row 0: one row for all */
     rc_cell_fn *cell;
     const rc_cell_args *cell_args;
 } rc_product;
@@ -28,17 +28,17 @@ typedef struct rc_product {
  * be read up to the next whole vector after their end; what stands there does not matter. */
 typedef struct rc_outer {
     int64_t tokens, first, units, columns;
-    int add;                     /* 0: out is overwritten */
-    const void *const *gates, *const *in;      /* [tokens] */
+    int add;                              /* 0: out is overwritten */
+    const void *const *gates, *const *in; /* [tokens] */
     void *out;
-    int64_t out_row;             /* in elements */
+    int64_t out_row; /* in elements */
 } rc_outer;
 
 /* One piece of an optimiser's step; see optimise.h. */
 typedef struct rc_update {
     void *values, *moment1, *moment2;
     const void *grads;
-    double scale, l2, decay, rate;       /* of the gradients; weight decay through them, and on the weights; step size */
+    double scale, l2, decay, rate; /* of the gradients; weight decay through them, and on the weights; step size */
     double beta1, beta2, root, eps;
     int nesterov;
 } rc_update;
@@ -55,25 +55,25 @@ enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
 
 typedef struct rc_kernels {
     const char *isa;
-    int lanes;                   /* units per vector */
+    int lanes; /* units per vector */
     const rc_cell *cell[RC_CELLS];
     void (*product)(const rc_product *p);
     void (*outer)(const rc_outer *o);
 
     /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
-    void (*pack)(void *out, const rc_matrix *m);             /* [block of units][k][n][lane] */
-    void (*pack_transposed)(void *out, const rc_matrix *m);  /* [block of k][n * ld][lane] */
-    void (*pack_rows)(void *out, const rc_matrix *m);        /* [n * ld][k] */
+    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][n][lane] */
+    void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][n * ld][lane] */
+    void (*pack_rows)(void *out, const rc_matrix *m);       /* [n * ld][k] */
     void (*pack_bias)(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
 
     /* Plain arrays. */
-    void (*add)(void *out, const void *a, int64_t n);                           /* out += a */
+    void (*add)(void *out, const void *a, int64_t n); /* out += a */
     /* out[n] += elements first ... first+n-1 of every row, in order. */
     void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
     double (*square_sum)(const void *a, int64_t n);
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);
-    void (*chain)(void *out, const void *a, const void *b, int64_t n);          /* *out += a . b, in order */
+    void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;
 

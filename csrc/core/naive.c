@@ -15,7 +15,7 @@ typedef struct naive {
     const rc_cell *cell;
     const rnncore_forward_args *args;
     char *gates, *bias, *h, *c, *mid;
-    char *x, *y;                 /* [T][widest] */
+    char *x, *y; /* [T][widest] */
 } naive;
 
 static void lay_out(naive *n, rc_arena *arena)
@@ -34,7 +34,8 @@ static void lay_out(naive *n, rc_arena *arena)
 }
 
 /* Continues the chains of planes first ... first+count-1 with in . (rows of the gates) of `matrix`. */
-static void add_product(const naive *n, int first, int count, const int *gate, const void *matrix, const char *in, int64_t k)
+static void add_product(const naive *n, int first, int count, const int *gate, const void *matrix, const char *in,
+                        int64_t k)
 {
     const int64_t hidden = n->plan->hidden, elem = n->plan->elem;
     for (int s = 0; s < count; s++)
@@ -48,8 +49,14 @@ static void step(const naive *n, const rnncore_params *params, const char *x, in
     const rnncore_plan *plan = n->plan;
     const int projected = plan->config.proj_size > 0;
     const rc_cell_args args = {
-        .ld = plan->hidden, .ldg = n->cell->slots * plan->hidden, .gates = n->gates, .h_prev = n->h, .c_prev = n->c,
-        .h = projected ? n->mid : n->h, .c = n->c, .scratch = n->mid,
+        .ld = plan->hidden,
+        .ldg = n->cell->slots * plan->hidden,
+        .gates = n->gates,
+        .h_prev = n->h,
+        .c_prev = n->c,
+        .h = projected ? n->mid : n->h,
+        .c = n->c,
+        .scratch = n->mid,
     };
     memcpy(n->gates, n->bias, (size_t)(n->cell->slots * plan->hidden * plan->elem));
     add_product(n, 0, n->cell->ih_slots, n->cell->ih_gate, params->weight_ih, x, in_size);
@@ -60,8 +67,8 @@ static void step(const naive *n, const rnncore_params *params, const char *x, in
     }
     for (int64_t u = 0; projected && u < plan->out; u++) {
         memset(n->h + u * plan->elem, 0, (size_t)plan->elem);
-        n->kernels->chain(n->h + u * plan->elem, (const char *)params->weight_hr + u * plan->hidden * plan->elem, n->mid,
-                          plan->hidden);
+        n->kernels->chain(n->h + u * plan->elem, (const char *)params->weight_hr + u * plan->hidden * plan->elem,
+                          n->mid, plan->hidden);
     }
 }
 
@@ -76,7 +83,8 @@ static void run_layer(const naive *n, const rnncore_params *params, int64_t laye
 {
     const rnncore_plan *plan = n->plan;
     const rnncore_forward_args *a = n->args;
-    const int64_t in_size = rc_input_size(plan, layer), elem = plan->elem, out_row = plan->directions * plan->out * elem;
+    const int64_t in_size = rc_input_size(plan, layer), elem = plan->elem,
+                  out_row = plan->directions * plan->out * elem;
     n->kernels->pack_bias(n->bias, n->cell, plan->hidden, params->bias_ih, params->bias_hh);
     load(n->h, rc_state_of(plan, a->h0, a->batch, plan->out, layer, direction), row, plan->out, elem);
     load(n->c, rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, direction), row, plan->hidden, elem);

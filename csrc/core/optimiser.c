@@ -19,7 +19,7 @@ typedef struct piece {
 
 typedef struct update_call {
     const rnncore_update_args *args;
-    rc_update update;            /* without its arrays */
+    rc_update update; /* without its arrays */
     int64_t count;
     piece *pieces;
     rc_items items;
@@ -113,8 +113,13 @@ static rc_update factors(const rnncore_update_args *a, double scale)
 {
     const int adam = a->method == RNNCORE_ADAM;
     return (rc_update){
-        .scale = scale, .beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps, .nesterov = a->nesterov,
-        .l2 = a->decoupled ? 0 : a->weight_decay, .decay = a->decoupled ? 1 - a->lr * a->weight_decay : 1,
+        .scale = scale,
+        .beta1 = a->beta1,
+        .beta2 = a->beta2,
+        .eps = a->eps,
+        .nesterov = a->nesterov,
+        .l2 = a->decoupled ? 0 : a->weight_decay,
+        .decay = a->decoupled ? 1 - a->lr * a->weight_decay : 1,
         .rate = adam ? a->lr / (1 - pow(a->beta1, (double)a->step)) : a->lr,
         .root = adam ? 1 / sqrt(1 - pow(a->beta2, (double)a->step)) : 0,
     };

@@ -97,7 +97,7 @@ rc_weights rc_weights_of(const rnncore_plan *plan, const void *weights, int64_t 
     const int uses = rc_weights_uses(weights);
     rc_weights w = {0};
     rc_arena_take(&arena, 1, sizeof(weights_header));
-    if (layer > 0) {             /* past layer 0, then past layers of one size */
+    if (layer > 0) { /* past layer 0, then past layers of one size */
         for (int d = 0; d < plan->directions; d++) lay_out(plan, uses, 0, &arena);
         lay_out(plan, uses, 1, &one);
         arena.used += (size_t)((layer - 1) * plan->directions) * one.used;

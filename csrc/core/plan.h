@@ -11,24 +11,24 @@ struct rnncore_plan {
     const rc_kernels *kernels;
     const rc_cell *cell;
     int directions;
-    int64_t elem;                /* bytes of an element */
-    int64_t hidden, out;         /* H, and O = P or H */
-    int64_t ld, out_ld;          /* H and O rounded up to whole vectors */
-    int64_t gates_ld;            /* elements of a row of gates: slots * ld */
+    int64_t elem;        /* bytes of an element */
+    int64_t hidden, out; /* H, and O = P or H */
+    int64_t ld, out_ld;  /* H and O rounded up to whole vectors */
+    int64_t gates_ld;    /* elements of a row of gates: slots * ld */
 };
 
 /* Packed matrices of one layer and direction, as byte offsets into the weights or, after rc_weights_of, as pointers; NULL
  * where the cell, the options or the uses have none. */
 typedef struct rc_weights {
-    const char *bias;                        /* [slots * ld] */
-    const char *ih, *hh[RC_MAX_PHASES];      /* forward products */
+    const char *bias;                   /* [slots * ld] */
+    const char *ih, *hh[RC_MAX_PHASES]; /* forward products */
     const char *hr;
-    const char *hh_t[RC_MAX_PHASES], *hr_t;  /* transposed products of backward */
-    const char *ih_t;                        /* transposed, for dx */
-    const char *ih_rows, *hh_rows[RC_MAX_PHASES], *hr_rows;      /* rows in plane order, for the BLAS backend */
+    const char *hh_t[RC_MAX_PHASES], *hr_t;                 /* transposed products of backward */
+    const char *ih_t;                                       /* transposed, for dx */
+    const char *ih_rows, *hh_rows[RC_MAX_PHASES], *hr_rows; /* rows in plane order, for the BLAS backend */
 } rc_weights;
 
-int64_t rc_input_size(const rnncore_plan *plan, int64_t layer);      /* I, or D*O above layer 0 */
+int64_t rc_input_size(const rnncore_plan *plan, int64_t layer); /* I, or D*O above layer 0 */
 
 /* Packed matrices of `layer` and `direction`. Every set of weights has room for all uses that were packed; `uses` is
  * stored in front of it. */

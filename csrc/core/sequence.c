@@ -48,10 +48,15 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
     const int64_t blocks = plan->ld / plan->kernels->lanes;
     const int64_t begin = rc_slice_begin(slice, blocks), end = rc_slice_end(slice, blocks);
     rc_product p = {
-        .rows = tokens, .gates = 1, .in = in, .w = weights->ih, .init = weights->bias, .out = gates,
+        .rows = tokens,
+        .gates = 1,
+        .in = in,
+        .w = weights->ih,
+        .init = weights->bias,
+        .out = gates,
         .out_row = plan->gates_ld,
     };
-    for (int s = 0; s < cell->slots; s++) {      /* planes without W_ih x start from their bias alone */
+    for (int s = 0; s < cell->slots; s++) { /* planes without W_ih x start from their bias alone */
         p.k = backend == RNNCORE_FUSED && s < cell->ih_slots ? in_size : 0;
         p.block_begin = s * blocks + begin;
         p.block_end = s * blocks + end;
@@ -59,9 +64,17 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
     }
     if (backend == RNNCORE_BLAS) {
         const int64_t columns = cell->ih_slots * plan->ld;
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){
-            .transpose_b = 1, .m = tokens, .n = columns, .k = in_size, .a = in[0], .lda = in_size,
-            .b = weights->ih_rows, .ldb = in_size, .c = gates, .ldc = plan->gates_ld, .beta = 1});
+        rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_b = 1,
+                                                   .m = tokens,
+                                                   .n = columns,
+                                                   .k = in_size,
+                                                   .a = in[0],
+                                                   .lda = in_size,
+                                                   .b = weights->ih_rows,
+                                                   .ldb = in_size,
+                                                   .c = gates,
+                                                   .ldc = plan->gates_ld,
+                                                   .beta = 1});
     }
 }
 
@@ -72,10 +85,17 @@ static void recurrent_product(const rc_step *s, const rc_product *p, const char 
         s->plan->kernels->product(p);
         return;
     }
-    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){
-        .transpose_b = 1, .m = p->rows, .n = p->gates * (p->block_end * s->plan->kernels->lanes), .k = p->k,
-        .a = p->in[0], .lda = in_row, .b = w_rows, .ldb = p->k, .c = p->out, .ldc = p->out_row,
-        .beta = p->init == p->out});
+    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){.transpose_b = 1,
+                                                  .m = p->rows,
+                                                  .n = p->gates * (p->block_end * s->plan->kernels->lanes),
+                                                  .k = p->k,
+                                                  .a = p->in[0],
+                                                  .lda = in_row,
+                                                  .b = w_rows,
+                                                  .ldb = p->k,
+                                                  .c = p->out,
+                                                  .ldc = p->out_row,
+                                                  .beta = p->init == p->out});
     if (p->cell) p->cell(p->cell_args, 0, p->rows, 0, p->block_end);
 }
 
@@ -88,8 +108,17 @@ static void project(const rc_step *s, char *h, const void **in_mid, const rc_sli
     for (int64_t r = 0; r < s->rows; r++)
         memset(h + (r * plan->out_ld + begin * lanes) * plan->elem, 0, (size_t)((end - begin) * lanes * plan->elem));
     const rc_product p = {
-        .rows = s->rows, .block_begin = begin, .block_end = end, .k = plan->hidden, .gates = 1, .in = in_mid,
-        .w = s->weights->hr, .init = h, .out = h, .init_row = plan->out_ld, .out_row = plan->out_ld,
+        .rows = s->rows,
+        .block_begin = begin,
+        .block_end = end,
+        .k = plan->hidden,
+        .gates = 1,
+        .in = in_mid,
+        .w = s->weights->hr,
+        .init = h,
+        .out = h,
+        .init_row = plan->out_ld,
+        .out_row = plan->out_ld,
     };
     recurrent_product(s, &p, s->weights->hr_rows, plan->ld);
 }
@@ -105,17 +134,34 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
     if (projected || cell->phases > 1) point_rows(in_mid, mid, s->rows, plan->ld * plan->elem);
 
     const rc_cell_args args = {
-        .ld = plan->ld, .ldg = plan->gates_ld, .gates = s->gates, .h_prev = ws->h[s->current], .c_prev = s->c_prev,
-        .h = projected ? mid : h, .c = s->c, .scratch = mid, .save = s->save,
+        .ld = plan->ld,
+        .ldg = plan->gates_ld,
+        .gates = s->gates,
+        .h_prev = ws->h[s->current],
+        .c_prev = s->c_prev,
+        .h = projected ? mid : h,
+        .c = s->c,
+        .scratch = mid,
+        .save = s->save,
     };
     for (int i = 0; i < cell->phases; i++) {
         const int64_t blocks = plan->ld / plan->kernels->lanes;
         char *gates = s->gates + cell->phase[i].first_slot * plan->ld * plan->elem;
         const rc_product p = {
-            .rows = s->rows, .block_begin = rc_slice_begin(slice, blocks), .block_end = rc_slice_end(slice, blocks),
-            .k = i == 0 ? plan->out : plan->hidden, .gates = cell->phase[i].slots, .reverse = s->reverse,
-            .in = i == 0 ? ws->in_h[s->current] : in_mid, .w = s->weights->hh[i], .init = gates, .out = gates,
-            .init_row = plan->gates_ld, .out_row = plan->gates_ld, .plane = plan->ld, .cell = cell->phase[i].forward,
+            .rows = s->rows,
+            .block_begin = rc_slice_begin(slice, blocks),
+            .block_end = rc_slice_end(slice, blocks),
+            .k = i == 0 ? plan->out : plan->hidden,
+            .gates = cell->phase[i].slots,
+            .reverse = s->reverse,
+            .in = i == 0 ? ws->in_h[s->current] : in_mid,
+            .w = s->weights->hh[i],
+            .init = gates,
+            .out = gates,
+            .init_row = plan->gates_ld,
+            .out_row = plan->gates_ld,
+            .plane = plan->ld,
+            .cell = cell->phase[i].forward,
             .cell_args = &args,
         };
         recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
@@ -156,7 +202,8 @@ static void store_outputs(const rc_forward_run *run, int64_t step, int64_t rows,
         const char *from = h + (j * run->plan->out_ld + begin) * elem;
         for (int i = 0; i < 2; i++) {
             const rc_rows *y = &run->y[i];
-            if (y->data) rc_copy(rc_rows_at(y, run->batch, time, j) + begin * y->feature, y->feature, from, elem, size, elem);
+            if (y->data)
+                rc_copy(rc_rows_at(y, run->batch, time, j) + begin * y->feature, y->feature, from, elem, size, elem);
         }
     }
 }
@@ -182,7 +229,8 @@ static void mark_state(const rc_forward_run *run, int64_t step, int64_t rows, co
 {
     if (!run->marks || step == 0 || step % run->mark_every) return;
     const int64_t elem = run->plan->elem, lanes = run->plan->kernels->lanes, blocks = run->plan->ld / lanes;
-    const int64_t begin = rc_slice_begin(slice, blocks) * lanes * elem, end = rc_slice_end(slice, blocks) * lanes * elem;
+    const int64_t begin = rc_slice_begin(slice, blocks) * lanes * elem,
+                  end = rc_slice_end(slice, blocks) * lanes * elem;
     const int64_t size = (end < run->mark_row ? end : run->mark_row) - begin;
     const char *c = state_before(run, step) + begin;
     char *mark = run->marks + (step / run->mark_every - 1) * run->mark_bytes + begin;
@@ -192,8 +240,8 @@ static void mark_state(const rc_forward_run *run, int64_t step, int64_t rows, co
 
 typedef struct forward_chunk {
     const rc_forward_run *run;
-    int64_t first, last;         /* steps */
-    char *gates;                 /* of the first one */
+    int64_t first, last; /* steps */
+    char *gates;         /* of the first one */
 } forward_chunk;
 
 static void run_chunk(void *context, rc_slice *slice)
@@ -211,14 +259,22 @@ static void run_chunk(void *context, rc_slice *slice)
         if (rows < before && slice->index == 0) store_final(run, s, rows, before);
         mark_state(run, s, rows, slice);
         const rc_step step = {
-            .plan = plan, .weights = &run->weights, .ws = run->ws, .rows = rows, .current = (int)(s & 1),
-            .reverse = (int)(s & 1), .save = run->gates != NULL,
+            .plan = plan,
+            .weights = &run->weights,
+            .ws = run->ws,
+            .rows = rows,
+            .current = (int)(s & 1),
+            .reverse = (int)(s & 1),
+            .save = run->gates != NULL,
             .gates = chunk->gates + (token - base) * plan->gates_ld * plan->elem,
-            .mid = run->mid ? run->mid + token * c_row : NULL, .c_prev = state_before(run, s),
-            .c = run->c ? run->c + token * c_row : run->ws->c, .backend = run->backend,
+            .mid = run->mid ? run->mid + token * c_row : NULL,
+            .c_prev = state_before(run, s),
+            .c = run->c ? run->c + token * c_row : run->ws->c,
+            .backend = run->backend,
         };
         if (!rc_forward_step(&step, slice)) return;
-        if (step.save && slice->index == slice->count - 1) clear_padding(plan, rows, step.gates, run->c ? step.c : NULL);
+        if (step.save && slice->index == slice->count - 1)
+            clear_padding(plan, rows, step.gates, run->c ? step.c : NULL);
         store_outputs(run, s, rows, run->ws->h[1 - (s & 1)], slice);
     }
 }

@@ -11,14 +11,14 @@
 
 /* Scratch memory of one run. */
 typedef struct rc_workspace {
-    char *h[2];                  /* [rows][out_ld]: state before and after a step */
-    char *c, *mid;               /* [rows][ld] */
-    const void **in_h[2];        /* [rows]: rows of h */
-    const void **in_mid;         /* [slices][rows]: rows of mid, a copy for each thread */
-    const void **in;             /* forward [chunk tokens], backward [rows]: rows of a product's operand */
-    int64_t chunk;               /* forward: steps of a chunk */
-    char *gates, *x;             /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
-    char *dh, *dc, *zero;        /* backward: [rows][ld], [rows][ld], one row of zeros */
+    char *h[2];           /* [rows][out_ld]: state before and after a step */
+    char *c, *mid;        /* [rows][ld] */
+    const void **in_h[2]; /* [rows]: rows of h */
+    const void **in_mid;  /* [slices][rows]: rows of mid, a copy for each thread */
+    const void **in;      /* forward [chunk tokens], backward [rows]: rows of a product's operand */
+    int64_t chunk;        /* forward: steps of a chunk */
+    char *gates, *x;      /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
+    char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
 } rc_workspace;
 
 /* Takes the memory that every run needs, or also that of a forward or backward sequence. */
@@ -34,11 +34,11 @@ typedef struct rc_forward_run {
     int direction;
     int64_t in_size;
     rc_rows x;
-    rc_rows y[2];                /* where outputs go, this direction's first column; y[1] may be nothing */
-    const char *h0, *c0;         /* [N][O], [N][H] by row, or NULL */
+    rc_rows y[2];        /* where outputs go, this direction's first column; y[1] may be nothing */
+    const char *h0, *c0; /* [N][O], [N][H] by row, or NULL */
     char *h_n, *c_n;
-    char *gates, *c, *mid;       /* the tape's buffers from this part's first token on, or NULL */
-    char *marks;                 /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
+    char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL */
+    char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
     rnncore_backend backend;
     rc_workspace *ws;
@@ -51,19 +51,19 @@ typedef struct rc_backward_run {
     const rc_batch *batch;
     rc_weights weights;
     int direction;
-    rc_rows x, dy, y;            /* the layer's input; gradients and values of the outputs, this direction's first column */
+    rc_rows x, dy, y; /* the layer's input; gradients and values of the outputs, this direction's first column */
     const char *h0, *c0, *dh_n, *dc_n;
-    char *dh0, *dc0;             /* or NULL */
-    char *gates, *c, *mid;       /* gates become gradients */
+    char *dh0, *dc0;       /* or NULL */
+    char *gates, *c, *mid; /* gates become gradients */
     int64_t shift;
-    char *dh_out;                /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
-    const char *c_first;         /* (N, H): c before the first step of the segment, which is all steps or computed again */
+    char *dh_out;        /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
+    const char *c_first; /* (N, H): c before the first step of the segment, which is all steps or computed again */
     int64_t in_size;
     rnncore_backend backend;
-    rc_workspace *ws, *again;    /* `again`: of forward, for computing again */
+    rc_workspace *ws, *again; /* `again`: of forward, for computing again */
 } rc_backward_run;
 
-void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew);     /* crew NULL: on this thread */
+void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew); /* crew NULL: on this thread */
 
 /* Backward over a part, segment by segment from the last: `again` fills gates, c and mid of the steps [first, last) from
  * inputs, outputs and c_first; `steps` turns the gates into gradients. Parts with fewer steps skip what they do not have. */

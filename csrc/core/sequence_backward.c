@@ -69,9 +69,17 @@ static void step_again(const rc_backward_run *run, int64_t step, int64_t first)
     const int64_t rows = rc_batch_active(run->batch, step);
     rc_slice alone = {.index = 0, .count = 1};
     const rc_step s = {
-        .plan = plan, .weights = &run->weights, .ws = run->again, .rows = rows, .current = (int)(step & 1), .save = 1,
-        .gates = gates_of(run, step), .mid = rows_of(run, run->mid, step), .c = rows_of(run, run->c, step),
-        .c_prev = step == first || !run->c ? run->again->c : rows_of(run, run->c, step - 1), .backend = run->backend,
+        .plan = plan,
+        .weights = &run->weights,
+        .ws = run->again,
+        .rows = rows,
+        .current = (int)(step & 1),
+        .save = 1,
+        .gates = gates_of(run, step),
+        .mid = rows_of(run, run->mid, step),
+        .c = rows_of(run, run->c, step),
+        .c_prev = step == first || !run->c ? run->again->c : rows_of(run, run->c, step - 1),
+        .backend = run->backend,
     };
     rc_forward_step(&s, &alone);
     clear_padding(plan, rows, s.gates, s.c);
@@ -109,8 +117,14 @@ static rc_product gradient_product(const rc_backward_run *run, int phase, char *
     const rc_phase *ph = &plan->cell->phase[phase];
     point_rows(run->ws->in, gates + ph->first_slot * plan->ld * plan->elem, rows, plan->gates_ld * plan->elem);
     return (rc_product){
-        .rows = rows, .block_end = plan->out_ld / plan->kernels->lanes, .k = ph->slots * plan->ld, .gates = 1,
-        .in = run->ws->in, .w = run->weights.hh_t[phase], .init_row = plan->out_ld, .out_row = plan->out_ld,
+        .rows = rows,
+        .block_end = plan->out_ld / plan->kernels->lanes,
+        .k = ph->slots * plan->ld,
+        .gates = 1,
+        .in = run->ws->in,
+        .w = run->weights.hh_t[phase],
+        .init_row = plan->out_ld,
+        .out_row = plan->out_ld,
     };
 }
 
@@ -156,9 +170,17 @@ static void project_back(const rc_backward_run *run, const rc_cell_args *args, i
     const rnncore_plan *plan = run->plan;
     point_rows(run->ws->in, output_row(run, step), rows, plan->out_ld * plan->elem);
     const rc_product p = {
-        .rows = rows, .block_end = plan->ld / plan->kernels->lanes, .k = plan->out_ld, .gates = 1, .in = run->ws->in,
-        .w = run->weights.hr_t, .init = run->ws->zero, .out = args->dh, .out_row = plan->ld,
-        .cell = plan->cell->phase[0].backward, .cell_args = args,
+        .rows = rows,
+        .block_end = plan->ld / plan->kernels->lanes,
+        .k = plan->out_ld,
+        .gates = 1,
+        .in = run->ws->in,
+        .w = run->weights.hr_t,
+        .init = run->ws->zero,
+        .out = args->dh,
+        .out_row = plan->ld,
+        .cell = plan->cell->phase[0].backward,
+        .cell_args = args,
     };
     plan->kernels->product(&p);
 }
@@ -185,7 +207,7 @@ static void backward_step(const rc_backward_run *run, const rc_cell_args *args, 
     const rnncore_plan *plan = run->plan;
     const rc_cell *cell = plan->cell;
     const int64_t rows = rc_batch_active(run->batch, step), blocks = plan->ld / plan->kernels->lanes;
-    int64_t done = 0;            /* rows whose last phase is through */
+    int64_t done = 0; /* rows whose last phase is through */
     if (!ready) {
         rc_product p = gather_gradients(run, step);
         if (!plan->config.proj_size) {
@@ -219,20 +241,26 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
     const rnncore_plan *plan = run->plan;
     const rc_batch *batch = run->batch;
     rc_workspace *ws = run->ws;
-    const int reads_h = plan->cell->ih_slots < plan->cell->slots || plan->cell->phases > 1;      /* GRU's z * h_{t-1} */
+    const int reads_h = plan->cell->ih_slots < plan->cell->slots || plan->cell->phases > 1; /* GRU's z * h_{t-1} */
     const int64_t end = last < batch->steps ? last : batch->steps;
     for (int64_t s = end - 1; s >= first; s--) {
         const int64_t rows = rc_batch_active(batch, s);
         if (s == first && plan->cell->has_c) load_state(batch, ws->c, plan->ld, run->c_first, plan->hidden, plan->elem);
         if (reads_h) gather_previous_h(run, s, rows, ws->h[0]);
         const rc_cell_args args = {
-            .ld = plan->ld, .ldg = plan->gates_ld, .gates = gates_of(run, s), .h_prev = ws->h[0], .dh = ws->dh,
-            .dc = ws->dc, .c = rows_of(run, run->c, s), .scratch = ws->mid,
+            .ld = plan->ld,
+            .ldg = plan->gates_ld,
+            .gates = gates_of(run, s),
+            .h_prev = ws->h[0],
+            .dh = ws->dh,
+            .dc = ws->dc,
+            .c = rows_of(run, run->c, s),
+            .scratch = ws->mid,
             .c_prev = s == first || !run->c ? ws->c : rows_of(run, run->c, s - 1),
         };
         backward_step(run, &args, s, s == last - 1 && last < batch->steps);
     }
-    if (first > 0 && first < end) {      /* while the gradients of its gates are there */
+    if (first > 0 && first < end) { /* while the gradients of its gates are there */
         const rc_product p = gather_gradients(run, first - 1);
         plan->kernels->product(&p);
     }

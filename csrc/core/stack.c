@@ -11,7 +11,7 @@ int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
 {
     const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
-        ((double)plan->config.input_size + (double)plan->out + upper);
+                                   ((double)plan->config.input_size + (double)plan->out + upper);
     const double worth = flops_per_token * (double)tokens / RC_MIN_FLOPS_PER_THREAD;
     return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
 }
@@ -23,7 +23,8 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int64_t rows = a->batch < threads ? a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
-    if (a->batch >= threads && (a->tape || step_weights * plan->elem <= RC_L2_BYTES || a->batch >= RC_MANY_ROWS * threads))
+    if (a->batch >= threads &&
+        (a->tape || step_weights * plan->elem <= RC_L2_BYTES || a->batch >= RC_MANY_ROWS * threads))
         return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
@@ -51,7 +52,8 @@ void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array 
     move_tokens(GATHER, batch, compact, array, size, elem);
 }
 
-void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size, int64_t elem)
+void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size,
+                       int64_t elem)
 {
     move_tokens(SCATTER, batch, (char *)(uintptr_t)compact, array, size, elem);
 }
@@ -68,7 +70,7 @@ void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t 
 void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
                     int64_t below, char *out, const char *in, int64_t size)
 {
-    const uint64_t key = rc_splitmix64(call_key, (uint64_t)below);      /* as dropout.py has it */
+    const uint64_t key = rc_splitmix64(call_key, (uint64_t)below); /* as dropout.py has it */
     const int64_t row_bytes = size * plan->elem;
     for (int64_t t = 0; t < batch->steps; t++) {
         for (int64_t j = 0; j < rc_batch_active(batch, t); j++, out += row_bytes, in += row_bytes) {

@@ -13,7 +13,7 @@ typedef enum rc_split { RC_SPLIT_ROWS, RC_SPLIT_DIRECTIONS, RC_SPLIT_UNITS } rc_
 typedef struct rc_strategy {
     rc_split split;
     int threads;
-    int64_t parts;               /* of the rows */
+    int64_t parts; /* of the rows */
 } rc_strategy;
 
 /* How many threads the forward work of so many tokens is worth waking. */
@@ -24,27 +24,31 @@ int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads);
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);
 
 /* The dense state of `layer` and `direction` inside an (L*D, N, size) array, or NULL. */
-static inline char *rc_state_of(const rnncore_plan *plan, const void *states, int64_t batch, int64_t size, int64_t layer,
-                                int direction)
+static inline char *rc_state_of(const rnncore_plan *plan, const void *states, int64_t batch, int64_t size,
+                                int64_t layer, int direction)
 {
-    return states ? (char *)(uintptr_t)states + (layer * plan->directions + direction) * batch * size * plan->elem : NULL;
+    return states ? (char *)(uintptr_t)states + (layer * plan->directions + direction) * batch * size * plan->elem
+                  : NULL;
 }
 
 static inline rc_rows rc_compact_rows(void *data, int64_t size, int64_t column, int64_t elem)
 {
-    return (rc_rows){.data = data ? (char *)data + column * elem : NULL, .row = size * elem, .feature = elem,
-                     .compact = 1};
+    return (rc_rows){
+        .data = data ? (char *)data + column * elem : NULL, .row = size * elem, .feature = elem, .compact = 1};
 }
 
 static inline rc_rows rc_array_rows(const rnncore_array *a, int64_t column)
 {
-    return (rc_rows){.data = (char *)a->data + column * a->stride[2], .step = a->stride[0], .row = a->stride[1],
+    return (rc_rows){.data = (char *)a->data + column * a->stride[2],
+                     .step = a->stride[0],
+                     .row = a->stride[1],
                      .feature = a->stride[2]};
 }
 
 /* Copies between all tokens of a part (compact, dense rows of `size`) and a strided array; zeroes an array's padding. */
 void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem);
-void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size, int64_t elem);
+void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size,
+                       int64_t elem);
 void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem);
 
 /* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */

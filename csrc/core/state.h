@@ -16,7 +16,8 @@ static inline void point_rows(const void **to, const char *base, int64_t rows, i
 }
 
 /* Fills padded rows [rows][ld] with the dense initial states of the part's rows; NULL: zeros. */
-static inline void load_state(const rc_batch *batch, char *to, int64_t ld, const char *dense, int64_t size, int64_t elem)
+static inline void load_state(const rc_batch *batch, char *to, int64_t ld, const char *dense, int64_t size,
+                              int64_t elem)
 {
     memset(to, 0, (size_t)(batch->rows * ld * elem));
     for (int64_t j = 0; dense && j < batch->rows; j++)
@@ -24,8 +25,8 @@ static inline void load_state(const rc_batch *batch, char *to, int64_t ld, const
 }
 
 /* The reverse of load_state for slots [first, last). */
-static inline void store_state(const rc_batch *batch, const char *from, int64_t ld, char *dense, int64_t size, int64_t elem,
-                               int64_t first, int64_t last)
+static inline void store_state(const rc_batch *batch, const char *from, int64_t ld, char *dense, int64_t size,
+                               int64_t elem, int64_t first, int64_t last)
 {
     for (int64_t j = first; dense && j < last; j++)
         memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));

@@ -2,7 +2,9 @@
  * Names and sentences of the statuses. */
 #include "../include/rnncore.h"
 
-static const struct { const char *name, *text; } statuses[] = {
+static const struct {
+    const char *name, *text;
+} statuses[] = {
 #define X(name, text) [name] = {#name, text},
 #include "status.def"
 #undef X

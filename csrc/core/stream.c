@@ -14,12 +14,12 @@ typedef struct stream_layer {
 
 struct rnncore_stream {
     const rnncore_plan *plan;
-    int64_t capacity, batch;     /* slots there are, slots in use */
-    int64_t *slot, *moved;       /* [capacity] slot of each row; and of each row while they change */
-    char *used;                  /* [capacity] */
-    int current;                 /* which of the two h buffers of every layer is the state */
-    char *gates;                 /* [N][gates_ld] */
-    const void **in;             /* [N]: rows of the input product */
+    int64_t capacity, batch; /* slots there are, slots in use */
+    int64_t *slot, *moved;   /* [capacity] slot of each row; and of each row while they change */
+    char *used;              /* [capacity] */
+    int current;             /* which of the two h buffers of every layer is the state */
+    char *gates;             /* [N][gates_ld] */
+    const void **in;         /* [N]: rows of the input product */
     stream_layer *layers;
 };
 
@@ -38,8 +38,15 @@ static rnncore_stream *lay_out(rc_arena *arena, const rnncore_plan *plan, int64_
         if (arena->base) layers[i].ws = ws;
     }
     if (arena->base)
-        *stream = (rnncore_stream){.plan = plan, .capacity = batch, .batch = batch, .slot = slot, .moved = moved, .used = used,
-                                   .gates = gates, .in = in, .layers = layers};
+        *stream = (rnncore_stream){.plan = plan,
+                                   .capacity = batch,
+                                   .batch = batch,
+                                   .slot = slot,
+                                   .moved = moved,
+                                   .used = used,
+                                   .gates = gates,
+                                   .in = in,
+                                   .layers = layers};
     return stream;
 }
 
@@ -83,12 +90,17 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
         stream->in[stream->slot[r]] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
-        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates,
-                         &all);
-        rc_forward_step(&(rc_step){
-            .plan = plan, .weights = &layer->weights, .ws = &layer->ws, .rows = stream->batch,
-            .current = stream->current, .reverse = stream->current, .gates = stream->gates, .c_prev = layer->ws.c,
-            .c = layer->ws.c}, &all);
+        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates, &all);
+        rc_forward_step(&(rc_step){.plan = plan,
+                                   .weights = &layer->weights,
+                                   .ws = &layer->ws,
+                                   .rows = stream->batch,
+                                   .current = stream->current,
+                                   .reverse = stream->current,
+                                   .gates = stream->gates,
+                                   .c_prev = layer->ws.c,
+                                   .c = layer->ws.c},
+                        &all);
         in = layer->ws.in_h[1 - stream->current];
     }
     stream->current = 1 - stream->current;
@@ -162,7 +174,8 @@ void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void 
     const size_t c_bytes = (size_t)(stream->plan->hidden * stream->plan->elem);
     for (int64_t i = 0; i < stream->plan->config.num_layers; i++) {
         const rc_workspace *ws = &stream->layers[i].ws;
-        for (int k = 0; k < 2; k++) memset(ws->h[k], 0, (size_t)stream->capacity * (size_t)(stream->plan->out_ld * stream->plan->elem));
+        for (int k = 0; k < 2; k++)
+            memset(ws->h[k], 0, (size_t)stream->capacity * (size_t)(stream->plan->out_ld * stream->plan->elem));
         memset(ws->c, 0, (size_t)stream->capacity * (size_t)(stream->plan->ld * stream->plan->elem));
         for (int64_t r = 0; r < stream->batch; r++) {
             const size_t row = (size_t)(i * stream->batch + r);

@@ -23,8 +23,9 @@ static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch,
     rc_tape tape = {.header = rc_arena_take(arena, 1, sizeof(rc_tape_header))};
     for (int64_t layer = 0; layer <= last; layer++) {
         char *below = tape.y;
-        tape.x = layer == 0 ? rc_arena_take(arena, valid, plan->config.input_size * elem)
-               : rc_drops_input(plan, layer) ? rc_arena_take(arena, valid, out_row) : below;
+        tape.x = layer == 0                    ? rc_arena_take(arena, valid, plan->config.input_size * elem)
+                 : rc_drops_input(plan, layer) ? rc_arena_take(arena, valid, out_row)
+                                               : below;
         tape.y = rc_arena_take(arena, valid, out_row);
         for (int d = 0; d < plan->directions; d++) {
             tape.h0[d] = rc_arena_take(arena, batch, plan->out * elem);
@@ -38,7 +39,7 @@ static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch,
             tape.mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
         }
     }
-    rc_arena_take(arena, 1, RC_ALIGN);           /* rows of x, y and h0 are read in whole vectors */
+    rc_arena_take(arena, 1, RC_ALIGN); /* rows of x, y and h0 are read in whole vectors */
     return tape;
 }
 
@@ -48,8 +49,7 @@ rc_tape rc_tape_of(const rnncore_plan *plan, void *tape, int64_t batch, int64_t 
     return lay_out(plan, &arena, batch, valid, ((const rc_tape_header *)tape)->segments, layer);
 }
 
-size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
-                          int64_t segments)
+size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid, int64_t segments)
 {
     int64_t most;
     if (!plan || rc_check_lengths(steps, batch, NULL, &most) || valid < 0 || valid > most) return 0;

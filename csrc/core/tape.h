@@ -9,20 +9,20 @@
 
 typedef struct rc_tape_header {
     int64_t steps, batch, valid, parts;
-    int64_t segments;            /* 0: everything is recorded; else what backward computes again, piece by piece */
+    int64_t segments; /* 0: everything is recorded; else what backward computes again, piece by piece */
 } rc_tape_header;
 
 /* Buffers of one layer; [d] of one direction. Rows of x, y and dropped are in time order, the others in the direction's own
  * order. */
 typedef struct rc_tape {
     rc_tape_header *header;
-    char *x;                     /* [valid][input size]: the layer's input */
-    char *y;                     /* [valid][D*O]: its output before dropout */
-    char *h0[2], *c0[2];         /* [N][O], [N][H] */
-    char *gates[2];              /* [valid][gates_ld]; these three are NULL with segments */
-    char *c[2];                  /* [valid][ld], cells with c */
-    char *mid[2];                /* [valid][ld], the operand of a second product: o * tanh(c') of a projection, r * h_prev */
-    char *marks[2];              /* [segments - 1][N][H]: c before the first step of each segment but the first */
+    char *x;             /* [valid][input size]: the layer's input */
+    char *y;             /* [valid][D*O]: its output before dropout */
+    char *h0[2], *c0[2]; /* [N][O], [N][H] */
+    char *gates[2];      /* [valid][gates_ld]; these three are NULL with segments */
+    char *c[2];          /* [valid][ld], cells with c */
+    char *mid[2];        /* [valid][ld], the operand of a second product: o * tanh(c') of a projection, r * h_prev */
+    char *marks[2];      /* [segments - 1][N][H]: c before the first step of each segment but the first */
 } rc_tape;
 
 /* Whether the layer computes a second product from an intermediate value. */

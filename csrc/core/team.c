@@ -23,19 +23,19 @@ enum { DOOR_SEATS_SHIFT = 32 };
 static inline int joined_of(uint64_t door) { return (int)(uint32_t)door; }
 
 struct rnncore_team {
-    _Alignas(RC_ALIGN) atomic_uint generation;      /* raised with every call */
+    _Alignas(RC_ALIGN) atomic_uint generation; /* raised with every call */
     atomic_int stop;
     _Alignas(RC_ALIGN) _Atomic uint64_t door;
     rc_work_fn *work;
     void *context;
     _Alignas(RC_ALIGN) atomic_int left;
     _Alignas(RC_ALIGN) atomic_int sleepers;
-    pthread_mutex_t busy;                           /* one call at a time; guards what follows */
+    pthread_mutex_t busy; /* one call at a time; guards what follows */
     pthread_mutex_t sleep;
     pthread_cond_t wake;
     int max_threads, started;
-    int alone_calls, penalty;                       /* calls left to run without a crew, and the last such number */
-    pid_t owner;                                    /* the process whose threads these are */
+    int alone_calls, penalty; /* calls left to run without a crew, and the last such number */
+    pid_t owner;              /* the process whose threads these are */
     pthread_t *threads;
 };
 
@@ -86,14 +86,14 @@ static void *thread_main(void *argument)
         const int seat = take_seat(team);
         if (!seat) continue;
         team->work(team->context, &(rc_worker){team, seat});
-        seen = atomic_load_explicit(&team->generation, memory_order_acquire);    /* of the call just left */
+        seen = atomic_load_explicit(&team->generation, memory_order_acquire); /* of the call just left */
         atomic_fetch_add_explicit(&team->left, 1, memory_order_release);
     }
 }
 
 static void start_threads(rnncore_team *team, int wanted)
 {
-    if (team->owner != getpid()) {       /* a forked child: the threads stayed with the parent */
+    if (team->owner != getpid()) { /* a forked child: the threads stayed with the parent */
         team->owner = getpid();
         team->started = 1;
         atomic_store(&team->sleepers, 0);
@@ -135,8 +135,7 @@ rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
-    *made = (rnncore_team){.max_threads = max_threads, .started = 1, .owner = getpid(),
-                           .threads = threads};
+    *made = (rnncore_team){.max_threads = max_threads, .started = 1, .owner = getpid(), .threads = threads};
     pthread_mutex_init(&made->busy, NULL);
     pthread_mutex_init(&made->sleep, NULL);
     pthread_cond_init(&made->wake, NULL);
@@ -178,17 +177,17 @@ void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, in
 typedef struct crew_seat {
     /* Twice the number of syncs this thread has reached; the leader's is odd when it goes on alone after that one. */
     _Alignas(RC_ALIGN) _Atomic uint64_t reached;
-    _Atomic uint64_t finished;   /* the last round this thread has left; it reads nothing of that round any more */
+    _Atomic uint64_t finished; /* the last round this thread has left; it reads nothing of that round any more */
 } crew_seat;
 
 struct rc_crew {
-    _Alignas(RC_ALIGN) _Atomic uint64_t round;      /* rounds begun * RC_CREW_SEATS + threads in this one */
-    rc_round_fn *work;                              /* of the round; stable while it has members */
+    _Alignas(RC_ALIGN) _Atomic uint64_t round; /* rounds begun * RC_CREW_SEATS + threads in this one */
+    rc_round_fn *work;                         /* of the round; stable while it has members */
     void *context;
-    uint64_t tick;                                  /* syncs before the round */
+    uint64_t tick; /* syncs before the round */
     atomic_int closed;
     rnncore_team *team;
-    int threads, stalled, alone;                    /* the leader's: a thread was kept waiting; do not try */
+    int threads, stalled, alone; /* the leader's: a thread was kept waiting; do not try */
     crew_seat seat[RC_CREW_SEATS];
 };
 
@@ -215,8 +214,10 @@ void rc_crew_close(rc_crew *crew)
 {
     if (crew->team && !crew->alone) {
         int *penalty = &crew->team->penalty;
-        *penalty = !crew->stalled ? *penalty / 2 : *penalty < RC_LEAST_PENALTY ? RC_LEAST_PENALTY
-                 : *penalty < RC_MOST_PENALTY ? 2 * *penalty : RC_MOST_PENALTY;
+        *penalty = !crew->stalled                ? *penalty / 2
+                   : *penalty < RC_LEAST_PENALTY ? RC_LEAST_PENALTY
+                   : *penalty < RC_MOST_PENALTY  ? 2 * *penalty
+                                                 : RC_MOST_PENALTY;
         crew->team->alone_calls = crew->stalled ? *penalty : 0;
     }
     atomic_store_explicit(&crew->closed, 1, memory_order_release);
@@ -267,8 +268,8 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
         }
         seen = round;
         i = 0;
-        rc_slice slice = {.index = worker->seat, .count = (int)(round % RC_CREW_SEATS), .crew = crew,
-                          .tick = crew->tick};
+        rc_slice slice = {
+            .index = worker->seat, .count = (int)(round % RC_CREW_SEATS), .crew = crew, .tick = crew->tick};
         crew->work(crew->context, &slice);
         atomic_store_explicit(&crew->seat[worker->seat].finished, round, memory_order_release);
     }

@@ -14,8 +14,8 @@ typedef struct rc_crew rc_crew;
 
 /* One thread's view of a running call. */
 typedef struct rc_worker {
-    rnncore_team *team;          /* NULL: alone */
-    int seat;                    /* 0: the caller, else the order of joining */
+    rnncore_team *team; /* NULL: alone */
+    int seat;           /* 0: the caller, else the order of joining */
 } rc_worker;
 
 typedef void rc_work_fn(void *context, const rc_worker *worker);
@@ -27,7 +27,7 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
 /* -- Items: a list of independent pieces; each is done once, by whoever comes first ---------------------------------- */
 
 typedef struct rc_items {
-    _Atomic int64_t next, done;  /* both 0 before the first thread comes */
+    _Atomic int64_t next, done; /* both 0 before the first thread comes */
 } rc_items;
 
 /* Takes items and calls item(context, i, worker) until all `count` are taken, then waits until all are done. */
@@ -47,9 +47,9 @@ typedef struct rc_slice {
 
 typedef void rc_round_fn(void *context, rc_slice *slice);
 
-rc_crew *rc_crew_create(int threads);        /* NULL: no memory; the leader is alone, then */
+rc_crew *rc_crew_create(int threads); /* NULL: no memory; the leader is alone, then */
 void rc_crew_destroy(rc_crew *crew);
-void rc_crew_open(rc_crew *crew, const rc_worker *leader);     /* before the first round */
+void rc_crew_open(rc_crew *crew, const rc_worker *leader); /* before the first round */
 
 /* The leader: runs round(context) on itself and on the others that are there. With crew NULL: on itself. */
 void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context);

@@ -22,12 +22,12 @@ static void *allocate(size_t bytes) { return bytes ? aligned_alloc(64, (bytes + 
 int main(void)
 {
     float weight_ih[G * H * I], weight_hh[G * H * H], x[T * I], y[T * H], step[H];
-    for (int i = 0; i < G * H * I; i++) weight_ih[i] = 0.5f * sinf((float)i);       /* your trained weights */
+    for (int i = 0; i < G * H * I; i++) weight_ih[i] = 0.5f * sinf((float)i); /* your trained weights */
     for (int i = 0; i < G * H * H; i++) weight_hh[i] = 0.5f * cosf((float)i);
     for (int t = 0; t < T; t++) x[t] = sinf(0.7f * (float)t);
 
-    const rnncore_config config = {.cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H,
-                                   .num_layers = 1};
+    const rnncore_config config = {
+        .cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H, .num_layers = 1};
     const rnncore_params params = {.weight_ih = weight_ih, .weight_hh = weight_hh};
     rnncore_plan *plan = NULL;
     if (check(rnncore_plan_create(&config, &plan))) return 1;
@@ -36,10 +36,12 @@ int main(void)
     rnncore_stream *stream = NULL;
     if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, &params, weights))) return 1;
 
-    const rnncore_forward_args args = {                  /* strides in bytes, of (T, N, features) with N = 1 */
-        .steps = T, .batch = 1, .threads = 1,
-        .x = {x, {I * sizeof(float), I * sizeof(float), sizeof(float)}},
-        .y = {y, {H * sizeof(float), H * sizeof(float), sizeof(float)}}};
+    const rnncore_forward_args args = {/* strides in bytes, of (T, N, features) with N = 1 */
+                                       .steps = T,
+                                       .batch = 1,
+                                       .threads = 1,
+                                       .x = {x, {I * sizeof(float), I * sizeof(float), sizeof(float)}},
+                                       .y = {y, {H * sizeof(float), H * sizeof(float), sizeof(float)}}};
     if (check(rnncore_forward(plan, weights, &args))) return 1;
     if (check(rnncore_stream_init(plan, weights, 1, memory, &stream))) return 1;
 

@@ -34,12 +34,12 @@ extern "C" {
 
 typedef enum rnncore_status {
     RNNCORE_OK = 0,
-    RNNCORE_ERROR_ARGUMENT,      /* a null pointer, an unknown enum value, a combination that has no meaning */
-    RNNCORE_ERROR_SHAPE,         /* a size below 1, or above what the option allows */
-    RNNCORE_ERROR_LENGTHS,       /* a length below 0 or above T */
-    RNNCORE_ERROR_OVERFLOW,      /* a buffer would need more bytes than a size can hold */
-    RNNCORE_ERROR_MEMORY,        /* the allocator said no */
-    RNNCORE_ERROR_UNSUPPORTED,   /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
+    RNNCORE_ERROR_ARGUMENT,    /* a null pointer, an unknown enum value, a combination that has no meaning */
+    RNNCORE_ERROR_SHAPE,       /* a size below 1, or above what the option allows */
+    RNNCORE_ERROR_LENGTHS,     /* a length below 0 or above T */
+    RNNCORE_ERROR_OVERFLOW,    /* a buffer would need more bytes than a size can hold */
+    RNNCORE_ERROR_MEMORY,      /* the allocator said no */
+    RNNCORE_ERROR_UNSUPPORTED, /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
                                     bidirectional layer) */
     RNNCORE_STATUS_COUNT
 } rnncore_status;
@@ -68,9 +68,12 @@ RNNCORE_API void rnncore_free(void *memory);
 
 /* -- Plan --------------------------------------------------------------------------------------------------------- */
 
-typedef enum rnncore_cell { RNNCORE_RNN_TANH, RNNCORE_RNN_RELU, RNNCORE_LSTM,
-                            RNNCORE_GRU,                     /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
-                            RNNCORE_GRU_RESET_BEFORE         /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
+typedef enum rnncore_cell {
+    RNNCORE_RNN_TANH,
+    RNNCORE_RNN_RELU,
+    RNNCORE_LSTM,
+    RNNCORE_GRU,             /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
+    RNNCORE_GRU_RESET_BEFORE /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
 } rnncore_cell;
 
 typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
@@ -78,13 +81,13 @@ typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
 typedef struct rnncore_config {
     rnncore_cell cell;
     rnncore_dtype dtype;
-    int64_t input_size;      /* I >= 1 */
-    int64_t hidden_size;     /* H >= 1 */
-    int64_t proj_size;       /* P, 1 .. H-1, LSTM only; 0: none */
-    int64_t num_layers;      /* L >= 1 */
-    int bidirectional;       /* 0 or 1 */
-    double dropout;          /* 0 <= p < 1 between layers, active when a tape is recorded */
-    const char *isa;         /* a name from rnncore_isa_name, or NULL: the best one */
+    int64_t input_size;  /* I >= 1 */
+    int64_t hidden_size; /* H >= 1 */
+    int64_t proj_size;   /* P, 1 .. H-1, LSTM only; 0: none */
+    int64_t num_layers;  /* L >= 1 */
+    int bidirectional;   /* 0 or 1 */
+    double dropout;      /* 0 <= p < 1 between layers, active when a tape is recorded */
+    const char *isa;     /* a name from rnncore_isa_name, or NULL: the best one */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;
@@ -100,14 +103,14 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
 /* Parameters of one layer and direction: dense, row-major, gate blocks in PyTorch's order (LSTM i f g o, GRU r z n).
  * Order in an array of them: layer 0, layer 0 reverse, layer 1, ... (L*D entries). */
 typedef struct rnncore_params {
-    const void *weight_ih;   /* (G*H, I), or (G*H, D*O) above layer 0 */
-    const void *weight_hh;   /* (G*H, O) */
-    const void *bias_ih;     /* (G*H), or NULL: zeros */
-    const void *bias_hh;     /* (G*H), or NULL: zeros */
-    const void *weight_hr;   /* (P, H), with a projection only */
+    const void *weight_ih; /* (G*H, I), or (G*H, D*O) above layer 0 */
+    const void *weight_hh; /* (G*H, O) */
+    const void *bias_ih;   /* (G*H), or NULL: zeros */
+    const void *bias_hh;   /* (G*H), or NULL: zeros */
+    const void *weight_hr; /* (P, H), with a projection only */
 } rnncore_params;
 
-enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 };   /* uses of packed weights */
+enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 }; /* uses of packed weights */
 
 /* Bytes that weights packed for these uses need (0: not possible), and the packing itself into memory of that size,
  * aligned to 64 bytes, that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not
@@ -134,25 +137,25 @@ typedef struct rnncore_array {
 } rnncore_array;
 
 typedef enum rnncore_backend {
-    RNNCORE_FUSED,           /* the packed kernels */
-    RNNCORE_BLAS             /* one BLAS product per step, the textbook way, for comparison; needs RNNCORE_PACK_BLAS */
+    RNNCORE_FUSED, /* the packed kernels */
+    RNNCORE_BLAS   /* one BLAS product per step, the textbook way, for comparison; needs RNNCORE_PACK_BLAS */
 } rnncore_backend;
 
 typedef struct rnncore_forward_args {
-    int64_t steps, batch;        /* T >= 0, N >= 0 */
-    const int64_t *lengths;      /* (N) valid steps of each row, 0 .. T, or NULL: all T */
-    rnncore_array x;             /* (T, N, I), read */
-    rnncore_array y;             /* (T, N, D*O), written whole, zero at padding; must not overlap x */
-    const void *h0, *c0;         /* dense (L*D, N, O) and (L*D, N, H), or NULL: zeros; c0 for LSTM only */
-    void *h_n, *c_n;             /* the same shapes, written, or NULL; may be h0 and c0 themselves */
-    void *tape;                  /* rnncore_tape_bytes, aligned to 64: records what backward needs; NULL: inference */
-    int64_t segments;            /* with a tape, 0: record all; 1 .. T: record only inputs and outputs and c where each of
+    int64_t steps, batch;   /* T >= 0, N >= 0 */
+    const int64_t *lengths; /* (N) valid steps of each row, 0 .. T, or NULL: all T */
+    rnncore_array x;        /* (T, N, I), read */
+    rnncore_array y;        /* (T, N, D*O), written whole, zero at padding; must not overlap x */
+    const void *h0, *c0;    /* dense (L*D, N, O) and (L*D, N, H), or NULL: zeros; c0 for LSTM only */
+    void *h_n, *c_n;        /* the same shapes, written, or NULL; may be h0 and c0 themselves */
+    void *tape;             /* rnncore_tape_bytes, aligned to 64: records what backward needs; NULL: inference */
+    int64_t segments;       /* with a tape, 0: record all; 1 .. T: record only inputs and outputs and c where each of
                                     so many segments of steps begins; backward computes the rest again, one segment at a
                                     time, and gives the same bits */
-    uint64_t dropout_key;        /* with a tape and dropout: the key of this call's masks */
+    uint64_t dropout_key;   /* with a tape and dropout: the key of this call's masks */
     rnncore_backend backend;
-    int threads;                 /* at most this many (>= 1), the caller's included */
-    rnncore_team *team;          /* or NULL: the caller's thread only */
+    int threads;        /* at most this many (>= 1), the caller's included */
+    rnncore_team *team; /* or NULL: the caller's thread only */
 } rnncore_forward_args;
 
 /* Runs the whole stack. Allocates its workspace for the length of the call. */
@@ -173,16 +176,16 @@ typedef struct rnncore_grads {
 } rnncore_grads;
 
 typedef struct rnncore_backward_args {
-    int64_t steps, batch;        /* as in the forward call, as are lengths, dropout_key and threads */
+    int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key and threads */
     const int64_t *lengths;
-    void *tape;                  /* what forward recorded; used up: gradients overwrite the gates in place */
-    rnncore_array dy;            /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
-    const void *dh_n, *dc_n;     /* gradients of the final states, or NULL: zeros */
-    rnncore_array dx;            /* (T, N, I), written whole, zero at padding; data NULL: not wanted */
-    void *dh0, *dc0;             /* gradients of the initial states, or NULL */
-    const rnncore_grads *grads;  /* L*D entries */
+    void *tape;                 /* what forward recorded; used up: gradients overwrite the gates in place */
+    rnncore_array dy;           /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
+    const void *dh_n, *dc_n;    /* gradients of the final states, or NULL: zeros */
+    rnncore_array dx;           /* (T, N, I), written whole, zero at padding; data NULL: not wanted */
+    void *dh0, *dc0;            /* gradients of the initial states, or NULL */
+    const rnncore_grads *grads; /* L*D entries */
     uint64_t dropout_key;
-    rnncore_backend backend;     /* of the forward call: of what is computed again and of the products over all tokens;
+    rnncore_backend backend; /* of the forward call: of what is computed again and of the products over all tokens;
                                     RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
     rnncore_team *team;
@@ -200,8 +203,8 @@ RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void
 /* -- Optimisers ---------------------------------------------------------------------------------------------------- */
 
 typedef enum rnncore_method {
-    RNNCORE_SGD,                 /* with momentum: m = beta1 m + g, w -= lr m; Nesterov: w -= lr (g + beta1 m) */
-    RNNCORE_ADAM                 /* Kingma and Ba 2015, bias-corrected */
+    RNNCORE_SGD, /* with momentum: m = beta1 m + g, w -= lr m; Nesterov: w -= lr (g + beta1 m) */
+    RNNCORE_ADAM /* Kingma and Ba 2015, bias-corrected */
 } rnncore_method;
 
 /* One array of parameters with its gradients, and moments that start as zeros: one for SGD (NULL when beta1 is 0), two for
@@ -216,16 +219,16 @@ typedef struct rnncore_tensor {
 
 typedef struct rnncore_update_args {
     rnncore_method method;
-    double lr, beta1, beta2, eps;        /* beta1: also the momentum of SGD */
+    double lr, beta1, beta2, eps; /* beta1: also the momentum of SGD */
     double weight_decay;
-    int decoupled;               /* 1: w *= 1 - lr * weight_decay (AdamW); 0: weight_decay * w is added to the gradient */
+    int decoupled; /* 1: w *= 1 - lr * weight_decay (AdamW); 0: weight_decay * w is added to the gradient */
     int nesterov;
-    double grad_scale;           /* gradients are multiplied by this first; 1: as they are */
-    double clip_norm;            /* then scaled so that the norm over all of them is at most this; 0: not */
-    int64_t step;                /* of this call, from 1 on: Adam's bias correction */
+    double grad_scale; /* gradients are multiplied by this first; 1: as they are */
+    double clip_norm;  /* then scaled so that the norm over all of them is at most this; 0: not */
+    int64_t step;      /* of this call, from 1 on: Adam's bias correction */
     const rnncore_tensor *tensors;
     int64_t count;
-    const char *isa;             /* or NULL: the best one */
+    const char *isa; /* or NULL: the best one */
     int threads;
     rnncore_team *team;
 } rnncore_update_args;
@@ -239,19 +242,19 @@ RNNCORE_API rnncore_status rnncore_update(const rnncore_update_args *args, doubl
 /* Step by step with the state kept inside, in `bytes` of the caller's memory aligned to 64. A step takes no lock, makes
  * no system call and allocates nothing. One thread at a time per stream. Bidirectional plans cannot stream. */
 typedef struct rnncore_stream rnncore_stream;
-RNNCORE_API size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch);      /* 0: not possible */
+RNNCORE_API size_t rnncore_stream_bytes(const rnncore_plan *plan, int64_t batch); /* 0: not possible */
 RNNCORE_API rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch,
-                                               void *memory, rnncore_stream **stream);  /* state zero */
+                                               void *memory, rnncore_stream **stream); /* state zero */
 RNNCORE_API void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y);  /* dense (N, I) -> (N, O) */
 
 /* A live batch changes: row i of the new batch of n rows is row rows[i] of the present one, each at most once, or with -1 a
  * new row of zero state; rows not named are dropped. n is at most the N the stream was made for. Only rows that must change
  * their place in memory are copied, at most as many as were dropped. On an error nothing has changed. */
 RNNCORE_API rnncore_status rnncore_stream_select(rnncore_stream *stream, const int64_t *rows, int64_t n);
-RNNCORE_API int64_t rnncore_stream_rows(const rnncore_stream *stream);       /* N at present */
+RNNCORE_API int64_t rnncore_stream_rows(const rnncore_stream *stream); /* N at present */
 
-RNNCORE_API void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c);    /* (L, N, O), (L, N, H) */
-RNNCORE_API void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c);  /* NULL: zeros */
+RNNCORE_API void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c); /* (L, N, O), (L, N, H) */
+RNNCORE_API void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c); /* NULL: zeros */
 
 #ifdef __cplusplus
 }

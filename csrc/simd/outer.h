@@ -14,7 +14,7 @@
 
 /* Beside the accumulators a tile holds its U vectors and one broadcast. */
 enum { RC_OUTER_ROWS = 8, RC_OUTER_VECTORS = RC_REGISTERS == 32 ? 4 : 2 };
-enum { RC_OUTER_WIDE_ROWS = 6 };      /* rows of tiles wider than one vector; one vector alone needs 8 chains */
+enum { RC_OUTER_WIDE_ROWS = 6 }; /* rows of tiles wider than one vector; one vector alone needs 8 chains */
 
 typedef struct outer_tile {
     int64_t tokens, unit, column, out_row;
@@ -64,13 +64,14 @@ typedef void outer_fn(const outer_tile *t);
 #else
 #define OUTER_SHAPES(X) ROWS_6(X, 1) X(7, 1) X(8, 1) ROWS_6(X, 2)
 #endif
-#define X(R, U) static void outer_##R##x##U(const outer_tile *t) { outer_product(R, U, t); }
+#define X(R, U) \
+    static void outer_##R##x##U(const outer_tile *t) { outer_product(R, U, t); }
 OUTER_SHAPES(X)
 #undef X
 
 static outer_fn *const outers[RC_OUTER_ROWS + 1][RC_OUTER_VECTORS + 1] = {
 #define X(R, U) [R][U] = outer_##R##x##U,
-OUTER_SHAPES(X)
+    OUTER_SHAPES(X)
 #undef X
 };
 
@@ -107,8 +108,13 @@ static void rc_outer_run(const rc_outer *o)
         for (int64_t i = 0; i < stacks; i++) {
             const int64_t unit = piece_begin(o->units, stacks, i), rows = piece_begin(o->units, stacks, i + 1) - unit;
             const outer_tile t = {
-                .tokens = o->tokens, .unit = o->first + unit, .column = column, .out_row = o->out_row, .add = o->add,
-                .gates = (const real *const *)o->gates, .in = (const real *const *)o->in,
+                .tokens = o->tokens,
+                .unit = o->first + unit,
+                .column = column,
+                .out_row = o->out_row,
+                .add = o->add,
+                .gates = (const real *const *)o->gates,
+                .in = (const real *const *)o->in,
                 .out = (real *)o->out + unit * o->out_row + column,
             };
             outer_fn *run = outers[rows][width];

@@ -39,7 +39,7 @@ static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64
  * is multiplied by 0, so NaN stays NaN. */
 static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p)
 {
-    const uint64_t threshold = (uint64_t)ceil(p * 9007199254740992.0);      /* 2^53 */
+    const uint64_t threshold = (uint64_t)ceil(p * 9007199254740992.0); /* 2^53 */
     const real scale = (real)(1.0 / (1.0 - p));
     for (int64_t i = 0; i < n; i++) {
         const real factor = (rc_splitmix64(key, first + (uint64_t)i) >> 11) >= threshold ? scale : 0;

@@ -19,20 +19,20 @@ enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : 12 };
 enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
 
 typedef struct rc_tile {
-    int64_t k;                        /* length of the chains */
-    const real *const *in;            /* [R] rows of the left operand */
-    const real *w;                    /* first block */
-    int64_t w_block;                  /* elements from one block to the next */
-    const real *init;                 /* what the chains start from: [R][..G planes..][U * lanes] */
+    int64_t k;             /* length of the chains */
+    const real *const *in; /* [R] rows of the left operand */
+    const real *w;         /* first block */
+    int64_t w_block;       /* elements from one block to the next */
+    const real *init;      /* what the chains start from: [R][..G planes..][U * lanes] */
     real *out;
-    int64_t init_row, out_row;        /* elements from one row to the next */
-    int64_t plane;                    /* elements from one gate to the next, in init and out */
+    int64_t init_row, out_row; /* elements from one row to the next */
+    int64_t plane;             /* elements from one gate to the next, in init and out */
 } rc_tile;
 
 /* R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
 RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile *t)
 {
-    const int V = U * G;              /* weight vectors per k */
+    const int V = U * G; /* weight vectors per k */
     vec acc[RC_TILE_ACCUMULATORS];
     const real *in[RC_TILE_ROWS], *w[RC_TILE_BLOCKS];
 
@@ -47,7 +47,7 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
     for (int u = 0; u < U; u++) w[u] = t->w + u * t->w_block;
 
     for (int64_t k = 0; k < t->k; k++) {
-        if (R < V) {                  /* hold the R inputs, stream the weights */
+        if (R < V) { /* hold the R inputs, stream the weights */
             vec b[RC_TILE_ROWS];
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) b[r] = v_set1(in[r][k]);
@@ -57,7 +57,7 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
 #pragma GCC unroll 8
                 for (int r = 0; r < R; r++) acc[r * V + v] = v_fma(b[r], weight, acc[r * V + v]);
             }
-        } else {                      /* hold the V weights, stream the inputs */
+        } else { /* hold the V weights, stream the inputs */
             vec weight[RC_TILE_ACCUMULATORS];
 #pragma GCC unroll 24
             for (int v = 0; v < V; v++) weight[v] = v_load(w[v / G] + (v % G) * RC_LANES);
@@ -83,7 +83,8 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
 
 typedef void tile_fn(const rc_tile *t);
 
-#define T(G, R, U) static void tile_##G##x##R##x##U(const rc_tile *t) { tile_product(R, U, G, t); }
+#define T(G, R, U) \
+    static void tile_##G##x##R##x##U(const rc_tile *t) { tile_product(R, U, G, t); }
 #include "tile_shapes.def"
 #undef T
 
@@ -114,8 +115,11 @@ static inline int cut_size(const cut *c, int i) { return c->size + (i < c->large
 static cut cut_rows(int rows, int blocks, int gates)
 {
     static const int most[RC_TILE_GATES + 1] = {
-        0, RC_TILE_ACCUMULATORS / 4, RC_TILE_ACCUMULATORS / 4,
-        RC_TILE_ACCUMULATORS / 3 < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / 3 : RC_TILE_ROWS, RC_TILE_ACCUMULATORS / 4,
+        0,
+        RC_TILE_ACCUMULATORS / 4,
+        RC_TILE_ACCUMULATORS / 4,
+        RC_TILE_ACCUMULATORS / 3 < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / 3 : RC_TILE_ROWS,
+        RC_TILE_ACCUMULATORS / 4,
     };
     return cut_evenly(rows, gates < 3 && blocks * gates < 4 ? RC_TILE_ROWS : most[gates]);
 }
@@ -141,10 +145,15 @@ static void rc_product_run(const rc_product *p)
         for (int i = 0; i < by_rows.parts; i++) {
             const int row = cut_begin(&by_rows, i), n = cut_size(&by_rows, i);
             const rc_tile t = {
-                .k = p->k, .in = (const real *const *)p->in + row, .w = (const real *)p->w + b * w_block,
-                .w_block = w_block, .init = (const real *)p->init + row * p->init_row + b * RC_LANES,
-                .out = (real *)p->out + row * p->out_row + b * RC_LANES, .init_row = p->init_row,
-                .out_row = p->out_row, .plane = p->plane,
+                .k = p->k,
+                .in = (const real *const *)p->in + row,
+                .w = (const real *)p->w + b * w_block,
+                .w_block = w_block,
+                .init = (const real *)p->init + row * p->init_row + b * RC_LANES,
+                .out = (real *)p->out + row * p->out_row + b * RC_LANES,
+                .init_row = p->init_row,
+                .out_row = p->out_row,
+                .plane = p->plane,
             };
             tiles[p->gates][n][u](&t);
             if (p->cell) p->cell(p->cell_args, row, n, b, u);

@@ -82,16 +82,13 @@ RC_INLINE vec v_add(vec a, vec b) { return RC_OP(add)(a, b); }
 RC_INLINE vec v_sub(vec a, vec b) { return RC_OP(sub)(a, b); }
 RC_INLINE vec v_mul(vec a, vec b) { return RC_OP(mul)(a, b); }
 RC_INLINE vec v_div(vec a, vec b) { return RC_OP(div)(a, b); }
-RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fmadd)(a, b, c); }      /* a * b + c */
-RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fnmadd)(a, b, c); }    /* c - a * b */
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fmadd)(a, b, c); }   /* a * b + c */
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fnmadd)(a, b, c); } /* c - a * b */
 RC_INLINE vec v_max(vec a, vec b) { return RC_OP(max)(a, b); }
 RC_INLINE vec v_min(vec a, vec b) { return RC_OP(min)(a, b); }
 RC_INLINE vec v_abs(vec a) { return RC_OP(andnot)(v_set1((real)-0.0), a); }
-RC_INLINE vec v_copysign(vec mag, vec sgn)
-{
-    return RC_OP(or)(v_abs(mag), RC_OP(and)(v_set1((real)-0.0), sgn));
-}
-RC_INLINE vec v_where_positive(vec a, vec b)            /* a > 0 ? b : 0 */
+RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(or)(v_abs(mag), RC_OP(and)(v_set1((real)-0.0), sgn)); }
+RC_INLINE vec v_where_positive(vec a, vec b) /* a > 0 ? b : 0 */
 {
 #if RC_ISA_AVX512 && RC_F32
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, v_zero(), _CMP_GT_OQ), b);
@@ -101,7 +98,7 @@ RC_INLINE vec v_where_positive(vec a, vec b)            /* a > 0 ? b : 0 */
     return RC_OP(and)(RC_OP(cmp)(a, v_zero(), _CMP_GT_OQ), b);
 #endif
 }
-RC_INLINE vec v_exp2i(vec t)    /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2^52 (f64) */
+RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2^52 (f64) */
 {
     vec_bits n = RC_BITS_OP(slli)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
     return RC_FROM_BITS(RC_BITS_OP(add)(n, RC_SET1_BITS(RC_ONE_BITS)));
@@ -141,14 +138,8 @@ RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(vfmsq)(c, a, b); }
 RC_INLINE vec v_max(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcgtq)(a, b), a, b); }
 RC_INLINE vec v_min(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcltq)(a, b), a, b); }
 RC_INLINE vec v_abs(vec a) { return RC_OP(vabsq)(a); }
-RC_INLINE vec v_copysign(vec mag, vec sgn)
-{
-    return RC_OP(vbslq)(RC_TO_BITS(v_set1((real)-0.0)), sgn, mag);
-}
-RC_INLINE vec v_where_positive(vec a, vec b)
-{
-    return RC_OP(vbslq)(RC_OP(vcgtq)(a, v_zero()), b, v_zero());
-}
+RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(vbslq)(RC_TO_BITS(v_set1((real)-0.0)), sgn, mag); }
+RC_INLINE vec v_where_positive(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcgtq)(a, v_zero()), b, v_zero()); }
 RC_INLINE vec v_exp2i(vec t)
 {
     vec_bits n = RC_BITS_OP(vshlq_n)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);

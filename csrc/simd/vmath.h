@@ -16,7 +16,7 @@
 RC_INLINE void v_tanh_ratio(vec x, const real scale, vec *num, vec *den)
 {
     const real s2 = scale * scale, s4 = s2 * s2, s6 = s4 * s2;
-    const real limit = 0x1.133334p+3f;              /* 8.6: the quotient is exactly 1, tanh is 1 - 1.14 ULP */
+    const real limit = 0x1.133334p+3f; /* 8.6: the quotient is exactly 1, tanh is 1 - 1.14 ULP */
     const real p1 = 0x1.e83442p-6f, p2 = 0x1.e16616p-14f;
     const real q0 = 2.0f, q1 = 0x1.cf625ep-3f, q2 = 0x1.3cf1e8p-9f, q3 = 0x1.4ce538p-19f;
 
@@ -24,7 +24,7 @@ RC_INLINE void v_tanh_ratio(vec x, const real scale, vec *num, vec *den)
     x = v_max(v_set1(-limit / scale), v_min(v_set1(limit / scale), x));
     const vec u = v_mul(x, x);
     const vec p = v_fma(v_set1(p2 * s4), u, v_set1(p1 * s2));
-    const vec n = v_fma(v_mul(x, u), p, x);         /* x + x*u*p: one rounding, and x itself for tiny x */
+    const vec n = v_fma(v_mul(x, u), p, x); /* x + x*u*p: one rounding, and x itself for tiny x */
     vec d = v_fma(v_set1(q3 * s6 / scale), u, v_set1(q2 * s4 / scale));
     d = v_fma(d, u, v_set1(q1 * s2 / scale));
     d = v_fma(d, u, v_set1(q0 / scale));
@@ -54,7 +54,7 @@ RC_INLINE vec v_sigmoid(vec x)
 /* For x = m*ln(2)/2 + r, m the nearest integer: returns tanh(r), |r| <= ln(2)/4, and *exp2m = 2^m. */
 RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
 {
-    const real magic = 0x1.8p+52;                   /* adding it leaves the rounded integer in the low bits */
+    const real magic = 0x1.8p+52; /* adding it leaves the rounded integer in the low bits */
     const real two_over_ln2 = 0x1.71547652b82fep+1;
     const real half_ln2_hi = 0x1.62e42fefa39efp-2, half_ln2_lo = 0x1.abc9e3b39803fp-57;
     const real b0 = -0x1.55555555554bdp-2, b1 = 0x1.11111110e0d99p-3, b2 = -0x1.ba1ba1175f593p-5,
@@ -62,7 +62,7 @@ RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
 
     const vec t = v_fma(x, v_set1(two_over_ln2), v_set1(magic));
     const vec m = v_sub(t, v_set1(magic));
-    vec r = v_fnma(m, v_set1(half_ln2_hi), x);      /* exact */
+    vec r = v_fnma(m, v_set1(half_ln2_hi), x); /* exact */
     r = v_fnma(m, v_set1(half_ln2_lo), r);
     const vec w = v_mul(r, r);
     vec b = v_fma(v_set1(b5), w, v_set1(b4));
@@ -77,8 +77,8 @@ RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
 /* tanh(x) by the addition formula; error at most 3 ULP. 22 operations and one division. */
 RC_INLINE vec v_tanh(vec x)
 {
-    const real limit = 0x1.31p+4;                   /* 19.0625: m = 55, both sums are 2^55, so exactly 1 */
-    const vec a = v_min(v_set1(limit), v_abs(x));   /* second operand: a NaN passes */
+    const real limit = 0x1.31p+4;                 /* 19.0625: m = 55, both sums are 2^55, so exactly 1 */
+    const vec a = v_min(v_set1(limit), v_abs(x)); /* second operand: a NaN passes */
     vec s;
     const vec t = v_tanh_reduced(a, &s);
     const vec sp = v_add(s, v_set1(1.0)), sm = v_sub(s, v_set1(1.0));
@@ -89,8 +89,8 @@ RC_INLINE vec v_tanh(vec x)
  * for x < 0 at most 3 ULP down to the smallest normal number, then 0. 20 operations and one division. */
 RC_INLINE vec v_sigmoid(vec x)
 {
-    const real low = -0x1.628b76e3a7b61p+8;         /* -1023*ln(2)/2: v_exp2i gives exponent field 0, +0 */
-    const real high = 20.0;                         /* s = 2^58 swallows 1-t: the quotient is exactly 1 */
+    const real low = -0x1.628b76e3a7b61p+8; /* -1023*ln(2)/2: v_exp2i gives exponent field 0, +0 */
+    const real high = 20.0;                 /* s = 2^58 swallows 1-t: the quotient is exactly 1 */
     const vec h = v_max(v_set1(low), v_min(v_set1(high), v_mul(x, v_set1(0.5))));
     vec s;
     const vec t = v_tanh_reduced(h, &s);
@@ -101,13 +101,7 @@ RC_INLINE vec v_sigmoid(vec x)
 #endif
 
 /* d tanh / dx from t = tanh(x). */
-RC_INLINE vec v_dtanh(vec t)
-{
-    return v_fnma(t, t, v_set1((real)1));
-}
+RC_INLINE vec v_dtanh(vec t) { return v_fnma(t, t, v_set1((real)1)); }
 
 /* d sigmoid / dx from s = sigmoid(x); exactly 0 where s is 0 or 1. */
-RC_INLINE vec v_dsigmoid(vec s)
-{
-    return v_mul(s, v_sub(v_set1((real)1), s));
-}
+RC_INLINE vec v_dsigmoid(vec s) { return v_mul(s, v_sub(v_set1((real)1), s)); }

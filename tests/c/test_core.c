@@ -38,7 +38,10 @@ static const struct bad_config {
     rnncore_status expected;
     rnncore_config config;
 } bad_configs[] = {
-#define ROW(name, status, cell_, ...) {name, RNNCORE_ERROR_##status, {.cell = cell_, __VA_ARGS__}}
+#define ROW(name, status, cell_, ...) \
+    { \
+        name, RNNCORE_ERROR_##status, { .cell = cell_, __VA_ARGS__ } \
+    }
 #define SIZES .input_size = 3, .hidden_size = 5, .num_layers = 1
     ROW("cell below", ARGUMENT, (rnncore_cell)-1, SIZES),
     ROW("cell above", ARGUMENT, (rnncore_cell)5, SIZES),
@@ -89,8 +92,12 @@ static void test_plans(void)
 
 static void test_huge_weights(void)
 {
-    const rnncore_config huge = {.cell = RNNCORE_LSTM, .dtype = RNNCORE_FLOAT64, .input_size = (int64_t)1 << 28,
-                                 .hidden_size = (int64_t)1 << 28, .num_layers = 65536, .bidirectional = 1};
+    const rnncore_config huge = {.cell = RNNCORE_LSTM,
+                                 .dtype = RNNCORE_FLOAT64,
+                                 .input_size = (int64_t)1 << 28,
+                                 .hidden_size = (int64_t)1 << 28,
+                                 .num_layers = 65536,
+                                 .bidirectional = 1};
     rnncore_plan *plan;
     check_subject = "huge weights";
     if (!CHECK_STATUS(rnncore_plan_create(&huge, &plan), RNNCORE_OK)) return;
@@ -115,7 +122,8 @@ static void test_packing(void)
         p = m.params[0];
         memset((char *)&p + i * sizeof(void *), 0, sizeof(void *));
         const int may_be_null = p.bias_ih == NULL || p.bias_hh == NULL;
-        CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, m.weights), may_be_null ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT);
+        CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, m.weights),
+                     may_be_null ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT);
     }
     model_free(&m);
 }
@@ -127,11 +135,12 @@ static const int64_t too_long[] = {1, 4, 0}, negative[] = {1, -1, 0};
 typedef struct bad_forward {
     const char *name;
     rnncore_status expected;
-    int naive_too;               /* whether the naive loop looks at it */
+    int naive_too; /* whether the naive loop looks at it */
     void (*spoil)(rnncore_forward_args *a);
 } bad_forward;
 
-#define SPOIL(name, what) static void spoil_##name(rnncore_forward_args *a) { what; }
+#define SPOIL(name, what) \
+    static void spoil_##name(rnncore_forward_args *a) { what; }
 SPOIL(x, a->x.data = NULL)
 SPOIL(y, a->y.data = NULL)
 SPOIL(x_address, a->x.data = (char *)a->x.data + 1)
@@ -212,7 +221,12 @@ typedef struct bad_backward {
 } bad_backward;
 
 #define SPOIL(name, what) \
-    static void spoil_b_##name(rnncore_backward_args *a, rnncore_grads *g) { (void)a; (void)g; what; }
+    static void spoil_b_##name(rnncore_backward_args *a, rnncore_grads *g) \
+    { \
+        (void)a; \
+        (void)g; \
+        what; \
+    }
 SPOIL(tape, a->tape = NULL)
 SPOIL(tape_address, a->tape = (char *)a->tape + 4)
 SPOIL(grads, a->grads = NULL)

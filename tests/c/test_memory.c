@@ -131,9 +131,14 @@ static const struct operation {
     const char *name;
     rnncore_status (*run)(model *m);
 } operations[] = {
-    {"plan", make_plan},           {"team", make_team},   {"forward", run_forward}, {"forward with BLAS", run_blas},
-    {"ragged forward", run_ragged}, {"naive", run_naive}, {"recording forward", run_recording},
-    {"backward", run_backward},    /* last: it needs the tape of the one before */
+    {"plan", make_plan},
+    {"team", make_team},
+    {"forward", run_forward},
+    {"forward with BLAS", run_blas},
+    {"ragged forward", run_ragged},
+    {"naive", run_naive},
+    {"recording forward", run_recording},
+    {"backward", run_backward}, /* last: it needs the tape of the one before */
 };
 
 enum { MOST_ALLOCATIONS = 100 };

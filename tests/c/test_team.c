@@ -80,7 +80,7 @@ static void check_sharing(const struct sharing *s, int threads, int recording)
     model_init(&m, s->cell, RNNCORE_FLOAT32, NULL, s->T, s->N, s->I, s->H, s->P, s->L, s->bidirectional);
     check_subject = s->name;
     void *alone = run(&m, NULL, threads, recording, &bytes);
-    for (int i = 0; i < ROUNDS; i++) {           /* a new team forgets that cores were busy, and tries again */
+    for (int i = 0; i < ROUNDS; i++) { /* a new team forgets that cores were busy, and tries again */
         rnncore_team *team;
         if (!CHECK_STATUS(rnncore_team_create(threads, &team), RNNCORE_OK)) break;
         for (int k = 0; k < 2; k++) {
@@ -108,13 +108,13 @@ static void test_changing_threads(void)
     model m;
     size_t bytes;
     rnncore_team *team;
-    model_init(&m, RNNCORE_GRU, RNNCORE_FLOAT32, NULL, 30, 12, 8, 40, 0, 1, 0);     /* worth 8 threads */
+    model_init(&m, RNNCORE_GRU, RNNCORE_FLOAT32, NULL, 30, 12, 8, 40, 0, 1, 0); /* worth 8 threads */
     check_subject = "changing threads";
     void *alone = run(&m, NULL, 1, 0, &bytes);
     CHECK_STATUS(rnncore_team_create(MOST, &team), RNNCORE_OK);
     for (int i = 0; i < CALLS; i++) {
         void *together = run(&m, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
-        CHECK(memcmp(alone, together, m.y_bytes) == 0);      /* y is the first output */
+        CHECK(memcmp(alone, together, m.y_bytes) == 0); /* y is the first output */
         free(together);
     }
     rnncore_team_destroy(team);
@@ -145,9 +145,9 @@ static void test_fewer_threads_backward(void)
 /* -- Many callers ----------------------------------------------------------------------------------------------------- */
 
 typedef struct caller {
-    const model *shared;         /* plan, weights, input */
+    const model *shared; /* plan, weights, input */
     rnncore_team *team;
-    const void *expected;        /* y */
+    const void *expected; /* y */
     int threads;
 } caller;
 
@@ -190,7 +190,7 @@ static void test_many_callers(void)
 
 /* -- Fork ------------------------------------------------------------------------------------------------------------- */
 
-#if !SANITIZED_THREADS           /* which does not follow threads across fork */
+#if !SANITIZED_THREADS /* which does not follow threads across fork */
 static void test_fork(void)
 {
     model m;

@@ -15,13 +15,13 @@
 #include <time.h>
 
 enum {
-    LIMITS_INPUTS = 1024,             /* broadcast inputs, 4-8 KB: always in L1 */
-    LIMITS_AHEAD = 4096,              /* bytes of prefetch in the second variant: about one L2 miss at L3 latency */
-    LIMITS_HUGE = 2 << 20,            /* huge page size on x86-64 and most arm64 systems */
-    LIMITS_TRIAL_BYTES = 8 << 20,     /* read per trial and thread: 30 us from L1, so the clock's 50 ns do not count */
-    LIMITS_TRIAL_ROUNDS = 20000,      /* rounds of multiply-adds per trial: about 60 us */
-    LIMITS_PINGS = 100,               /* round trips per trial: about 10 us, likely free of interruptions */
-    LIMITS_SPINS = 2000,              /* plain spins before the processor is given away: 100 x a flag's way */
+    LIMITS_INPUTS = 1024,         /* broadcast inputs, 4-8 KB: always in L1 */
+    LIMITS_AHEAD = 4096,          /* bytes of prefetch in the second variant: about one L2 miss at L3 latency */
+    LIMITS_HUGE = 2 << 20,        /* huge page size on x86-64 and most arm64 systems */
+    LIMITS_TRIAL_BYTES = 8 << 20, /* read per trial and thread: 30 us from L1, so the clock's 50 ns do not count */
+    LIMITS_TRIAL_ROUNDS = 20000,  /* rounds of multiply-adds per trial: about 60 us */
+    LIMITS_PINGS = 100,           /* round trips per trial: about 10 us, likely free of interruptions */
+    LIMITS_SPINS = 2000,          /* plain spins before the processor is given away: 100 x a flag's way */
     LIMITS_MAX_THREADS = 1024
 };
 
@@ -29,8 +29,8 @@ typedef struct limits_kernel {
     double (*fma)(int64_t rounds);
     double (*read)(const void *weights, const void *inputs, int64_t rows, int64_t passes);
     double (*read_ahead)(const void *weights, const void *inputs, int64_t rows, int64_t passes);
-    int row_bytes;                    /* bytes of weights that one step of the loop reads */
-    int row_fmas;                     /* multiply-adds in one step of either loop */
+    int row_bytes; /* bytes of weights that one step of the loop reads */
+    int row_fmas;  /* multiply-adds in one step of either loop */
 } limits_kernel;
 
 #if defined(__x86_64__)
@@ -75,7 +75,7 @@ typedef struct limits_kernel {
 
 typedef struct limits_isa {
     const char *name;
-    const limits_kernel *kernel[2];   /* float32, float64 */
+    const limits_kernel *kernel[2]; /* float32, float64 */
 } limits_isa;
 
 static int isa_list(limits_isa list[3])
@@ -107,8 +107,7 @@ static const limits_kernel *find_kernel(const char *isa, int float64)
     limits_isa list[3];
     const int count = isa_list(list);
     for (int i = 0; isa && i < count; i++)
-        if (strcmp(list[i].name, isa) == 0)
-            return list[i].kernel[float64 != 0];
+        if (strcmp(list[i].name, isa) == 0) return list[i].kernel[float64 != 0];
     return NULL;
 }
 
@@ -125,7 +124,7 @@ static void *huge_alloc(int64_t bytes)
     void *memory = aligned_alloc(LIMITS_HUGE, size);
 #if defined(MADV_HUGEPAGE)
     if (memory)
-        (void)madvise(memory, size, MADV_HUGEPAGE);   /* a wish: without huge pages the figure is lower, not wrong */
+        (void)madvise(memory, size, MADV_HUGEPAGE); /* a wish: without huge pages the figure is lower, not wrong */
 #endif
     return memory;
 }
@@ -136,18 +135,18 @@ typedef struct limits_job limits_job;
 typedef struct limits_worker {
     limits_job *job;
     pthread_t thread;
-    double begin, end;                /* of the current trial */
-    float *weights;                   /* this thread's slice, first touched by it */
-    double inputs[LIMITS_INPUTS];     /* read as REAL */
-    double sink;                      /* sum of results: keeps the compiler from dropping the loops */
+    double begin, end;            /* of the current trial */
+    float *weights;               /* this thread's slice, first touched by it */
+    double inputs[LIMITS_INPUTS]; /* read as REAL */
+    double sink;                  /* sum of results: keeps the compiler from dropping the loops */
 } limits_worker;
 
 struct limits_job {
     const limits_kernel *kernel;
     int threads;
-    int64_t rounds, rows, passes;     /* rows > 0: reading, else multiply-adds */
+    int64_t rounds, rows, passes; /* rows > 0: reading, else multiply-adds */
     double (*read)(const void *weights, const void *inputs, int64_t rows, int64_t passes);
-    double deadline, best;            /* seconds: when to stop, and the fastest trial so far */
+    double deadline, best; /* seconds: when to stop, and the fastest trial so far */
     atomic_int arrived, stop, failed;
     atomic_uint generation;
     limits_worker *workers;
@@ -163,24 +162,20 @@ static void meet(limits_job *job)
         return;
     }
     for (int64_t spins = 0; atomic_load_explicit(&job->generation, memory_order_acquire) == mine; spins++)
-        if (spins > LIMITS_SPINS)
-            sched_yield();
+        if (spins > LIMITS_SPINS) sched_yield();
 }
 
 static int prepare(limits_worker *worker)
 {
     const limits_job *job = worker->job;
-    if (job->rows == 0)
-        return 0;
+    if (job->rows == 0) return 0;
     const int64_t count = job->rows * job->kernel->row_bytes / (int64_t)sizeof(float);
     worker->weights = huge_alloc(count * (int64_t)sizeof(float));
-    if (!worker->weights)
-        return -1;
+    if (!worker->weights) return -1;
     for (int64_t i = 0; i < count; i++)
-        worker->weights[i] = 0.01f * (float)(i % 97 + 1);    /* a normal number also when read as half of a double */
+        worker->weights[i] = 0.01f * (float)(i % 97 + 1); /* a normal number also when read as half of a double */
     memset(worker->inputs, 0, sizeof worker->inputs);
-    for (int i = 0; i < LIMITS_INPUTS * 2; i++)
-        ((float *)worker->inputs)[i] = 0.5f;
+    for (int i = 0; i < LIMITS_INPUTS * 2; i++) ((float *)worker->inputs)[i] = 0.5f;
     return 0;
 }
 
@@ -188,10 +183,8 @@ static void trial(limits_worker *worker)
 {
     const limits_job *job = worker->job;
     worker->begin = now();
-    if (job->rows == 0)
-        worker->sink += job->kernel->fma(job->rounds);
-    else
-        worker->sink += job->read(worker->weights, worker->inputs, job->rows, job->passes);
+    if (job->rows == 0) worker->sink += job->kernel->fma(job->rounds);
+    else worker->sink += job->read(worker->weights, worker->inputs, job->rows, job->passes);
     worker->end = now();
 }
 
@@ -202,24 +195,20 @@ static void judge(limits_job *job)
         begin = job->workers[t].begin < begin ? job->workers[t].begin : begin;
         end = job->workers[t].end > end ? job->workers[t].end : end;
     }
-    if (job->best == 0 || end - begin < job->best)
-        job->best = end - begin;
-    if (now() > job->deadline)
-        atomic_store(&job->stop, 1);
+    if (job->best == 0 || end - begin < job->best) job->best = end - begin;
+    if (now() > job->deadline) atomic_store(&job->stop, 1);
 }
 
 static void *work(void *argument)
 {
     limits_worker *worker = argument;
     limits_job *job = worker->job;
-    if (prepare(worker) != 0)
-        atomic_store(&job->failed, 1);
+    if (prepare(worker) != 0) atomic_store(&job->failed, 1);
     meet(job);
     while (!atomic_load(&job->stop) && !atomic_load(&job->failed)) {
         trial(worker);
         meet(job);
-        if (worker == job->workers)
-            judge(job);
+        if (worker == job->workers) judge(job);
         meet(job);
     }
     free(worker->weights);
@@ -230,15 +219,13 @@ static void *work(void *argument)
 static limits_status run(limits_job *job, double seconds)
 {
     job->workers = calloc((size_t)job->threads, sizeof *job->workers);
-    if (!job->workers)
-        return LIMITS_MEMORY;
+    if (!job->workers) return LIMITS_MEMORY;
     job->deadline = now() + seconds;
     int started = 1;
     job->workers[0].job = job;
     for (; started < job->threads; started++) {
         job->workers[started].job = job;
-        if (pthread_create(&job->workers[started].thread, NULL, work, &job->workers[started]) != 0)
-            break;
+        if (pthread_create(&job->workers[started].thread, NULL, work, &job->workers[started]) != 0) break;
     }
     const int missing = job->threads - started;
     if (missing > 0) {
@@ -246,23 +233,19 @@ static limits_status run(limits_job *job, double seconds)
         atomic_fetch_add(&job->arrived, missing);
     }
     work(&job->workers[0]);
-    for (int t = 1; t < started; t++)
-        pthread_join(job->workers[t].thread, NULL);
+    for (int t = 1; t < started; t++) pthread_join(job->workers[t].thread, NULL);
     free(job->workers);
-    if (missing > 0)
-        return LIMITS_THREAD;
+    if (missing > 0) return LIMITS_THREAD;
     return atomic_load(&job->failed) ? LIMITS_MEMORY : LIMITS_OK;
 }
 
 limits_status limits_fma_peak(const char *isa, int float64, int threads, double seconds, double *gflops)
 {
     const limits_kernel *kernel = find_kernel(isa, float64);
-    if (!kernel || threads < 1 || threads > LIMITS_MAX_THREADS || !(seconds > 0))
-        return LIMITS_ARGUMENT;
+    if (!kernel || threads < 1 || threads > LIMITS_MAX_THREADS || !(seconds > 0)) return LIMITS_ARGUMENT;
     limits_job job = {.kernel = kernel, .threads = threads, .rounds = LIMITS_TRIAL_ROUNDS};
     const limits_status status = run(&job, seconds);
-    if (status == LIMITS_OK)
-        *gflops = 2e-9 * (double)kernel->row_fmas * (double)job.rounds * threads / job.best;
+    if (status == LIMITS_OK) *gflops = 2e-9 * (double)kernel->row_fmas * (double)job.rounds * threads / job.best;
     return status;
 }
 
@@ -277,12 +260,13 @@ limits_status limits_read_bandwidth(const char *isa, int float64, int64_t bytes,
     const int64_t read = rows * kernel->row_bytes;
     double best = 0;
     for (int variant = 0; variant < 2; variant++) {
-        limits_job job = {.kernel = kernel, .threads = threads, .rows = rows,
+        limits_job job = {.kernel = kernel,
+                          .threads = threads,
+                          .rows = rows,
                           .passes = (LIMITS_TRIAL_BYTES + read - 1) / read,
                           .read = variant ? kernel->read_ahead : kernel->read};
         const limits_status status = run(&job, seconds / 2);
-        if (status != LIMITS_OK)
-            return status;
+        if (status != LIMITS_OK) return status;
         const double rate = 1e-9 * (double)read * (double)job.passes * threads / job.best;
         best = rate > best ? rate : best;
     }
@@ -293,15 +277,14 @@ limits_status limits_read_bandwidth(const char *isa, int float64, int64_t bytes,
 /* -- Flag latency ------------------------------------------------------------------------------------------------- */
 
 typedef struct limits_flags {
-    _Alignas(128) atomic_int ping;    /* one flag per pair of cache lines: neighbours are fetched together */
+    _Alignas(128) atomic_int ping; /* one flag per pair of cache lines: neighbours are fetched together */
     _Alignas(128) atomic_int pong;
 } limits_flags;
 
 static void await(atomic_int *flag, int value)
 {
     for (int64_t spins = 0; atomic_load_explicit(flag, memory_order_acquire) != value; spins++)
-        if (spins > LIMITS_SPINS)
-            sched_yield();
+        if (spins > LIMITS_SPINS) sched_yield();
 }
 
 static void *answer(void *argument)
@@ -310,10 +293,8 @@ static void *answer(void *argument)
     for (int value = 1;; value++) {
         int seen;
         for (int64_t spins = 0; (seen = atomic_load_explicit(&flags->ping, memory_order_acquire)) < value; spins++) {
-            if (seen < 0)
-                return NULL;
-            if (spins > LIMITS_SPINS)
-                sched_yield();
+            if (seen < 0) return NULL;
+            if (spins > LIMITS_SPINS) sched_yield();
         }
         atomic_store_explicit(&flags->pong, value, memory_order_release);
     }
@@ -321,14 +302,12 @@ static void *answer(void *argument)
 
 limits_status limits_flag_latency(double seconds, double *nanoseconds)
 {
-    if (!(seconds > 0))
-        return LIMITS_ARGUMENT;
+    if (!(seconds > 0)) return LIMITS_ARGUMENT;
     limits_flags flags;
     atomic_init(&flags.ping, 0);
     atomic_init(&flags.pong, 0);
     pthread_t thread;
-    if (pthread_create(&thread, NULL, answer, &flags) != 0)
-        return LIMITS_THREAD;
+    if (pthread_create(&thread, NULL, answer, &flags) != 0) return LIMITS_THREAD;
     const double deadline = now() + seconds;
     double best = 0;
     for (int value = 1; now() < deadline && value < INT32_MAX - LIMITS_PINGS;) {
