@@ -311,7 +311,7 @@ def run_tfjs(implementation, case, a):
 def tfjs_forward(implementation, case, a):
     layer = keras_layer(implementation, case["layer"], a, [""], {})
     x = a["x"][:, ::-1] if case["go_backwards"] else a["x"]
-    (sequence,), state = keras_call(layer, x, a.get("mask"), None)
+    (sequence,), _state = keras_call(layer, x, a.get("mask"), None)
     assert case["n_calls"] == 1
     return {"expected_last": (sequence[:, -1], a["expected_last"])}
 

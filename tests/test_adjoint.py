@@ -50,7 +50,9 @@ def moved(arguments, step, along):
     return {
         "x": arguments["x"] + step * along[".x"],
         "state": as_state([part + step * along[path] for path, part in zip(paths, state, strict=True)]),
-        "params": {name: value + step * along[f".params.{name}"] for name, value in arguments["params"].items()},
+        "params": {
+            name: value + step * along[f".params.{name}"] for name, value in arguments["params"].items()
+        },
     }
 
 

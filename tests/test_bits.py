@@ -102,9 +102,7 @@ def test_lengths_in_any_order(cell, dtype, isa, lengths):
 def test_full_lengths_equal_none(cell, dtype):
     layer = make(cell, dtype, bidirectional=True)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    assert_same_bits(
-        layer(call.x, call.state, lengths=np.full(SHAPE.N, SHAPE.T)), layer(call.x, call.state)
-    )
+    assert_same_bits(layer(call.x, call.state, lengths=np.full(SHAPE.N, SHAPE.T)), layer(call.x, call.state))
 
 
 # Time ------------------------------------------------------------------------------------------------------

@@ -390,6 +390,6 @@ def test_saturated_gates_stay_finite(cell, dtype):
     if cell is RELU:  # nothing bounds it but its weights
         layer.update_parameters({"weight_hh_l0": np.zeros((SHAPE.H, SHAPE.H), dtype)})
     x = call.x * np.sqrt(np.finfo(dtype).max)
-    *result, tape = layer.forward(x, as_state([part for part in parts_of(call.state)]))
+    *result, tape = layer.forward(x, as_state(list(parts_of(call.state))))
     grads = layer.backward(tape, call.dy)
     assert all(np.all(np.isfinite(array)) for array in flat((result, grads.x, grads.state)).values())

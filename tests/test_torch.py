@@ -103,7 +103,9 @@ def test_configurations_cover_what_they_promise():
     """Any cell, 1 to 3 layers, both directions, ragged rows, batch-first, both dtypes, on every instruction set."""
     configs = [Configuration(number) for number in range(CONFIGURATIONS)]
     assert {config.cell.id for config in configs} == {cell.id for cell in TORCH_CELLS}
-    assert {(config.name, config.isa) for config in configs} == {(n, isa) for n in tables.DTYPES for isa in ISAS}
+    assert {(config.name, config.isa) for config in configs} == {
+        (n, isa) for n in tables.DTYPES for isa in ISAS
+    }
     assert {config.options["num_layers"] for config in configs} == {1, 2, 3}
     for name in ("bidirectional", "bias", "batch_first"):
         assert {config.options[name] for config in configs} == {False, True}

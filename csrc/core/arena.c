@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #endif
 
-void *rc_alloc(size_t bytes)
+void *rnncore_alloc(size_t bytes)
 {
     void *memory = NULL;
     const size_t alignment = bytes >= RC_HUGE_PAGE ? RC_HUGE_PAGE : RC_ALIGN;
@@ -20,4 +20,4 @@ void *rc_alloc(size_t bytes)
     return memory;
 }
 
-void rc_free(void *memory) { free(memory); }
+void rnncore_free(void *memory) { free(memory); }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../include/rnncore.h"
+
 enum { RC_ALIGN = 64 };
 
 typedef struct rc_arena {
@@ -30,9 +32,5 @@ static inline void *rc_arena_take(rc_arena *arena, int64_t count, int64_t size)
 
 /* What the layout needs, 0 when that overflowed. */
 static inline size_t rc_arena_bytes(const rc_arena *arena) { return arena->used > arena->size ? 0 : arena->used; }
-
-/* Memory of `bytes` aligned to RC_ALIGN, large pieces on huge pages where the system has them; free with rc_free. */
-void *rc_alloc(size_t bytes);
-void rc_free(void *memory);
 
 #endif

@@ -206,13 +206,13 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
 
     for (int64_t i = 0; i < 1 + 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
     rc_team_run(args->team, call.threads, backward_work, &call);
-    rc_free(memory);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

@@ -5,6 +5,7 @@
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
 static const int64_t largest_size = (int64_t)1 << 28;
 static const int64_t most_layers = 65536;
+static const int64_t most_rows = (int64_t)1 << 30;       /* kernels count the rows of a step in int */
 static const int64_t most_tokens = (int64_t)1 << 48;
 
 static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
@@ -31,7 +32,7 @@ int rc_check_uses(int uses)
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
 {
     if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
-    if (steps > most_tokens || batch > most_tokens || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
+    if (steps > most_tokens || batch > most_rows || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
         return RNNCORE_ERROR_OVERFLOW;
     if (!lengths) return RNNCORE_OK;
     *valid = 0;

@@ -200,7 +200,7 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
@@ -210,6 +210,6 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     if (call.strategy.split == RC_SPLIT_UNITS) call.crew = rc_crew_create(call.strategy.threads);
     rc_team_run(args->team, call.strategy.threads, forward_work, &call);
     rc_crew_destroy(call.crew);
-    rc_free(memory);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

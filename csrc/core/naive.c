@@ -123,11 +123,11 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_par
     lay_out(&n, &counting);
     const size_t bytes = rc_arena_bytes(&counting);
     if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rc_alloc(bytes);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&n, &arena);
     for (int64_t row = 0; row < args->batch; row++) run_row(&n, params, row);
-    rc_free(memory);
+    rnncore_free(memory);
     return RNNCORE_OK;
 }

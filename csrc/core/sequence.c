@@ -235,7 +235,8 @@ static void run_chunk(void *context, rc_slice *slice)
                      run->ws->in, chunk->gates, slice);
     for (int64_t s = chunk->first; s < chunk->last; s++) {
         const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
-        if (slice->index == 0) store_final(run, s, rows, s ? rc_batch_active(batch, s - 1) : batch->rows);
+        const int64_t before = s ? rc_batch_active(batch, s - 1) : batch->rows;
+        if (rows < before && slice->index == 0) store_final(run, s, rows, before);
         const rc_step step = {
             .plan = plan, .weights = &run->weights, .ws = run->ws, .rows = rows, .current = (int)(s & 1),
             .reverse = (int)(s & 1), .save = run->gates != NULL,

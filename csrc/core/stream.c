@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One time step per call: the same products and gate math as sequence.c, with all memory laid out once. */
+ * One time step per call: the same products and gate math as sequence.c, with all memory laid out once. A row of the batch
+ * lives in a slot, of which the first `batch` are in use; `slot` says which, so rows change their order without moving. */
 #include <string.h>
 
 #include "sequence.h"
@@ -13,7 +14,9 @@ typedef struct stream_layer {
 
 struct rnncore_stream {
     const rnncore_plan *plan;
-    int64_t batch;
+    int64_t capacity, batch;     /* slots there are, slots in use */
+    int64_t *slot, *moved;       /* [capacity] slot of each row; and of each row while they change */
+    char *used;                  /* [capacity] */
     int current;                 /* which of the two h buffers of every layer is the state */
     char *gates;                 /* [N][gates_ld] */
     const void **in;             /* [N]: rows of the input product */
@@ -24,6 +27,8 @@ static rnncore_stream *lay_out(rc_arena *arena, const rnncore_plan *plan, int64_
 {
     const int64_t count = plan->config.num_layers;
     rnncore_stream *stream = rc_arena_take(arena, 1, sizeof *stream);
+    int64_t *slot = rc_arena_take(arena, batch, sizeof *slot), *moved = rc_arena_take(arena, batch, sizeof *moved);
+    char *used = rc_arena_take(arena, batch, sizeof *used);
     char *gates = rc_arena_take(arena, batch, plan->gates_ld * plan->elem);
     const void **in = rc_arena_take(arena, batch, sizeof *in);
     stream_layer *layers = rc_arena_take(arena, count, sizeof *layers);
@@ -32,7 +37,9 @@ static rnncore_stream *lay_out(rc_arena *arena, const rnncore_plan *plan, int64_
         rc_workspace_take(&ws, arena, plan, batch, 1);
         if (arena->base) layers[i].ws = ws;
     }
-    if (arena->base) *stream = (rnncore_stream){.plan = plan, .batch = batch, .gates = gates, .in = in, .layers = layers};
+    if (arena->base)
+        *stream = (rnncore_stream){.plan = plan, .capacity = batch, .batch = batch, .slot = slot, .moved = moved, .used = used,
+                                   .gates = gates, .in = in, .layers = layers};
     return stream;
 }
 
@@ -60,6 +67,7 @@ rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights
             for (int k = 0; k < 2; k++) layer->ws.in_h[k][r] = layer->ws.h[k] + r * plan->out_ld * plan->elem;
         }
     }
+    for (int64_t r = 0; r < batch; r++) made->slot[r] = r;
     rnncore_stream_set_state(made, NULL, NULL);
     *stream = made;
     return RNNCORE_OK;
@@ -72,7 +80,7 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
     const void *const *in = stream->in;
     rc_slice all = {.index = 0, .count = 1};
     for (int64_t r = 0; r < stream->batch; r++)
-        stream->in[r] = (const char *)x + r * plan->config.input_size * elem;
+        stream->in[stream->slot[r]] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
         rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates,
@@ -86,33 +94,80 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
     stream->current = 1 - stream->current;
     const char *h = stream->layers[plan->config.num_layers - 1].ws.h[stream->current];
     for (int64_t r = 0; r < stream->batch; r++)
-        memcpy((char *)y + r * plan->out * elem, h + r * out_row, (size_t)(plan->out * elem));
+        memcpy((char *)y + r * plan->out * elem, h + stream->slot[r] * out_row, (size_t)(plan->out * elem));
+}
+
+int64_t rnncore_stream_rows(const rnncore_stream *stream) { return stream->batch; }
+
+/* The state of a slot in one layer. */
+static char *h_of(const rnncore_stream *stream, int64_t layer, int64_t slot)
+{
+    return stream->layers[layer].ws.h[stream->current] + slot * stream->plan->out_ld * stream->plan->elem;
+}
+
+static char *c_of(const rnncore_stream *stream, int64_t layer, int64_t slot)
+{
+    return stream->layers[layer].ws.c + slot * stream->plan->ld * stream->plan->elem;
+}
+
+/* Copies the state of a slot to another one; from < 0: zeros. */
+static void fill_slot(const rnncore_stream *stream, int64_t to, int64_t from)
+{
+    const size_t h_bytes = (size_t)(stream->plan->out_ld * stream->plan->elem);
+    const size_t c_bytes = (size_t)(stream->plan->ld * stream->plan->elem);
+    for (int64_t i = 0; i < stream->plan->config.num_layers; i++) {
+        if (from >= 0) memcpy(h_of(stream, i, to), h_of(stream, i, from), h_bytes);
+        else memset(h_of(stream, i, to), 0, h_bytes);
+        if (from >= 0) memcpy(c_of(stream, i, to), c_of(stream, i, from), c_bytes);
+        else memset(c_of(stream, i, to), 0, c_bytes);
+    }
+}
+
+rnncore_status rnncore_stream_select(rnncore_stream *stream, const int64_t *rows, int64_t n)
+{
+    if (!stream || !rows) return RNNCORE_ERROR_ARGUMENT;
+    if (n < 1 || n > stream->capacity) return RNNCORE_ERROR_SHAPE;
+    memset(stream->used, 0, (size_t)stream->capacity);
+    for (int64_t i = 0; i < n; i++) {
+        if (rows[i] < -1 || rows[i] >= stream->batch) return RNNCORE_ERROR_SHAPE;
+        stream->moved[i] = rows[i] < 0 ? -1 : stream->slot[rows[i]];
+        if (rows[i] >= 0 && stream->used[stream->moved[i]]++) return RNNCORE_ERROR_ARGUMENT;
+    }
+    /* Rows in the first n slots stay where they are; the others go to slots that nobody keeps. */
+    for (int64_t i = 0, unused = 0; i < n; i++) {
+        if (stream->moved[i] >= 0 && stream->moved[i] < n) continue;
+        while (stream->used[unused]) unused++;
+        fill_slot(stream, unused, stream->moved[i]);
+        stream->moved[i] = unused++;
+    }
+    memcpy(stream->slot, stream->moved, (size_t)n * sizeof *stream->slot);
+    stream->batch = n;
+    return RNNCORE_OK;
 }
 
 void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
 {
-    const rnncore_plan *plan = stream->plan;
-    const size_t h_bytes = (size_t)(plan->out * plan->elem), c_bytes = (size_t)(plan->hidden * plan->elem);
-    for (int64_t i = 0; i < plan->config.num_layers * stream->batch; i++) {
-        const rc_workspace *ws = &stream->layers[i / stream->batch].ws;
-        const int64_t r = i % stream->batch;
-        if (h) memcpy((char *)h + i * h_bytes, ws->h[stream->current] + r * plan->out_ld * plan->elem, h_bytes);
-        if (c) memcpy((char *)c + i * c_bytes, ws->c + r * plan->ld * plan->elem, c_bytes);
+    const size_t h_bytes = (size_t)(stream->plan->out * stream->plan->elem);
+    const size_t c_bytes = (size_t)(stream->plan->hidden * stream->plan->elem);
+    for (int64_t i = 0; i < stream->plan->config.num_layers * stream->batch; i++) {
+        const int64_t layer = i / stream->batch, slot = stream->slot[i % stream->batch];
+        if (h) memcpy((char *)h + i * h_bytes, h_of(stream, layer, slot), h_bytes);
+        if (c) memcpy((char *)c + i * c_bytes, c_of(stream, layer, slot), c_bytes);
     }
 }
 
 void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)
 {
-    const rnncore_plan *plan = stream->plan;
-    const size_t h_bytes = (size_t)(plan->out * plan->elem), c_bytes = (size_t)(plan->hidden * plan->elem);
-    for (int64_t i = 0; i < plan->config.num_layers; i++) {
-        rc_workspace *ws = &stream->layers[i].ws;
-        for (int k = 0; k < 2; k++) memset(ws->h[k], 0, (size_t)(stream->batch * plan->out_ld * plan->elem));
-        memset(ws->c, 0, (size_t)(stream->batch * plan->ld * plan->elem));
+    const size_t h_bytes = (size_t)(stream->plan->out * stream->plan->elem);
+    const size_t c_bytes = (size_t)(stream->plan->hidden * stream->plan->elem);
+    for (int64_t i = 0; i < stream->plan->config.num_layers; i++) {
+        const rc_workspace *ws = &stream->layers[i].ws;
+        for (int k = 0; k < 2; k++) memset(ws->h[k], 0, (size_t)stream->capacity * (size_t)(stream->plan->out_ld * stream->plan->elem));
+        memset(ws->c, 0, (size_t)stream->capacity * (size_t)(stream->plan->ld * stream->plan->elem));
         for (int64_t r = 0; r < stream->batch; r++) {
-            const int64_t row = i * stream->batch + r;
-            if (h) memcpy(ws->h[stream->current] + r * plan->out_ld * plan->elem, (const char *)h + row * h_bytes, h_bytes);
-            if (c) memcpy(ws->c + r * plan->ld * plan->elem, (const char *)c + row * c_bytes, c_bytes);
+            const size_t row = (size_t)(i * stream->batch + r);
+            if (h) memcpy(h_of(stream, i, stream->slot[r]), (const char *)h + row * h_bytes, h_bytes);
+            if (c) memcpy(c_of(stream, i, stream->slot[r]), (const char *)c + row * c_bytes, c_bytes);
         }
     }
 }

@@ -128,10 +128,10 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
 rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
 {
     if (max_threads < 1 || !team) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_team *made = rc_alloc(sizeof *made);
+    rnncore_team *made = rnncore_alloc(sizeof *made);
     pthread_t *threads = calloc((size_t)max_threads, sizeof *threads);
     if (!made || !threads) {
-        rc_free(made);
+        rnncore_free(made);
         free(threads);
         return RNNCORE_ERROR_MEMORY;
     }
@@ -157,7 +157,7 @@ void rnncore_team_destroy(rnncore_team *team)
         pthread_mutex_destroy(&team->busy);
     }
     free(team->threads);
-    rc_free(team);
+    rnncore_free(team);
 }
 
 /* -- Items ------------------------------------------------------------------------------------------------------------- */
@@ -194,12 +194,12 @@ struct rc_crew {
 
 rc_crew *rc_crew_create(int threads)
 {
-    rc_crew *crew = rc_alloc(sizeof *crew);
+    rc_crew *crew = rnncore_alloc(sizeof *crew);
     if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1};
     return crew;
 }
 
-void rc_crew_destroy(rc_crew *crew) { rc_free(crew); }
+void rc_crew_destroy(rc_crew *crew) { rnncore_free(crew); }
 
 void rc_crew_open(rc_crew *crew, const rc_worker *leader)
 {

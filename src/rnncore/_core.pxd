@@ -73,6 +73,8 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
     const char *rnncore_blas_name()
+    void *rnncore_alloc(size_t bytes)
+    void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
     void rnncore_plan_destroy(rnncore_plan *plan)
     const char *rnncore_plan_isa(const rnncore_plan *plan)
@@ -89,5 +91,6 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights, int64_t batch, void *memory,
                                        rnncore_stream **stream)
     void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
+    rnncore_status rnncore_stream_select(rnncore_stream *stream, const int64_t *rows, int64_t n)
     void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
     void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)

@@ -8,7 +8,6 @@ Callers (layers.py, stream.py) have checked shapes and dtypes; here are only poi
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from posix.stdlib cimport posix_memalign
 
 cimport numpy as cnp
 
@@ -62,19 +61,19 @@ def blas_name():
 
 @cython.final
 cdef class Memory:
-    """A block aligned to cache lines; freed with the object."""
+    """A block for packed weights, a tape or a stream; freed with the object."""
 
     cdef void *data
 
     def __cinit__(self, str field, size_t size):
         if size == 0:
             raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
-        if posix_memalign(&self.data, 64, size):
-            self.data = NULL
+        self.data = rnncore_alloc(size)
+        if self.data == NULL:
             raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
 
     def __dealloc__(self):
-        free(self.data)
+        rnncore_free(self.data)
 
 
 @cython.final
@@ -256,30 +255,37 @@ cdef class StreamCore:
     """
 
     cdef readonly Weights weights
-    cdef readonly int64_t N
+    cdef readonly int64_t N, capacity
     cdef Memory memory
     cdef rnncore_stream *stream
     cdef Version version
     cdef int64_t seen
     cdef int typenum
+    cdef double row_work
     cdef bint is_long, busy
     cdef cnp.npy_intp in_size, out_size
 
-    def __init__(self, Version version, Weights weights, int64_t N, double work):
+    def __init__(self, Version version, Weights weights, int64_t N, double row_work):
         spec = weights.plan.spec
-        self.N, self.in_size, self.out_size = N, spec.input_size, spec.output_size
+        self.in_size, self.out_size = spec.input_size, spec.output_size
         self.typenum = cnp.NPY_FLOAT32 if spec.dtype.itemsize == 4 else cnp.NPY_FLOAT64
-        self.is_long = work > 200_000
+        self.row_work = row_work
         self.version = version
-        self.memory = Memory("batch_size", rnncore_stream_bytes(weights.plan.plan, N))
-        self.use(weights)
+        self.start(weights, N)
 
-    cdef int use(self, Weights weights) except -1:
-        """Start from zero state with these weights."""
-        check("batch_size", rnncore_stream_init(weights.plan.plan, weights.memory.data, self.N, self.memory.data,
+    cdef int start(self, Weights weights, int64_t capacity) except -1:
+        """Start `capacity` rows from zero state with these weights."""
+        cdef Memory memory = Memory("batch_size", rnncore_stream_bytes(weights.plan.plan, capacity))
+        check("batch_size", rnncore_stream_init(weights.plan.plan, weights.memory.data, capacity, memory.data,
                                                 &self.stream))
-        self.weights, self.seen = weights, self.version.value
+        self.memory, self.weights, self.seen = memory, weights, self.version.value
+        self.capacity = capacity
+        self.set_rows(capacity)
         return 0
+
+    cdef void set_rows(self, int64_t N) noexcept:
+        self.N = N
+        self.is_long = N * self.row_work > 200_000
 
     cdef bint fits(self, object array, cnp.npy_intp features) noexcept:
         """Whether the fast path may use it: dense, of the layer's dtype, (N, features) or, for N = 1, (features,)."""
@@ -351,9 +357,19 @@ cdef class StreamCore:
 
     def _renew(self):
         """Pack the layer's present parameters, keeping the state."""
-        state = self._get_state()
-        self.use(self._present_weights())
+        self._restart(self.capacity, self._get_state())
+
+    def _restart(self, int64_t capacity, state):
+        """Room for `capacity` rows, of which `state` (dense parts) gives the first."""
+        N = state[0].shape[1]
+        self.start(self._present_weights(), capacity)
+        self._select(np.arange(N))
         self._set_state(state)
+
+    def _select(self, rows):
+        """Rows (int64, contiguous) of the batch in a new order, -1 for new ones; at most `capacity`."""
+        check("rows", rnncore_stream_select(self.stream, <const int64_t *>address(rows), rows.shape[0]))
+        self.set_rows(rows.shape[0])
 
     def _get_state(self):
         parts = tuple(np.empty(shape, self.weights.plan.spec.dtype)

@@ -488,9 +488,29 @@ def _folds(array):
 
 def check_batch_size(spec, chunk, N, batch_size):
     """ShapeError unless a checked chunk has the N rows of its stream."""
-    if N != batch_size:
+    if batch_size != N:
         layout = "({1}, T, {0})" if spec.batch_first else "(T, {1}, {0})"
         raise ShapeError("x", "shape " + layout.format(spec.input_size, batch_size), _shape_text(chunk.shape))
+
+
+def check_rows(rows, N):
+    """Rows of a stream of `N` rows as int64 (n,), n >= 1: each of 0..N-1 at most once, -1 any number of times.
+
+    Raises
+    ------
+    DTypeError, ShapeError, ArgumentError
+    """
+    array = np.asarray(rows)
+    if array.dtype.kind not in "iu":
+        raise DTypeError("rows", "an integer dtype", array.dtype)
+    if array.ndim != 1 or not len(array):
+        raise ShapeError("rows", "shape (n,) with n >= 1", _shape_text(array.shape))
+    kept = array[array != -1]
+    if np.any((kept < 0) | (kept >= N)):
+        raise ArgumentError("rows", f"-1 or 0..{N - 1}", array.tolist())
+    if len(np.unique(kept)) != len(kept):
+        raise ArgumentError("rows", "each row at most once", array.tolist())
+    return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def check_step(spec, x, N):
@@ -539,7 +559,7 @@ def check_parameters(spec, values, partial=False):
     if not hasattr(values, "keys"):
         raise ArgumentError("parameters", "a mapping of names to arrays", type(values).__name__)
     shapes = spec.parameter_shapes()
-    for name in values.keys():
+    for name in values:
         if name not in shapes:
             raise ArgumentError(str(name), "one of " + ", ".join(shapes), "an unknown name")
     checked = {}

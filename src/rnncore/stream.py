@@ -31,14 +31,53 @@ class Stream(_core.StreamCore):
         self._layer = layer
         N = spec.check_int("batch_size", batch_size, 1)
         s = layer.spec
-        work = N * s.gates * s.hidden_size * (s.input_size + s.output_size * (2 * s.num_layers - 1))
-        super().__init__(layer._version, self._present_weights(), N, work)
+        row_work = s.gates * s.hidden_size * (s.input_size + s.output_size * (2 * s.num_layers - 1))
+        super().__init__(layer._version, self._present_weights(), N, row_work)
 
     def _present_weights(self):
         return self._layer._weights(_core.FORWARD)
 
     def __reduce__(self):
         return _restore, (self._layer, self.N, self.state)
+
+    def select(self, rows):
+        """Change the rows of a live batch: keep, drop, reorder and add.
+
+        Parameters
+        ----------
+        rows : ints (n,), n >= 1
+            Row i of the new batch is row rows[i] of the present one, each at most once, or with -1 a new row of zero
+            state; rows not named are dropped.
+
+        Raises
+        ------
+        DTypeError, ShapeError, ArgumentError
+            Nothing has changed.
+
+        Notes
+        -----
+        Copies at most as many rows as are dropped; more rows than ever before in this stream move all of them once.
+
+        Examples
+        --------
+        >>> import rnncore
+        >>> stream = rnncore.GRU(2, 3).stream(batch_size=3)
+        >>> stream.select([2, 0, -1, -1])  # drop row 1, swap the others, add two
+        >>> stream.N
+        4
+        """
+        rows = spec.check_rows(rows, self.N)
+        if len(rows) > self.capacity:
+            old = self._get_state()
+            self._restart(max(len(rows), 2 * self.capacity), tuple(self._take(part, rows) for part in old))
+        else:
+            self._select(rows)
+
+    @staticmethod
+    def _take(part, rows):
+        """Rows of a dense (L, N, features) state; zeros for -1."""
+        taken = np.where(rows[:, np.newaxis] >= 0, part[:, np.maximum(rows, 0)], part.dtype.type(0))
+        return np.ascontiguousarray(taken)
 
     def reset(self):
         """Set the state to zero."""

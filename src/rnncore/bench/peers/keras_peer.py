@@ -19,10 +19,11 @@ def _layer_weights(case: Case, problem: Problem, tail: str) -> list[np.ndarray]:
         part: gate_blocks(problem.params[f"{part}_{tail}"], order, case.H)
         for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     }
-    if case.cell == "gru":
-        bias = np.stack([take["bias_ih"], take["bias_hh"]])
-    else:
-        bias = take["bias_ih"] + take["bias_hh"]
+    bias = (
+        np.stack([take["bias_ih"], take["bias_hh"]])
+        if case.cell == "gru"
+        else take["bias_ih"] + take["bias_hh"]
+    )
     return [np.ascontiguousarray(take["weight_ih"].T), np.ascontiguousarray(take["weight_hh"].T), bias]
 
 
