@@ -278,7 +278,9 @@ def test_number_of_threads_is_one_of_the_process():
 @pytest.mark.parametrize("isa", ISAS)
 def test_environment_caps_the_instruction_set(isa):
     below = ISAS[ISAS.index(isa) :]
-    code = "print(rnncore.config.current_isa(), rnncore.LSTM(1, 2).stream().weights.plan.isa, *rnncore.isas())"
+    code = (
+        "print(rnncore.config.current_isa(), rnncore.LSTM(1, 2).stream().weights.plan.isa, *rnncore.isas())"
+    )
     assert run_python(code, RNNCORE_ISA=isa) == [isa, isa, *below]
 
 

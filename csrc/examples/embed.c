@@ -3,7 +3,6 @@
  * rnncore in plain C: a GRU over a short series in one call, and again as a stream of single steps. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "rnncore.h"
@@ -16,30 +15,29 @@ static int check(rnncore_status status)
     return status != RNNCORE_OK;
 }
 
-/* Memory aligned to 64 bytes, for packed weights and streams. */
-static void *allocate(size_t bytes) { return bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL; }
-
 int main(void)
 {
     float weight_ih[G * H * I], weight_hh[G * H * H], x[T * I], y[T * H], step[H];
-    for (int i = 0; i < G * H * I; i++) weight_ih[i] = 0.5f * sinf((float)i);       /* your trained weights */
+    for (int i = 0; i < G * H * I; i++) weight_ih[i] = 0.5f * sinf((float)i); /* your trained weights */
     for (int i = 0; i < G * H * H; i++) weight_hh[i] = 0.5f * cosf((float)i);
     for (int t = 0; t < T; t++) x[t] = sinf(0.7f * (float)t);
 
-    const rnncore_config config = {.cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H,
-                                   .num_layers = 1};
+    const rnncore_config config = {
+        .cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H, .num_layers = 1};
     const rnncore_params params = {.weight_ih = weight_ih, .weight_hh = weight_hh};
     rnncore_plan *plan = NULL;
     if (check(rnncore_plan_create(&config, &plan))) return 1;
-    void *weights = allocate(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
-    void *memory = allocate(rnncore_stream_bytes(plan, 1));
+    void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
+    void *memory = rnncore_alloc(rnncore_stream_bytes(plan, 1));
     rnncore_stream *stream = NULL;
     if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, &params, weights))) return 1;
 
-    const rnncore_forward_args args = {                  /* strides in bytes, of (T, N, features) with N = 1 */
-        .steps = T, .batch = 1, .threads = 1,
-        .x = {x, {I * sizeof(float), I * sizeof(float), sizeof(float)}},
-        .y = {y, {H * sizeof(float), H * sizeof(float), sizeof(float)}}};
+    const rnncore_forward_args args = {/* strides in bytes, of (T, N, features) with N = 1 */
+                                       .steps = T,
+                                       .batch = 1,
+                                       .threads = 1,
+                                       .x = {x, {I * sizeof(float), I * sizeof(float), sizeof(float)}},
+                                       .y = {y, {H * sizeof(float), H * sizeof(float), sizeof(float)}}};
     if (check(rnncore_forward(plan, weights, &args))) return 1;
     if (check(rnncore_stream_init(plan, weights, 1, memory, &stream))) return 1;
 
@@ -51,8 +49,8 @@ int main(void)
     }
     printf("%s, BLAS: %s; one call and a stream of steps %s\n", rnncore_plan_isa(plan), rnncore_blas_name(),
            same ? "agree to the last bit" : "DIFFER");
-    free(memory);
-    free(weights);
+    rnncore_free(memory);
+    rnncore_free(weights);
     rnncore_plan_destroy(plan);
     return same ? 0 : 1;
 }

@@ -52,10 +52,11 @@ static void make_params(model *m)
 {
     const int64_t H = m->config.hidden_size, rows = gates_of(m->config.cell) * H;
     for (int64_t i = 0; i < slots(m); i++) {
-        m->params[i] = (rnncore_params){
-            .weight_ih = random_block(m, rows * input_size(m, i), 0.3), .weight_hh = random_block(m, rows * m->out, 0.3),
-            .bias_ih = random_block(m, rows, 0.3), .bias_hh = random_block(m, rows, 0.3),
-            .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL};
+        m->params[i] = (rnncore_params){.weight_ih = random_block(m, rows * input_size(m, i), 0.3),
+                                        .weight_hh = random_block(m, rows * m->out, 0.3),
+                                        .bias_ih = random_block(m, rows, 0.3),
+                                        .bias_hh = random_block(m, rows, 0.3),
+                                        .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL};
     }
 }
 
@@ -71,11 +72,12 @@ static void make_outputs(model *m)
     m->c_n = has_c ? block(m, m->c_bytes) : NULL;
     m->dc0 = has_c ? block(m, m->c_bytes) : NULL;
     for (int64_t i = 0; i < slots(m); i++) {
-        m->grads[i] = (rnncore_grads){
-            .weight_ih = block(m, (size_t)(rows * input_size(m, i)) * m->elem),
-            .weight_hh = block(m, (size_t)(rows * m->out) * m->elem), .bias_ih = block(m, (size_t)rows * m->elem),
-            .bias_hh = block(m, (size_t)rows * m->elem),
-            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL};
+        m->grads[i] =
+            (rnncore_grads){.weight_ih = block(m, (size_t)(rows * input_size(m, i)) * m->elem),
+                            .weight_hh = block(m, (size_t)(rows * m->out) * m->elem),
+                            .bias_ih = block(m, (size_t)rows * m->elem),
+                            .bias_hh = block(m, (size_t)rows * m->elem),
+                            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL};
     }
 }
 
@@ -83,10 +85,20 @@ void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *is
                 int64_t H, int64_t P, int64_t L, int bidirectional)
 {
     const int uses = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
-    *m = (model){.T = T, .N = N, .directions = bidirectional ? 2 : 1, .out = P ? P : H,
+    *m = (model){.T = T,
+                 .N = N,
+                 .directions = bidirectional ? 2 : 1,
+                 .out = P ? P : H,
                  .elem = dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
-    m->config = (rnncore_config){.cell = cell, .dtype = dtype, .input_size = I, .hidden_size = H, .proj_size = P,
-                                 .num_layers = L, .bidirectional = bidirectional, .dropout = L > 1 ? 0.25 : 0, .isa = isa};
+    m->config = (rnncore_config){.cell = cell,
+                                 .dtype = dtype,
+                                 .input_size = I,
+                                 .hidden_size = H,
+                                 .proj_size = P,
+                                 .num_layers = L,
+                                 .bidirectional = bidirectional,
+                                 .dropout = L > 1 ? 0.25 : 0,
+                                 .isa = isa};
     m->x_bytes = (size_t)(T * N * I) * m->elem;
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
@@ -122,18 +134,34 @@ static rnncore_array dense(const model *m, void *data, int64_t features)
 
 rnncore_forward_args model_forward_args(const model *m)
 {
-    return (rnncore_forward_args){
-        .steps = m->T, .batch = m->N, .x = dense(m, m->x, m->config.input_size),
-        .y = dense(m, m->y, m->directions * m->out), .h0 = m->h0, .c0 = m->c0, .h_n = m->h_n, .c_n = m->c_n,
-        .dropout_key = 5, .backend = RNNCORE_FUSED, .threads = 1};
+    return (rnncore_forward_args){.steps = m->T,
+                                  .batch = m->N,
+                                  .x = dense(m, m->x, m->config.input_size),
+                                  .y = dense(m, m->y, m->directions * m->out),
+                                  .h0 = m->h0,
+                                  .c0 = m->c0,
+                                  .h_n = m->h_n,
+                                  .c_n = m->c_n,
+                                  .dropout_key = 5,
+                                  .backend = RNNCORE_FUSED,
+                                  .threads = 1};
 }
 
 rnncore_backward_args model_backward_args(const model *m)
 {
-    return (rnncore_backward_args){                      /* gradients of outputs: the outputs of forward do */
-        .steps = m->T, .batch = m->N, .tape = m->tape, .dy = dense(m, m->y, m->directions * m->out), .dh_n = m->h0,
-        .dc_n = m->c0, .dx = dense(m, m->dx, m->config.input_size), .dh0 = m->dh0, .dc0 = m->dc0, .grads = m->grads,
-        .dropout_key = 5, .threads = 1};
+    return (rnncore_backward_args){/* gradients of outputs: the outputs of forward do */
+                                   .steps = m->T,
+                                   .batch = m->N,
+                                   .tape = m->tape,
+                                   .dy = dense(m, m->y, m->directions * m->out),
+                                   .dh_n = m->h0,
+                                   .dc_n = m->c0,
+                                   .dx = dense(m, m->dx, m->config.input_size),
+                                   .dh0 = m->dh0,
+                                   .dc0 = m->dc0,
+                                   .grads = m->grads,
+                                   .dropout_key = 5,
+                                   .threads = 1};
 }
 
 void model_reset(model *m)

@@ -12,7 +12,7 @@ enum { MODEL_MAX_PARAMS = 8, MODEL_UNTOUCHED = 0x5A };
 
 typedef struct model {
     rnncore_config config;
-    int64_t T, N, directions, out;       /* out: P or H */
+    int64_t T, N, directions, out; /* out: P or H */
     size_t elem;
     rnncore_plan *plan;
     void *weights, *tape;
@@ -20,9 +20,9 @@ typedef struct model {
     rnncore_grads grads[MODEL_MAX_PARAMS];
     size_t x_bytes, y_bytes, h_bytes, c_bytes;
     void *x, *y, *h0, *c0, *h_n, *c_n, *dx, *dh0, *dc0;
-    void *blocks[MODEL_MAX_PARAMS * 10 + 16];    /* everything to free */
+    void *blocks[MODEL_MAX_PARAMS * 10 + 16]; /* everything to free */
     size_t sizes[MODEL_MAX_PARAMS * 10 + 16];
-    int block_count, outputs;                    /* outputs: blocks from here on are written by calls */
+    int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
 /* Builds plan, parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */

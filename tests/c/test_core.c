@@ -38,7 +38,10 @@ static const struct bad_config {
     rnncore_status expected;
     rnncore_config config;
 } bad_configs[] = {
-#define ROW(name, status, cell_, ...) {name, RNNCORE_ERROR_##status, {.cell = cell_, __VA_ARGS__}}
+#define ROW(name, status, cell_, ...) \
+    { \
+        name, RNNCORE_ERROR_##status, { .cell = cell_, __VA_ARGS__ } \
+    }
 #define SIZES .input_size = 3, .hidden_size = 5, .num_layers = 1
     ROW("cell below", ARGUMENT, (rnncore_cell)-1, SIZES),
     ROW("cell above", ARGUMENT, (rnncore_cell)5, SIZES),
@@ -89,8 +92,12 @@ static void test_plans(void)
 
 static void test_huge_weights(void)
 {
-    const rnncore_config huge = {.cell = RNNCORE_LSTM, .dtype = RNNCORE_FLOAT64, .input_size = (int64_t)1 << 28,
-                                 .hidden_size = (int64_t)1 << 28, .num_layers = 65536, .bidirectional = 1};
+    const rnncore_config huge = {.cell = RNNCORE_LSTM,
+                                 .dtype = RNNCORE_FLOAT64,
+                                 .input_size = (int64_t)1 << 28,
+                                 .hidden_size = (int64_t)1 << 28,
+                                 .num_layers = 65536,
+                                 .bidirectional = 1};
     rnncore_plan *plan;
     check_subject = "huge weights";
     if (!CHECK_STATUS(rnncore_plan_create(&huge, &plan), RNNCORE_OK)) return;
@@ -115,7 +122,8 @@ static void test_packing(void)
         p = m.params[0];
         memset((char *)&p + i * sizeof(void *), 0, sizeof(void *));
         const int may_be_null = p.bias_ih == NULL || p.bias_hh == NULL;
-        CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, m.weights), may_be_null ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT);
+        CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, m.weights),
+                     may_be_null ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT);
     }
     model_free(&m);
 }
@@ -127,11 +135,12 @@ static const int64_t too_long[] = {1, 4, 0}, negative[] = {1, -1, 0};
 typedef struct bad_forward {
     const char *name;
     rnncore_status expected;
-    int naive_too;               /* whether the naive loop looks at it */
+    int naive_too; /* whether the naive loop looks at it */
     void (*spoil)(rnncore_forward_args *a);
 } bad_forward;
 
-#define SPOIL(name, what) static void spoil_##name(rnncore_forward_args *a) { what; }
+#define SPOIL(name, what) \
+    static void spoil_##name(rnncore_forward_args *a) { what; }
 SPOIL(x, a->x.data = NULL)
 SPOIL(y, a->y.data = NULL)
 SPOIL(x_address, a->x.data = (char *)a->x.data + 1)
@@ -212,7 +221,12 @@ typedef struct bad_backward {
 } bad_backward;
 
 #define SPOIL(name, what) \
-    static void spoil_b_##name(rnncore_backward_args *a, rnncore_grads *g) { (void)a; (void)g; what; }
+    static void spoil_b_##name(rnncore_backward_args *a, rnncore_grads *g) \
+    { \
+        (void)a; \
+        (void)g; \
+        what; \
+    }
 SPOIL(tape, a->tape = NULL)
 SPOIL(tape_address, a->tape = (char *)a->tape + 4)
 SPOIL(grads, a->grads = NULL)
@@ -304,6 +318,33 @@ static void test_refused_streams(void)
     model_free(&m);
 }
 
+static void test_refused_selections(void)
+{
+    static const int64_t good[] = {1, -1}, twice[] = {1, 1}, beyond[] = {0, 2}, below[] = {-2, 0}, more[] = {0, 1, -1};
+    model m;
+    rnncore_stream *stream;
+    model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT64, NULL, 1, 2, 3, 5, 0, 2, 0);
+    check_subject = "selection";
+    void *memory = model_alloc(rnncore_stream_bytes(m.plan, 2));
+    CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, memory, &stream), RNNCORE_OK);
+    rnncore_stream_set_state(stream, m.h0, m.c0);
+    CHECK_STATUS(rnncore_stream_select(NULL, good, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, NULL, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, twice, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, beyond, 2), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, below, 2), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, more, 3), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, good, 0), RNNCORE_ERROR_SHAPE);
+    CHECK(rnncore_stream_rows(stream) == 2);
+    rnncore_stream_get_state(stream, m.h_n, m.c_n);
+    CHECK(memcmp(m.h_n, m.h0, m.h_bytes) == 0 && memcmp(m.c_n, m.c0, m.c_bytes) == 0);
+    CHECK_STATUS(rnncore_stream_select(stream, good, 2), RNNCORE_OK);
+    rnncore_stream_get_state(stream, m.h_n, m.c_n);
+    CHECK(memcmp(m.h_n, (double *)m.h0 + 5, 5 * sizeof(double)) == 0 && ((double *)m.c_n)[5] == 0);
+    free(memory);
+    model_free(&m);
+}
+
 /* -- Bits ------------------------------------------------------------------------------------------------------------ */
 
 /* A stream from the model's initial state gives its y, h_n and c_n. */
@@ -385,6 +426,7 @@ int main(void)
     test_refused_forward();
     test_refused_backward();
     test_refused_streams();
+    test_refused_selections();
     test_bits();
     test_state_in_place();
     return check_result("test_core");

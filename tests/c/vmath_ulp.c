@@ -23,9 +23,9 @@ typedef double wide;
 #define LOWEST_EXPONENT FLT_MIN_EXP
 #define wide_tanh tanh
 #define wide_exp exp
-static const double TANH_ULP = 4.0;             /* unit in the last place of the true value */
-static const double SIGMOID_UNITS = 2.0;        /* units of 2^-24 */
-static const double TANH_BACKSTEP = 5.0;        /* largest fall between neighbours, ULP of the larger value */
+static const double TANH_ULP = 4.0;      /* unit in the last place of the true value */
+static const double SIGMOID_UNITS = 2.0; /* units of 2^-24 */
+static const double TANH_BACKSTEP = 5.0; /* largest fall between neighbours, ULP of the larger value */
 #else
 typedef long double wide;
 #define DTYPE "float64"
@@ -34,20 +34,24 @@ typedef long double wide;
 #define wide_tanh tanhl
 #define wide_exp expl
 static const double TANH_ULP = 3.0;
-static const double SIGMOID_UNITS = 1.6;        /* units of 2^-53 */
-static const double SIGMOID_TAIL_ULP = 3.0;     /* x < 0, normal results */
+static const double SIGMOID_UNITS = 1.6;    /* units of 2^-53 */
+static const double SIGMOID_TAIL_ULP = 3.0; /* x < 0, normal results */
 #if LDBL_MANT_DIG < 64
 #error "the reference needs a long double of at least 64 bits"
 #endif
 #endif
 
-typedef struct { const char *what; double worst; real at; } peak;
+typedef struct {
+    const char *what;
+    double worst;
+    real at;
+} peak;
 
 static int failures;
 
 static void note(peak *p, double error, real at)
 {
-    if (!(error <= p->worst)) {                 /* a NaN error is kept too */
+    if (!(error <= p->worst)) { /* a NaN error is kept too */
         p->worst = error;
         p->at = at;
     }
@@ -63,30 +67,22 @@ static void report(const peak *p, double bound)
 
 static void expect(bool good, const char *promise, real at)
 {
-    if (!good && failures++ < 20)
-        printf("%s broken promise: %s at x = %.17g\n", DTYPE, promise, (double)at);
+    if (!good && failures++ < 20) printf("%s broken promise: %s at x = %.17g\n", DTYPE, promise, (double)at);
 }
 
-static bool same_bits(real a, real b)
-{
-    return memcmp(&a, &b, sizeof a) == 0;
-}
+static bool same_bits(real a, real b) { return memcmp(&a, &b, sizeof a) == 0; }
 
 /* Size of one unit in the last place of a result near the true value t. */
 static double ulp_of(wide t)
 {
     int e;
     frexp((double)t, &e);
-    if (e < LOWEST_EXPONENT)
-        e = LOWEST_EXPONENT;
+    if (e < LOWEST_EXPONENT) e = LOWEST_EXPONENT;
     return ldexp(1.0, e - DIGITS);
 }
 
 /* References: a short series where it is exact enough, so that the full walk takes seconds. */
-static wide true_tanh(wide a)
-{
-    return a < 0x1p-14 ? a - a * a * a / 3 : wide_tanh(a);
-}
+static wide true_tanh(wide a) { return a < 0x1p-14 ? a - a * a * a / 3 : wide_tanh(a); }
 
 static wide true_sigmoid(wide x)
 {
@@ -118,8 +114,7 @@ static void check_value(real x, peak *tanh_peak, peak *sigmoid_peak)
     expect(same_bits(v_tanh(-x), -t), "tanh(-x) = -tanh(x)", x);
     expect(t >= 0 && t <= 1, "0 <= tanh <= 1", x);
     expect(up >= (real)0.5 && up <= 1 && down >= 0 && down <= (real)0.5, "sigmoid on its side of 0.5", x);
-    if (x < ldexp(1.0, -DIGITS))
-        expect(t == x, "tanh(x) = x for tiny x", x);
+    if (x < ldexp(1.0, -DIGITS)) expect(t == x, "tanh(x) = x for tiny x", x);
     if (x < 64) {
         const wide truth = true_tanh(x), s = true_sigmoid(x);
         note(tanh_peak, (double)fabsl((wide)t - truth) / ulp_of(truth), x);
@@ -146,8 +141,7 @@ static void walk(uint64_t stride)
     for (uint64_t b = 1; b < 0x7f800000u; b += stride) {
         const real x = from_bits((uint32_t)b), y = v_tanh(x);
         check_value(x, &t, &s);
-        if (y < before)
-            note(&back, (before - y) / ulp_of(before * (1 - FLT_EPSILON / 4.0)), x);
+        if (y < before) note(&back, (before - y) / ulp_of(before * (1 - FLT_EPSILON / 4.0)), x);
         before = y;
     }
     report(&t, TANH_ULP);
@@ -167,8 +161,7 @@ static double uniform(uint64_t *state)
 static void note_tail(real x, peak *p)
 {
     const wide e = wide_exp(-(wide)x), truth = e / (1 + e);
-    if (truth >= DBL_MIN)
-        note(p, (double)fabsl((wide)v_sigmoid(-x) - truth) / ulp_of(truth), -x);
+    if (truth >= DBL_MIN) note(p, (double)fabsl((wide)v_sigmoid(-x) - truth) / ulp_of(truth), -x);
 }
 
 static void walk(uint64_t stride)
@@ -182,14 +175,13 @@ static void walk(uint64_t stride)
         check_value(x, &t, &s);
         note_tail(x, &tail);
     }
-    for (int m = 1; m < 112; m++)               /* m*ln(2)/4: centres and breakpoints of the reduction */
+    for (int m = 1; m < 112; m++) /* m*ln(2)/4: centres and breakpoints of the reduction */
         for (int64_t j = -2000; j <= 2000; j++) {
             const real x = m * 0x1.62e42fefa39efp-3 * (1 + (double)j * 0x1p-52);
             check_value(x, &t, &s);
             note_tail(x, &tail);
         }
-    for (uint64_t k = 0; k < 2000000; k += stride)
-        note_tail(750 * uniform(&state), &tail);
+    for (uint64_t k = 0; k < 2000000; k += stride) note_tail(750 * uniform(&state), &tail);
     report(&t, TANH_ULP);
     report(&s, SIGMOID_UNITS);
     report(&tail, SIGMOID_TAIL_ULP);
