@@ -21,9 +21,11 @@ DEEP = (dict(num_layers=3, bidirectional=True), ("state", "ragged"))
 FIRST = (dict(num_layers=2, batch_first=True, bias=False), ("state", "ragged"))
 BOTH = (dict(num_layers=2, batch_first=True, bidirectional=True, dropout=0.4), ("ragged",))
 SINGLE = (dict(num_layers=2, bidirectional=True, dropout=0.3), ("state", "unbatched"))
+STACK = (dict(num_layers=3), ("state",))
 
 # Small shapes run on one thread whatever is allowed.  The last three have work for several: rows to split, pre-
-# activations of more than one chunk and more than one block of gradient rows; fewer rows than threads; one row.
+# activations of more than one chunk and more than one block of gradient rows; fewer rows than threads; one row, whose
+# directions or units are shared out.
 SPLIT, FEW, LONE = tables.Shape(43, 16, 6, 33), tables.Shape(24, 2, 24, 72), tables.Shape(40, 1, 24, 72)
 CALLS = {
     f"{shape.id}-{name}": (shape, *variant)
@@ -38,7 +40,9 @@ CALLS = {
         (SPLIT, "deep", DEEP),
         (SPLIT, "first", FIRST),
         (FEW, "both", BOTH),
+        (FEW, "stack", STACK),
         (LONE, "single", SINGLE),
+        (LONE, "stack", STACK),
     ]
 }
 THREADS = (1, 2, 3)

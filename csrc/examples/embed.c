@@ -3,7 +3,6 @@
  * rnncore in plain C: a GRU over a short series in one call, and again as a stream of single steps. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "rnncore.h"
@@ -15,9 +14,6 @@ static int check(rnncore_status status)
     if (status) fprintf(stderr, "%s: %s\n", rnncore_status_name(status), rnncore_status_text(status));
     return status != RNNCORE_OK;
 }
-
-/* Memory aligned to 64 bytes, for packed weights and streams. */
-static void *allocate(size_t bytes) { return bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL; }
 
 int main(void)
 {
@@ -31,8 +27,8 @@ int main(void)
     const rnncore_params params = {.weight_ih = weight_ih, .weight_hh = weight_hh};
     rnncore_plan *plan = NULL;
     if (check(rnncore_plan_create(&config, &plan))) return 1;
-    void *weights = allocate(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
-    void *memory = allocate(rnncore_stream_bytes(plan, 1));
+    void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
+    void *memory = rnncore_alloc(rnncore_stream_bytes(plan, 1));
     rnncore_stream *stream = NULL;
     if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, &params, weights))) return 1;
 
@@ -53,8 +49,8 @@ int main(void)
     }
     printf("%s, BLAS: %s; one call and a stream of steps %s\n", rnncore_plan_isa(plan), rnncore_blas_name(),
            same ? "agree to the last bit" : "DIFFER");
-    free(memory);
-    free(weights);
+    rnncore_free(memory);
+    rnncore_free(weights);
     rnncore_plan_destroy(plan);
     return same ? 0 : 1;
 }

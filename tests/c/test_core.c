@@ -318,6 +318,33 @@ static void test_refused_streams(void)
     model_free(&m);
 }
 
+static void test_refused_selections(void)
+{
+    static const int64_t good[] = {1, -1}, twice[] = {1, 1}, beyond[] = {0, 2}, below[] = {-2, 0}, more[] = {0, 1, -1};
+    model m;
+    rnncore_stream *stream;
+    model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT64, NULL, 1, 2, 3, 5, 0, 2, 0);
+    check_subject = "selection";
+    void *memory = model_alloc(rnncore_stream_bytes(m.plan, 2));
+    CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, memory, &stream), RNNCORE_OK);
+    rnncore_stream_set_state(stream, m.h0, m.c0);
+    CHECK_STATUS(rnncore_stream_select(NULL, good, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, NULL, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, twice, 2), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_select(stream, beyond, 2), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, below, 2), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, more, 3), RNNCORE_ERROR_SHAPE);
+    CHECK_STATUS(rnncore_stream_select(stream, good, 0), RNNCORE_ERROR_SHAPE);
+    CHECK(rnncore_stream_rows(stream) == 2);
+    rnncore_stream_get_state(stream, m.h_n, m.c_n);
+    CHECK(memcmp(m.h_n, m.h0, m.h_bytes) == 0 && memcmp(m.c_n, m.c0, m.c_bytes) == 0);
+    CHECK_STATUS(rnncore_stream_select(stream, good, 2), RNNCORE_OK);
+    rnncore_stream_get_state(stream, m.h_n, m.c_n);
+    CHECK(memcmp(m.h_n, (double *)m.h0 + 5, 5 * sizeof(double)) == 0 && ((double *)m.c_n)[5] == 0);
+    free(memory);
+    model_free(&m);
+}
+
 /* -- Bits ------------------------------------------------------------------------------------------------------------ */
 
 /* A stream from the model's initial state gives its y, h_n and c_n. */
@@ -399,6 +426,7 @@ int main(void)
     test_refused_forward();
     test_refused_backward();
     test_refused_streams();
+    test_refused_selections();
     test_bits();
     test_state_in_place();
     return check_result("test_core");

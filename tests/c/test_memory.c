@@ -77,6 +77,15 @@ static rnncore_status make_plan(model *m)
     return status;
 }
 
+static rnncore_status make_memory(model *m)
+{
+    void *memory = rnncore_alloc(m->x_bytes);
+    if (memory) memset(memory, 0, m->x_bytes);
+    CHECK((uintptr_t)memory % 64 == 0);
+    rnncore_free(memory);
+    return memory ? RNNCORE_OK : RNNCORE_ERROR_MEMORY;
+}
+
 static rnncore_status make_team(model *m)
 {
     rnncore_team *team = (rnncore_team *)m;
@@ -132,6 +141,7 @@ static const struct operation {
     rnncore_status (*run)(model *m);
 } operations[] = {
     {"plan", make_plan},
+    {"memory", make_memory},
     {"team", make_team},
     {"forward", run_forward},
     {"forward with BLAS", run_blas},

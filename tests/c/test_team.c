@@ -21,6 +21,9 @@
 #define SANITIZED_THREADS 0
 #endif
 
+/* How often what depends on luck is tried; fewer times when the argument "quick" asks so, for slow checkers. */
+static int rounds = 6;
+
 static void test_empty_teams(void)
 {
     rnncore_team *team = NULL;
@@ -74,13 +77,12 @@ static void *run(model *m, rnncore_team *team, int threads, int recording, size_
 
 static void check_sharing(const struct sharing *s, int threads, int recording)
 {
-    enum { ROUNDS = SANITIZED_THREADS ? 2 : 6 };
     model m;
     size_t bytes;
     model_init(&m, s->cell, RNNCORE_FLOAT32, NULL, s->T, s->N, s->I, s->H, s->P, s->L, s->bidirectional);
     check_subject = s->name;
     void *alone = run(&m, NULL, threads, recording, &bytes);
-    for (int i = 0; i < ROUNDS; i++) { /* a new team forgets that cores were busy, and tries again */
+    for (int i = 0; i < rounds; i++) { /* a new team forgets that cores were busy, and tries again */
         rnncore_team *team;
         if (!CHECK_STATUS(rnncore_team_create(threads, &team), RNNCORE_OK)) break;
         for (int k = 0; k < 2; k++) {
@@ -104,7 +106,7 @@ static void test_sharing(void)
 /* Calls that ask for few and for many threads in turn: nobody takes a seat that the running call does not have. */
 static void test_changing_threads(void)
 {
-    enum { CALLS = SANITIZED_THREADS ? 400 : 1000, MOST = 5 };
+    enum { MOST = 5 };
     model m;
     size_t bytes;
     rnncore_team *team;
@@ -112,7 +114,7 @@ static void test_changing_threads(void)
     check_subject = "changing threads";
     void *alone = run(&m, NULL, 1, 0, &bytes);
     CHECK_STATUS(rnncore_team_create(MOST, &team), RNNCORE_OK);
-    for (int i = 0; i < CALLS; i++) {
+    for (int i = 0; i < 150 * rounds; i++) {
         void *together = run(&m, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
         CHECK(memcmp(alone, together, m.y_bytes) == 0); /* y is the first output */
         free(together);
@@ -223,8 +225,9 @@ static void test_fork(void)
 }
 #endif
 
-int main(void)
+int main(int count, char **arguments)
 {
+    if (count > 1 && strcmp(arguments[1], "quick") == 0) rounds = 1;
     test_empty_teams();
     test_sharing();
     test_changing_threads();
