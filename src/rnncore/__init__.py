@@ -10,14 +10,39 @@
 
 __version__ = "0.1.0"
 
-from . import modules, reference, weights
+import importlib
+
 from .config import get_num_threads, isas, set_num_threads, show_config, use_backend, use_isa
 from .errors import RnncoreError
-from .estimators import Forecaster
 from .layers import GRU, LSTM, RNN
 from .stream import Stream
-from .training import SGD, Adam, Linear, cross_entropy, mse_loss
-from .weights.native import load
+
+# Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
+_LATER = {
+    "Adam": "training",
+    "Forecaster": "estimators",
+    "Linear": "training",
+    "SGD": "training",
+    "cross_entropy": "training",
+    "load": "weights.native",
+    "mse_loss": "training",
+}
+_LATER_MODULES = ("modules", "reference", "training", "weights")
+
+
+def __getattr__(name):
+    if name in _LATER_MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _LATER:
+        value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "GRU",
