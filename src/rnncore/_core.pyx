@@ -190,16 +190,17 @@ cdef class Tape:
 
 @cython.final
 cdef class Weights:
-    """Parameters packed for one plan; immutable."""
+    """Parameters packed for one plan, and the version of the layer they are; immutable."""
 
     cdef readonly Plan plan
     cdef readonly int uses
+    cdef readonly int64_t version
     cdef Memory memory
 
-    def __init__(self, Plan plan, dict parameters, int uses):
+    def __init__(self, Plan plan, dict parameters, int uses, int64_t version):
         cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
         cdef rnncore_status status
-        self.plan, self.uses = plan, uses
+        self.plan, self.uses, self.version = plan, uses, version
         try:
             self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses))
             with nogil:
@@ -327,7 +328,7 @@ cdef class StreamCore:
         cdef Memory memory = Memory("batch_size", rnncore_stream_bytes(weights.plan.plan, capacity))
         check("batch_size", rnncore_stream_init(weights.plan.plan, weights.memory.data, capacity, memory.data,
                                                 &self.stream))
-        self.memory, self.weights, self.seen = memory, weights, self.version.value
+        self.memory, self.weights, self.seen = memory, weights, weights.version
         self.capacity = capacity
         self.set_rows(capacity)
         return 0

@@ -31,6 +31,7 @@ class Tape(TapeBase):
         T, N, _ = size
         self.memory = _core.Tape(weights.plan, T, N, _valid_steps(T, N, lengths), segments)
         self.weights, self.blas, self.threads = weights, blas, threads
+        self.version = weights.version  # the parameters may have changed since these were packed
 
     @property
     def nbytes(self):
@@ -97,7 +98,8 @@ class Layer(LayerBase):
             return weights
         with self._lock:
             plan, old = _core.Plan(self.spec, isa), self._packed.get(isa)
-            weights = _core.Weights(plan, self._parameters, uses | (old.uses if old else 0))
+            uses |= old.uses if old else 0
+            weights = _core.Weights(plan, self._parameters, uses, self.version)
             self._packed[isa] = weights
         return weights
 
