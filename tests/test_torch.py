@@ -13,6 +13,7 @@ from compiled import ISAS, as_state, draw, flat, parts_of
 import rnncore
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+torch.set_num_threads(1)  # its threads would spin on the cores that ours need
 
 from test_reference_torch import TORCH_CELLS, as_module, call_module, leaf  # noqa: E402  needs torch
 
