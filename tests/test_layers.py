@@ -280,7 +280,7 @@ def run_python(code, seconds=60, **environment):
 HUGE = {
     "T2^57": ((2**57, 1, 4), errors.SizeError),
     "T2^20N2^37": ((2**20, 2**37, 4), errors.SizeError),
-    "T2^45": ((2**45, 1, 4), MemoryError),
+    "T2^45": ((2**45, 1, 4), errors.MemoryExhaustedError),
 }
 HUGE_CALLS = {
     "call": lambda layer, x: layer(x),

@@ -13,7 +13,7 @@ import numpy as np
 from . import _core, config, spec
 from . import dropout as masks
 from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
-from .errors import SizeError
+from .errors import MemoryExhaustedError, SizeError
 from .stream import Stream
 
 
@@ -45,6 +45,13 @@ def _valid_steps(T, N, lengths):
 def _usable(array):
     """The array itself, or a copy if its elements do not lie on element boundaries."""
     return array if array is None or array.flags.aligned else np.array(array)
+
+
+def _empty(field, shape, dtype):
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise MemoryExhaustedError(field, f"memory for shape {shape}", "less") from error
 
 
 def _dense(parts):
@@ -141,7 +148,7 @@ class Layer(LayerBase):
         shape = spec.y_shape(self.spec, *size)
         if out is not None:
             spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
-        y = out if out is not None and out.flags.aligned else np.empty(shape, self.spec.dtype)
+        y = out if out is not None and out.flags.aligned else _empty("x", shape, self.spec.dtype)
         final = self._empty_state(size[1])
         threads = config.threads_for(num_threads)
         backend = config.current_backend()
@@ -186,9 +193,8 @@ class Layer(LayerBase):
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
         blas = config.current_backend() == "blas"
         weights = self._weights((_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD)
-        lengths = None if lengths is None else lengths.copy()
         tape = Tape(self, size, lengths, key, weights, segments, blas, threads)
-        y = np.empty(spec.y_shape(self.spec, *size), self.spec.dtype)
+        y = _empty("x", spec.y_shape(self.spec, *size), self.spec.dtype)
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
         weights.forward(*arrays, tape.memory, key or 0, blas, threads, config.team_for(threads))
@@ -253,10 +259,10 @@ class Layer(LayerBase):
         dy, parts = self._check_backward(tape, dy, dstate, Tape)
         size, dtype = tape.size, self.spec.dtype
         shape = spec.y_shape(self.spec, *size)
-        dx = np.empty((*shape[:-1], self.spec.input_size), dtype)
+        dx = _empty("x", (*shape[:-1], self.spec.input_size), dtype)
         dstate = self._empty_state(size[1])
         shapes = self.spec.parameter_shapes()
-        params = flat_views(shapes, np.empty(self._flat.size, dtype))
+        params = flat_views(shapes, _empty("parameters", self._flat.shape, dtype))
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
@@ -272,7 +278,7 @@ class Layer(LayerBase):
         return self._time_major(_usable(array), size[2])
 
     def _empty_state(self, N):
-        return tuple(np.empty(shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
+        return tuple(_empty("state", shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
 
 
 class RNN(RNNArguments, Layer):

@@ -422,7 +422,7 @@ def check_lengths(lengths, T, N):
     if array.dtype.kind not in "iu":
         raise DTypeError("lengths", "an integer dtype", array.dtype)
     check_shape("lengths", array, (N,))
-    values = np.ascontiguousarray(array, dtype=np.int64)
+    values = np.array(array, dtype=np.int64, order="C")  # a copy: nobody may change it during the call
     # Read as unsigned, a negative length is a huge one: one reduction checks both ends.
     if N and values.view(np.uint64).max() > T:
         row = int(np.argmax(values.view(np.uint64) > T))
