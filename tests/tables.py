@@ -35,6 +35,37 @@ CELLS = [
     Cell("lstm_proj", "LSTM", projected=True),
     Cell("gru", "GRU"),
     Cell("gru_before", "GRU", (("reset_after", False),)),
+    # Rows with options; every function of rnncore.activations is in one of them.
+    Cell("rnn_general", "RNN", (("clip", 1.5), ("activations", (("softplus",),)))),
+    Cell("lstm_peepholes", "LSTM", (("peepholes", True),)),
+    Cell(
+        "lstm_general",
+        "LSTM",
+        (
+            ("peepholes", True),
+            ("clip", 0.75),
+            (
+                "activations",
+                (("hard_sigmoid", ("affine", 0.5, 0.25), "elu", "sigmoid", ("scaled_tanh", 1.7, 0.6)),),
+            ),
+        ),
+        projected=True,
+    ),
+    Cell(
+        "lstm_coupled",
+        "LSTM",
+        (("coupled", True), ("peepholes", True), ("activations", (("sigmoid", "softsign", "tanh", "relu"),))),
+    ),
+    Cell(
+        "gru_general",
+        "GRU",
+        (("clip", 1.0), ("activations", (("sigmoid", "hard_sigmoid", ("leaky_relu", 0.3)),))),
+    ),
+    Cell(
+        "gru_before_general",
+        "GRU",
+        (("reset_after", False), ("activations", (("softsign", "sigmoid", ("thresholded_relu", -0.4)),))),
+    ),
 ]
 
 DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}

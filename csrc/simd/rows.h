@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work on plain rows: sums, one chain, and dropout with masks from a counter. */
+ * Work on plain rows: sums, products, one chain, and dropout with masks from a counter. */
 #ifndef RC_ROWS_H
 #define RC_ROWS_H
 
@@ -33,6 +33,24 @@ static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64
         v_store(sum + i, acc);
     }
     for (int64_t r = 0; r < count; r++) rc_add(sum + whole, (const real *)rows[r] + first + whole, n - whole);
+}
+
+static void rc_add_products(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
+                            int64_t count, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += RC_LANES) {
+        const size_t bytes = (size_t)(n - i < RC_LANES ? n - i : RC_LANES) * sizeof(real);
+        real sum[RC_LANES] = {0}, x[RC_LANES] = {0}, y[RC_LANES] = {0}; /* rows may end before the vector does */
+        memcpy(sum, (real *)out + i, bytes);
+        vec acc = v_load(sum);
+        for (int64_t r = 0; r < count; r++) {
+            memcpy(x, (const real *)a[r] + first_a + i, bytes);
+            memcpy(y, (const real *)b[r] + first_b + i, bytes);
+            acc = v_fma(v_load(x), v_load(y), acc);
+        }
+        v_store(sum, acc);
+        memcpy((real *)out + i, sum, bytes);
+    }
 }
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped
