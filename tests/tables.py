@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests walk over, as data: cells, dtypes, shapes, tolerances, and cases that wait for a feature.
+"""What the tests walk over, as data: cells, dtypes, shapes, tolerances, bad input.
 
 Every tolerance of the tests stands here with its derivation; the outside suites bring their own.
 """
@@ -135,69 +135,11 @@ def relative_error(got, expected):
     return float(np.max(np.abs(got - expected)) / max(np.max(np.abs(expected)), np.finfo(np.float64).tiny))
 
 
-# Cases of the shared suites that wait for a feature -------------------------------------------------------
-
-_ORT_GRU = "GRU.ONNXRuntime_Test"
-_ORT_LSTM = "LSTM.ONNXRuntime_TestLSTM"
-
-# folder -> what is missing -> names of cases.  A test asserts that none of them could run today.
-LATER = {
-    "onnx_node": {"peepholes": ("test_lstm_with_peepholes",)},
-    "ort_ops": {
-        "activations": (
-            _ORT_GRU + "GRUOpForwardActivation",
-            _ORT_GRU + "GRUPositiveActivationAlphaBeta",
-            _ORT_LSTM + "Activation",
-            _ORT_LSTM + "BatchReallocation",
-            _ORT_LSTM + "BatchReallocation#2",
-            _ORT_LSTM + "OutputWrite",
-            _ORT_LSTM + "OutputWrite#2",
-            _ORT_LSTM + "SequenceLengthPartialZeros",
-        ),
-        "clip": ("LSTM.LargeBatchWithClip",),
-        "peepholes": (
-            _ORT_LSTM + "ForwardPeepHole",
-            _ORT_LSTM + "BidirectionalBasic",
-            _ORT_LSTM + "ForwardNoBiasUsePeepholes",
-            _ORT_LSTM + "Backward",
-            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLength",
-            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLengthNoP",
-        ),
-        "peepholes, coupled gates": (_ORT_LSTM + "ForwardInputForget",),
-        "peepholes, clip": (_ORT_LSTM + "ForwardClip",),
-    },
-    "keras_literals": {"linear activation": tuple(f"k{number:03d}" for number in (*range(57, 84), 85))},
-    "tfjs_training": {
-        "linear activation": ("fwd_SimpleRNN_linear", "fwd_SimpleRNN_stateful"),
-        "linear activation, hard sigmoid": ("fwd_GRU_stateful",),
-        "hard sigmoid": (
-            "train_GRU_bptt",
-            "train_LSTM_bptt",
-            "train_GRU_stateful",
-            "train_LSTM_stateful",
-            "train_LSTM_mask",
-            "train_bidi_LSTM_concat",
-            "train_bidi_LSTM_ave",
-            "fwd_GRU",
-            "fwd_GRU_initial_state",
-            "fwd_LSTM",
-            "fwd_LSTM_stateful",
-            "fwd_LSTM_mask_backwards",
-            "fwd_LSTM_mask_state",
-            "fwd_LSTM_mask_seq",
-            "fwd_bidi_GRU_init_fwd",
-            "fwd_bidi_GRU_init_bwd",
-            "fwd_stack_rnn_gru_lstm",
-            "fwd_stack_mask",
-        ),
-    },
-}
-
-# Cases that must be refused: name -> (exception, field).
+# Cases of the shared suites that must be refused: name -> (exception, field).
 REFUSED = {
     "RNN.RNN_invalid_sequence_lens": ("ShapeError", "lengths"),
     "RNN.RNN_invalid_sequence_lens#2": ("LengthsError", "lengths"),
-    "RNN.RNN_with_invalid_activation_load_failure": ("ArgumentError", "nonlinearity"),
+    "RNN.RNN_with_invalid_activation_load_failure": ("UnsupportedError", "activations"),
 }
 
 # Bad input -------------------------------------------------------------------------------------------------

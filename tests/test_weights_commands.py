@@ -97,10 +97,10 @@ def test_inspect_tells_layers_shapes_counts_and_the_rest(tmp_path, layer):
 def test_inspect_shows_refusals_with_the_reason(tmp_path):
     onnx = pytest.importorskip("onnx")
     model = weights.onnx.export(rnncore.LSTM(3, 4, seed=0))
-    model.graph.node[0].attribute.append(onnx.helper.make_attribute("clip", 3.0))
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("activations", ["Gelu", "Tanh", "Tanh"]))
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     row = weights.inspect(tmp_path / "a.onnx")[0]
-    assert row.maps_to.startswith("refused: clip: ")
+    assert row.maps_to.startswith("refused: activations: ")
 
 
 def test_command_line(tmp_path, layer, capsys):

@@ -4,8 +4,8 @@
 float32: tanh(x) = 2nd / (n*n + d*d), n = x*(1 + p1 u + p2 u^2), d = 2 + q1 u + q2 u^2 + q3 u^3, u = x^2:
 a minimax fit of the relative error, then a seeded search among neighbouring floats that lowers the worst
 error of the rounded evaluation.
-Odd functions, f(r) = r + r w B(w), w = r^2, by minimax polynomials (Remez): tanh on |r| <= ln(2)/4 (in float32 for expm1
-and softplus only), atanh on |r| <= 1/3 for softplus.
+Odd functions, f(r) = r + r w B(w), w = r^2, by minimax polynomials (Remez): tanh on |r| <= ln(2)/4 (in float32 for
+expm1 and softplus only), atanh on |r| <= 1/3 for softplus.
 Usage: python tools/fit_vmath.py [float32|float64] [--tries 1500]
 """
 

@@ -76,7 +76,9 @@ def places(cell, coupled=False):
 def _entry(place, value):
     """(name, *parameters) of "name" or of a sequence (name, parameters ...), which may leave out the last ones."""
     field = f"activations[{place!r}]"
-    name, *given = (value,) if isinstance(value, str) else value if isinstance(value, (tuple, list)) else (value,)
+    name, *given = (
+        (value,) if isinstance(value, str) else value if isinstance(value, (tuple, list)) else (value,)
+    )
     if not isinstance(name, str) or name not in FUNCTIONS:
         raise ArgumentError(field, "one of " + ", ".join(FUNCTIONS), repr(name)[:80])
     defaults = FUNCTIONS[name].defaults

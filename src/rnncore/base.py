@@ -193,8 +193,8 @@ _COMMON = """
     clip : float, optional
         Bounds the pre-activation of every gate to -clip ... clip.
     activations : mapping of place to function, or a pair of them for two directions, optional
-        Places are {places}; a function is a name or (name, alpha, beta), ONNX's: sigmoid, tanh, relu, affine,
-        leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus. What is left out stays as it is.
+        Places are {places}; those left out stay as they are. A function is a name or (name, alpha, beta), ONNX's:
+        sigmoid, tanh, relu, affine, leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus.
     {extra}
     Raises
     ------

@@ -3,8 +3,9 @@
 
 Each cell is one block of equations and two short functions side by side.  F lines are the forward pass of
 one step, B lines reverse the F line of the same number.  The blocks stand, letter for letter, in
-csrc/cells/*.c and docs/equations.md; those of cells with options in cells_general.py.  Products with W are matrix products, * is element by element; X[k] is
-the block of gate k in a stacked matrix; += adds to a gradient that all steps share, or to the term before.
+csrc/cells/*.c and docs/equations.md; those of cells with options are in cells_general.py.  Products with W
+are matrix products, * is element by element; X[k] is the block of gate k in a stacked matrix; += adds to a
+gradient that all steps share, or to the term before.
 
 In the code rows are batch rows, so W x reads x @ W.T and a sum over the batch is a product or .sum(axis=0).
 `w` holds the weights of one layer and direction, `dw` their gradients, `s` what the forward step saved.

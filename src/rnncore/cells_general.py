@@ -14,7 +14,6 @@ import numpy as np
 from .activations import value_and_slope
 from .cells import blocks, linear_backward
 
-
 # Basic RNN -------------------------------------------------------------------------------------------------
 #
 #   F1  a    = b_ih + b_hh + W_ih x_t + W_hh h_{t-1}
@@ -68,7 +67,9 @@ def lstm_forward_step(w, x, state, coupled, s_i, *rest):
     h, c = state
     a = w.bias_ih + w.bias_hh + x @ w.weight_ih.T + h @ w.weight_hh.T  # F1
     a_i, *a_f, a_g, a_o = blocks(a, 3 if coupled else 4)
-    p_i, *p_f, p_o = (0.0,) * 3 if w.weight_peephole is None else blocks(w.weight_peephole, 2 if coupled else 3)
+    p_i, *p_f, p_o = (
+        (0.0,) * 3 if w.weight_peephole is None else blocks(w.weight_peephole, 2 if coupled else 3)
+    )
     i, slope_i = s_i(a_i + p_i * c)  # F2
     f, slope_f = (1 - i, None) if coupled else s_f[0](a_f[0] + p_f[0] * c)  # F3
     g, slope_g = s_g(a_g)  # F4
