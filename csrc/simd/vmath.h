@@ -24,23 +24,30 @@ RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
     const real magic = 0x1.8p+23f; /* adding it leaves the rounded integer in the low bits */
     const real two_over_ln2 = 0x1.715476p+1f;
     const real half_ln2_hi = 0x1.62e430p-2f, half_ln2_lo = -0x1.05c610p-30f;
-    enum { DEGREE = 2 };
-    static const real b[DEGREE + 1] = {-0x1.55554ep-2f, 0x1.1105d0p-3f, -0x1.aff21ep-5f};
+    const real b0 = -0x1.55554ep-2f, b1 = 0x1.1105d0p-3f, b2 = -0x1.aff21ep-5f;
 #else
     const real magic = 0x1.8p+52;
     const real two_over_ln2 = 0x1.71547652b82fep+1;
     const real half_ln2_hi = 0x1.62e42fefa39efp-2, half_ln2_lo = 0x1.abc9e3b39803fp-57;
-    enum { DEGREE = 5 };
-    static const real b[DEGREE + 1] = {-0x1.55555555554bdp-2, 0x1.11111110e0d99p-3,  -0x1.ba1ba1175f593p-5,
-                                       0x1.664eca286ea20p-6,  -0x1.223c874bc3a09p-7, 0x1.c38743269f270p-9};
+    const real b0 = -0x1.55555555554bdp-2, b1 = 0x1.11111110e0d99p-3, b2 = -0x1.ba1ba1175f593p-5,
+               b3 = 0x1.664eca286ea20p-6, b4 = -0x1.223c874bc3a09p-7, b5 = 0x1.c38743269f270p-9;
 #endif
     const vec t = v_fma(x, v_set1(two_over_ln2), v_set1(magic));
     const vec m = v_sub(t, v_set1(magic));
     vec r = v_fnma(m, v_set1(half_ln2_hi), x); /* exact */
     r = v_fnma(m, v_set1(half_ln2_lo), r);
     const vec w = v_mul(r, r);
+#if defined(RC_F32) && RC_F32
+    vec b = v_set1(b2);
+#else
+    vec b = v_fma(v_set1(b5), w, v_set1(b4));
+    b = v_fma(b, w, v_set1(b3));
+    b = v_fma(b, w, v_set1(b2));
+#endif
+    b = v_fma(b, w, v_set1(b1));
+    b = v_fma(b, w, v_set1(b0));
     *exp2m = v_exp2i(t);
-    return v_fma(v_mul(r, w), v_poly(b, DEGREE, w), r);
+    return v_fma(v_mul(r, w), b, r);
 }
 
 #if defined(RC_F32) && RC_F32
