@@ -5,8 +5,11 @@ Every tolerance of the tests stands here with its derivation; the outside suites
 """
 
 import dataclasses
+import os
 
 import numpy as np
+
+import rnncore
 
 # Cells -----------------------------------------------------------------------------------------------------
 
@@ -262,6 +265,62 @@ BAD_INPUT = [
         "nonlinearity", "ArgumentError", "nonlinearity", lambda b: b.make(3, 4, nonlinearity="elu"), "RNN"
     ),
     BadInput("reset_after-int", "ArgumentError", "reset_after", lambda b: b.make(3, 4, reset_after=1), "GRU"),
+    BadInput("peepholes-int", "ArgumentError", "peepholes", lambda b: b.make(3, 4, peepholes=1)),
+    BadInput("coupled-none", "ArgumentError", "coupled", lambda b: b.make(3, 4, coupled=None)),
+    BadInput("clip-zero", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=0.0)),
+    BadInput("clip-infinite", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=float("inf"))),
+    BadInput("clip-nan", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=float("nan"))),
+    BadInput("clip-text", "ArgumentError", "clip", lambda b: b.make(3, 4, clip="1")),
+    BadInput("clip-bool", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=True)),
+    BadInput("activations-text", "ArgumentError", "activations", lambda b: b.make(3, 4, activations="relu")),
+    BadInput("activations-number", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=3)),
+    BadInput(
+        "activations-place", "ArgumentError", "activations", lambda b: b.make(3, 4, activations={"h": "relu"})
+    ),
+    BadInput(
+        "activations-coupled-f",
+        "ArgumentError",
+        "activations",
+        lambda b: b.make(3, 4, coupled=True, activations={"f": "relu"}),
+    ),
+    BadInput(
+        "activations-two-of-one", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=({}, {}))
+    ),
+    BadInput(
+        "activations-count", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=(("relu",),))
+    ),
+    BadInput(
+        "activations-name",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": "gelu"}),
+    ),
+    BadInput(
+        "activations-none",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": None}),
+    ),
+    BadInput(
+        "activations-parameters",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": ("elu", 1, 2)}),
+    ),
+    BadInput(
+        "activations-nan",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": ("elu", float("nan"))}),
+    ),
+    BadInput(
+        "activations-and-nonlinearity",
+        "ArgumentError",
+        "nonlinearity",
+        lambda b: b.make(3, 4, nonlinearity="relu", activations={"h": "elu"}),
+        "RNN",
+    ),
+    BadInput("load-empty", "FormatError", os.devnull, lambda b: rnncore.load(os.devnull)),
     BadInput("sizes-overflow", "SizeError", "hidden_size", lambda b: b.make(3, 2**31)),
     BadInput("size-overflow", "SizeError", "input_size", lambda b: b.make(2**63, 1)),
     BadInput("too-large", "MemoryExhaustedError", "hidden_size", lambda b: b.make(1, 2**27)),

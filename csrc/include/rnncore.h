@@ -41,6 +41,7 @@ typedef enum rnncore_status {
     RNNCORE_ERROR_MEMORY,      /* the allocator said no */
     RNNCORE_ERROR_UNSUPPORTED, /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
                                     bidirectional layer) */
+    RNNCORE_ERROR_FORMAT,      /* a file that is damaged, or not one of a layer that rnncore wrote */
     RNNCORE_STATUS_COUNT
 } rnncore_status;
 
@@ -150,6 +151,16 @@ enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 
 RNNCORE_API size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses);
 RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params,
                                                 void *weights);
+
+/* -- Files -------------------------------------------------------------------------------------------------------- */
+
+/* Reads what Python's layer.save wrote (safetensors; not a Sequential): `file` is all of it, mapped or read into memory
+ * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D entries, which point
+ * into the file. So: once with NULL, then with L*D entries of your own. Nothing is allocated and nothing copied; the file may
+ * come from anywhere, all of it is checked. What config has no field for is left to the caller: batch-first is a matter of
+ * strides. On an error *config is as it was, and *params must not be used. */
+RNNCORE_API rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config,
+                                             rnncore_params *params, int64_t count);
 
 /* -- Threads ------------------------------------------------------------------------------------------------------ */
 

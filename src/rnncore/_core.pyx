@@ -50,6 +50,7 @@ _ERRORS = {
     "RNNCORE_ERROR_OVERFLOW": errors.SizeError,
     "RNNCORE_ERROR_MEMORY": errors.MemoryExhaustedError,
     "RNNCORE_ERROR_UNSUPPORTED": errors.UnsupportedError,
+    "RNNCORE_ERROR_FORMAT": errors.FormatError,
 }
 
 

@@ -7,7 +7,7 @@ import importlib
 
 import numpy as np
 
-from ..errors import ArgumentError, RnncoreError, UnsupportedError
+from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
 from ..spec import Spec, check_parameters, gate_names
 
 CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -21,10 +21,6 @@ _OWN_OPTIONS = {
     "peepholes": "lstm",
     "coupled": "lstm",
 }
-
-
-class FormatError(ArgumentError):
-    """A file that is damaged, or not what its format promises; nothing was built from it."""
 
 
 @contextlib.contextmanager
