@@ -181,6 +181,13 @@ def test_round_trip(tmp_path, kind, options, both, suffix):
     assert len(found.records) == 2
 
 
+@each_layer
+def test_keras_to_rnncore_and_back(kind, options):
+    source = make(kind, options, return_sequences=True)
+    expected = run(source, x_of())
+    assert_close(run(weights.model(weights.load(source).layer()), x_of()), expected)
+
+
 def test_what_keras_has_not_is_refused():
     for options, field in (
         ({"proj_size": 2}, "proj_size"),

@@ -138,18 +138,73 @@ def test_layer_to_onnx_runtime_and_back(cell, options, L, both):
             np.testing.assert_array_equal(record.parameters[name], value)
 
 
-def test_torch_to_onnx_runtime(tmp_path):
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_torch_to_onnx_runtime(tmp_path, kind):
     torch, ort = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
     from rnncore.weights import torch as from_torch
 
-    module = torch.nn.GRU(I, H, 2, bidirectional=True)
-    path = tmp_path / "gru.onnx"
+    module = getattr(torch.nn, kind)(I, H, 2, bidirectional=True)
+    path = tmp_path / "layer.onnx"
     weights.export(from_torch.load(module).layer(), path)
     x = np.random.default_rng(0).standard_normal((9, 2, I)).astype(np.float32)
     (y,) = ort.InferenceSession(str(path)).run(None, {"x": x})
     with torch.no_grad():
         expected = module(torch.from_numpy(x))[0].numpy()
     np.testing.assert_allclose(y, expected, rtol=0, atol=tables.ROUND_TRIP)
+
+
+OPERATORS = {
+    "RNN": {"activations": ["Affine", "Softsign"], "activation_alpha": [0.5], "activation_beta": [0.1]},
+    "GRU": {"linear_before_reset": 1, "clip": 1.0},
+    "LSTM": {"input_forget": 1, "clip": 0.8},
+}
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)
+def test_layouts_differ_in_order_only(implementation, op, dtype):
+    """Everything at once: two directions, lengths, states, options, in both layouts and both types."""
+    rng, G, T, N = np.random.default_rng(0), {"RNN": 1, "GRU": 3, "LSTM": 4}[op], 5, 3
+    shapes = {
+        "X": (T, N, I),
+        "W": (2, G * H, I),
+        "R": (2, G * H, H),
+        "B": (2, 2 * G * H),
+        "initial_h": (2, N, H),
+    }
+    shapes |= {"initial_c": (2, N, H), "P": (2, 3 * H)} if op == "LSTM" else {}
+    inputs = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    inputs["sequence_lens"] = np.array([5, 0, 2], np.int32)
+    attrs = OPERATORS[op] | {"direction": "bidirectional", "hidden_size": H}
+    got = weights.run_node(op, inputs, attrs, implementation)
+    turned = {
+        name: value.swapaxes(0, 1) if name in ("X", "initial_h", "initial_c") else value
+        for name, value in inputs.items()
+    }
+    batchwise = weights.run_node(op, turned, attrs | {"layout": 1}, implementation)
+    np.testing.assert_array_equal(batchwise["Y"].transpose(1, 2, 0, 3), got["Y"])
+    for name in weights.OUTPUTS[op][1:]:
+        np.testing.assert_array_equal(batchwise[name].swapaxes(0, 1), got[name])
+    expected = weights.run_node(op, inputs, attrs, rnncore.reference)
+    for name, value in expected.items():
+        assert tables.relative_error(got[name], value) <= tables.TOLERANCES["forward", dtype]
+    ort = pytest.importorskip("onnxruntime")
+    if dtype != np.float32:
+        return  # ONNX Runtime has no such kernels
+    helper, kinds = onnx.helper, {"float32": onnx.TensorProto.FLOAT, "int32": onnx.TensorProto.INT32}
+    slots = [slot if slot in inputs else "" for slot in weights.SLOTS[op]]
+    node = helper.make_node(op, slots, weights.OUTPUTS[op], **attrs)
+    values = [helper.make_tensor_value_info(k, kinds[v.dtype.name], v.shape) for k, v in inputs.items()]
+    results = [helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, None) for k in weights.OUTPUTS[op]]
+    model = helper.make_model(
+        helper.make_graph([node], "g", values, results),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    for name, value in zip(
+        weights.OUTPUTS[op], ort.InferenceSession(model.SerializeToString()).run(None, inputs), strict=True
+    ):
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=tables.ROUND_TRIP)
 
 
 def test_reverse_node_becomes_a_module():

@@ -6,7 +6,8 @@
  * input product and the bias fill it with pre-activations; then, per time step, each phase of the cell adds a recurrent
  * product to some of the planes and turns the finished tile into gate values and a new state. Backward walks the same
  * rows in reverse and leaves gate gradients in them. Cells with options (<cell>_general.c) keep the finished pre-activations
- * instead of the gate values: slopes of all functions follow from them. Padded units hold zeros all the way: their weights are zeros. */
+ * instead of the gate values: slopes of all functions follow from them. Padded units hold zeros all the way, as their weights are
+ * zeros, or, where a function does not give 0 for 0, values that nobody reads. */
 #ifndef RC_CELL_H
 #define RC_CELL_H
 

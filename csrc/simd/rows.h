@@ -35,22 +35,33 @@ static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64
     for (int64_t r = 0; r < count; r++) rc_add(sum + whole, (const real *)rows[r] + first + whole, n - whole);
 }
 
+/* n values from p on, zeros after them. */
+static vec load_part(const real *p, int64_t n)
+{
+    real lanes[RC_LANES] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof(real));
+    return v_load(lanes);
+}
+
 static void rc_add_products(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
                             int64_t count, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += RC_LANES) {
-        const size_t bytes = (size_t)(n - i < RC_LANES ? n - i : RC_LANES) * sizeof(real);
-        real sum[RC_LANES] = {0}, x[RC_LANES] = {0}, y[RC_LANES] = {0}; /* rows may end before the vector does */
-        memcpy(sum, (real *)out + i, bytes);
-        vec acc = v_load(sum);
-        for (int64_t r = 0; r < count; r++) {
-            memcpy(x, (const real *)a[r] + first_a + i, bytes);
-            memcpy(y, (const real *)b[r] + first_b + i, bytes);
-            acc = v_fma(v_load(x), v_load(y), acc);
-        }
-        v_store(sum, acc);
-        memcpy((real *)out + i, sum, bytes);
+    real *sum = out;
+    const int64_t whole = n / RC_LANES * RC_LANES;
+    for (int64_t i = 0; i < whole; i += RC_LANES) {
+        vec acc = v_load(sum + i);
+        for (int64_t r = 0; r < count; r++)
+            acc = v_fma(v_load((const real *)a[r] + first_a + i), v_load((const real *)b[r] + first_b + i), acc);
+        v_store(sum + i, acc);
     }
+    if (whole == n) return;
+    vec acc = load_part(sum + whole, n - whole);
+    for (int64_t r = 0; r < count; r++)
+        acc = v_fma(load_part((const real *)a[r] + first_a + whole, n - whole),
+                    load_part((const real *)b[r] + first_b + whole, n - whole), acc);
+    real lanes[RC_LANES];
+    v_store(lanes, acc);
+    memcpy(sum + whole, lanes, (size_t)(n - whole) * sizeof(real));
 }
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped

@@ -125,7 +125,7 @@ RC_INLINE vec v_dtanh(vec t) { return v_fnma(t, t, v_set1((real)1)); }
 /* d sigmoid / dx from s = sigmoid(x); exactly 0 where s is 0 or 1. */
 RC_INLINE vec v_dsigmoid(vec s) { return v_mul(s, v_sub(v_set1((real)1), s)); }
 
-/* exp(x) - 1 for x <= 0, NaN for NaN; at least -1, x itself for tiny normal x; error at most 3 ULP (float32), 3.5 ULP (float64).
+/* exp(x) - 1 for x <= 0, NaN for NaN; at least -1, x itself for tiny normal x; error at most 3 ULP.
  * For x = 2h: ((s - 1) + (s + 1) t) / (1 - t), exp(x) = s (1 + t) / (1 - t). What it gives for x > 0 is of no use. */
 RC_INLINE vec v_expm1_below(vec x)
 {
@@ -136,7 +136,7 @@ RC_INLINE vec v_expm1_below(vec x)
     return v_div(v_fma(v_add(s, one), t, v_sub(s, one)), v_sub(one, t));
 }
 
-/* log(1 + exp(x)); error at most 3 ULP (float32), 4 ULP (float64), from where exp(x) is a normal number, then 0.
+/* log(1 + exp(x)); error at most 3 ULP (float32), 3.5 ULP (float64), from where exp(x) is a normal number, then 0.
  * max(x, 0) + log(1 + z), z = exp(-|x|) = E / D: log(1 + z) = 2 atanh(u), u = z / (2 + z) = E / (2 D + E) <= 1/3. */
 RC_INLINE vec v_softplus(vec x)
 {
