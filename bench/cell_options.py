@@ -64,8 +64,7 @@ def timed(run, repeats):
 
 
 def main():
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "")
-    print(f"{model or platform.processor()}, {rnncore.isas()[0]}, float32, one thread\n")
+    print(f"{platform.processor() or platform.machine()}, {rnncore.isas()[0]}, float32, one thread\n")
     columns = [*((name, size, False) for name, size in SIZES.items())]
     columns.append(("the same with gradients", columns[-1][1], True))
     print("| cell | option | " + " | ".join(name for name, *_ in columns) + " |")

@@ -55,7 +55,9 @@ FUNCTIONS = {
         lambda x, a: np.where(x <= 0, a * np.exp(np.minimum(x, 0.0)), 1.0),
         (1.0,),
     ),
-    "softsign": Function(lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2),
+    "softsign": Function(
+        lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))), lambda x: 1 / (1 + np.abs(x)) ** 2
+    ),
     "softplus": Function(lambda x: np.logaddexp(x, 0.0), sigmoid),
 }
 
@@ -68,6 +70,17 @@ PLACES = {
 }
 
 
+def finite(value):
+    """A number as a finite float, or None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:  # an int beyond the floats
+        return None
+    return value if math.isfinite(value) else None
+
+
 def places(cell, coupled=False):
     """Names and default functions of a cell's places, in order; coupled gates leave no place f."""
     return {place: name for place, name in PLACES[cell].items() if not (coupled and place == "f")}
@@ -76,19 +89,16 @@ def places(cell, coupled=False):
 def _entry(place, value):
     """(name, *parameters) of "name" or of a sequence (name, parameters ...), which may leave out the last ones."""
     field = f"activations[{place!r}]"
-    name, *given = (
-        (value,) if isinstance(value, str) else value if isinstance(value, (tuple, list)) else (value,)
-    )
+    name, *given = value if isinstance(value, (tuple, list)) and value else (value,)
     if not isinstance(name, str) or name not in FUNCTIONS:
         raise ArgumentError(field, "one of " + ", ".join(FUNCTIONS), repr(name)[:80])
     defaults = FUNCTIONS[name].defaults
     if len(given) > len(defaults):
         raise ArgumentError(field, f"{name} with at most {len(defaults)} parameters", len(given))
-    for number in given:
-        real = isinstance(number, (int, float, np.integer, np.floating)) and not isinstance(number, bool)
-        if not real or not math.isfinite(number):
-            raise ArgumentError(field, f"finite parameters of {name}", repr(number)[:80])
-    return (name, *map(float, given), *defaults[len(given) :])
+    numbers = list(map(finite, given))
+    if None in numbers:
+        raise ArgumentError(field, f"finite parameters of {name}", repr(given[numbers.index(None)])[:80])
+    return (name, *numbers, *defaults[len(given) :])
 
 
 def _direction(wanted, value):

@@ -23,6 +23,7 @@ from .errors import (
     SizeError,
     UnsupportedError,
 )
+from .overlap import folds, overlaps
 
 # Gate order of every stacked matrix: block k of weight_ih, weight_hh, bias_ih, bias_hh belongs to gate k.
 GATES = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
@@ -32,10 +33,6 @@ INT64_MAX = 2**63 - 1
 
 # Far above any use; keeps a mistyped count from listing parameters until memory ends.
 MAX_LAYERS = 2**16
-
-# Largest number of elementary steps spent on deciding whether two strided arrays truly share an element;
-# ordinary slices need a handful.  Above it they count as overlapping.
-OVERLAP_WORK = 10_000
 
 
 def gate_names(cell, coupled=False):
@@ -282,11 +279,10 @@ def _check_probability(field, value):
 
 
 def _check_positive(field, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ArgumentError(field, "None or a finite number > 0", repr(value))
-    if not 0 < value < math.inf:
-        raise ArgumentError(field, "None or a finite number > 0", value)
-    return float(value)
+    number = activations.finite(value)
+    if number is None or number <= 0:
+        raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
+    return number
 
 
 def check_dtype(field, value):
@@ -525,32 +521,12 @@ def check_out(out, shape, dtype, inputs):
     check_shape("out", out, shape)
     if not out.flags.writeable:
         raise ArgumentError("out", "a writeable array", "a read-only one")
-    if not out.flags.forc and _folds(out):
+    if not out.flags.forc and folds(out):
         raise OverlapError("out", "elements apart in memory", f"strides {out.strides}")
     for array in inputs:
         if array is not None and overlaps(out, array):
             raise OverlapError("out", "memory apart from the inputs", "shared memory")
     return out
-
-
-def overlaps(a, b):
-    """Whether two arrays share an element (or may: see OVERLAP_WORK)."""
-    if not np.may_share_memory(a, b):  # compares bounds only
-        return False
-    try:
-        return np.shares_memory(a, b, max_work=OVERLAP_WORK)
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _folds(array):
-    """Whether elements of one array may share memory: strides that do not nest."""
-    reach = array.itemsize
-    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
-        if stride < reach:
-            return True
-        reach += stride * (size - 1)
-    return False
 
 
 def check_batch_size(spec, chunk, N, batch_size):

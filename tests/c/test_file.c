@@ -72,11 +72,15 @@ static rnncore_status read_file(const char *file, size_t bytes)
     META(BASE("lstm", "1", "tanh", "true", "true", "float32", "1", "true") LSTM_OPTIONS) \
     ENTRY("weight_ih_l0", "6,3", 0, 72) \
     ENTRY("weight_hh_l0", "6,1", 72, 96) \
-    ENTRY("bias_ih_l0", "6", 96, 120) ENTRY("bias_hh_l0", "6", 120, 144) ENTRY("weight_hr_l0", "1,2", 144, 152) \
-        ENTRY("weight_peephole_l0", "4", 152, 168) ENTRY("weight_ih_l0_reverse", "6,3", 168, 240) \
-            ENTRY("weight_hh_l0_reverse", "6,1", 240, 264) ENTRY("bias_ih_l0_reverse", "6", 264, 288) \
-                ENTRY("bias_hh_l0_reverse", "6", 288, 312) ENTRY("weight_hr_l0_reverse", "1,2", 312, 320) \
-                    ENTRY("weight_peephole_l0_reverse", "4", 320, 336) "}"
+    ENTRY("bias_ih_l0", "6", 96, 120) \
+    ENTRY("bias_hh_l0", "6", 120, 144) \
+    ENTRY("weight_hr_l0", "1,2", 144, 152) \
+    ENTRY("weight_peephole_l0", "4", 152, 168) \
+    ENTRY("weight_ih_l0_reverse", "6,3", 168, 240) \
+    ENTRY("weight_hh_l0_reverse", "6,1", 240, 264) \
+    ENTRY("bias_ih_l0_reverse", "6", 264, 288) \
+    ENTRY("bias_hh_l0_reverse", "6", 288, 312) \
+    ENTRY("weight_hr_l0_reverse", "1,2", 312, 320) ENTRY("weight_peephole_l0_reverse", "4", 320, 336) "}"
 
 static void test_sound(void)
 {

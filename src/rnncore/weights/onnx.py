@@ -84,12 +84,10 @@ class Node:
                 )
             own = FUNCTIONS[name.lower()]
             defaults = activations.FUNCTIONS[own].defaults
-            found.append(
-                (
-                    own,
-                    *(float(next(values, default)) for values, default in zip(given, defaults, strict=False)),
-                )
-            )
+            parameters = [
+                float(next(values, default)) for values, default in zip(given, defaults, strict=False)
+            ]
+            found.append((own, *parameters))
         return [tuple(found[d * count : (d + 1) * count]) for d in range(self.D)]
 
 
@@ -103,12 +101,19 @@ def _clip(node):
     return None if saturating and clip >= SATURATED.get(node.arrays["W"].dtype, np.inf) else clip
 
 
-def _direction(node, d):
-    """Canonical parameters of direction `d`."""
+def _has_peepholes(node):
+    """Whether there are any; zeros do nothing."""
+    return bool(np.any(node.arrays.get("P", 0)))
+
+
+def _direction(node, d, peepholes):
+    """Canonical parameters of direction `d`, with peepholes or without."""
     bias = node.arrays["B"][d] if "B" in node.arrays else None
-    peephole = node.arrays["P"][d] if np.any(node.arrays.get("P", 0)) else None  # zeros do nothing
+    W, R = node.arrays["W"][d], node.arrays["R"][d]
+    peephole = node.arrays["P"][d] if "P" in node.arrays else np.zeros(len(R) // 4 * 3, R.dtype)
+    peephole = peephole if peepholes else None
     after = bool(node.attrs.get("linear_before_reset", 0))
-    W, R, options = node.arrays["W"][d], node.arrays["R"][d], {"reset_after": after, "coupled": node.coupled}
+    options = {"reset_after": after, "coupled": node.coupled}
     return from_system("onnx", CELLS[node.op], W, R, bias, peephole=peephole, **options)
 
 
@@ -134,7 +139,8 @@ def read_nodes(name, nodes):
     """
     first = nodes[0]
     options = _options(first, range(first.D)) | {"bidirectional": first.D == 2}
-    directions = [_direction(node, d) for node in nodes for d in range(node.D)]
+    peepholes = any(map(_has_peepholes, nodes))
+    directions = [_direction(node, d, peepholes) for node in nodes for d in range(node.D)]
     order = "reverse" if first.direction == "reverse" else "forward"
     return make_record(name, f"onnx {first.op}", CELLS[first.op], directions, options=options, order=order)
 
@@ -252,7 +258,8 @@ def run_node(op, inputs, attrs=None, implementation=None):
 
 def _run_direction(node, d, lengths, implementation):
     """y in X's layout and the state's parts (1, N, H) of one direction."""
-    record = make_record(node.op, node.op, CELLS[node.op], [_direction(node, d)], options=_options(node, [d]))
+    directions = [_direction(node, d, _has_peepholes(node))]
+    record = make_record(node.op, node.op, CELLS[node.op], directions, options=_options(node, [d]))
     reverse = node.direction == "reverse" or d == 1
     layer = build_layer(record.spec, record.parameters, implementation)
     runner = modules.Recurrent(layer, order="reverse" if reverse else "forward")
