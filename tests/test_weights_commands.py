@@ -103,6 +103,17 @@ def test_inspect_shows_refusals_with_the_reason(tmp_path):
     assert row.maps_to.startswith("refused: activations: ")
 
 
+def test_options_are_not_lost_in_conversion(tmp_path):
+    for options in ({"peepholes": True}, {"coupled": True}, {"clip": 1.0}, {"activations": {"g": "relu"}}):
+        rnncore.LSTM(3, 4, seed=0, **options).save(tmp_path / "a.safetensors")
+        with pytest.raises(UnsupportedError) as caught:
+            weights.convert(tmp_path / "a.safetensors", tmp_path / "b.pt")
+        assert caught.value.field in options
+        assert not (tmp_path / "b.pt").exists()
+        weights.convert(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
+        assert rnncore.load(tmp_path / "c.safetensors").spec == rnncore.LSTM(3, 4, **options).spec
+
+
 def test_command_line(tmp_path, layer, capsys):
     layer.save(tmp_path / "a.safetensors")
     assert main(["inspect", str(tmp_path / "a.safetensors")]) == 0

@@ -156,9 +156,8 @@ def _read_stacked(name, config, weights, version):
     first = records[0].spec
     backwards, sequences = bool(config.get("go_backwards")), bool(config.get("return_sequences", False))
     if any(dataclasses.replace(r.spec, input_size=first.input_size) != first for r in records):
-        for k, record in enumerate(
-            records
-        ):  # the first one turns the sequence round, the others take what comes
+        # The first one turns the sequence round, the others take what comes.
+        for k, record in enumerate(records):
             record.name, record.order = f"{name}/{k}", "backwards" if backwards and k == 0 else "forward"
             record.return_sequences = sequences or k < len(records) - 1
             record.notes = _notes(config) if k == 0 else ()
