@@ -167,6 +167,8 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         .c = s->c,
         .scratch = mid,
         .save = s->save,
+        .options = s->weights->options,
+        .peephole = s->weights->peephole,
     };
     for (int i = 0; i < cell->phases; i++) {
         const int64_t blocks = plan->ld / plan->kernels->lanes;
