@@ -48,7 +48,7 @@ def train(model, settings, digits, valid_loss, out, arguments):
     optimizer = rnncore.Adam(model.modules.values(), lr=settings.lr, clip_norm=settings.clip_norm)
     per_epoch = -(-len(digits) // settings.size)
     steps = settings.epochs * per_epoch
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     training = common.Training(
         out, model.modules, optimizer, steps=steps, seed=arguments.seed, settings=asdict(settings),
         fresh=arguments.fresh, unit="point",

@@ -30,7 +30,7 @@ def autoregression(train, held_out):
         coefficients = np.linalg.lstsq(x[jump == kind], y[jump == kind], rcond=None)[0]
         errors, errors_new = (b - a @ coefficients for a, b in ((x, y), (x_new, y_new)))
         xy[jump_new == kind] = gaussian_loss(errors[jump == kind], errors_new[jump_new == kind])
-    counts = np.zeros((DIGITS, STATES))
+    counts = np.ones((DIGITS, STATES))  # one each beforehand: no state is impossible
     np.add.at(counts, (owners(train), train.states[train.valid]), 1)
     frequency = counts / counts.sum(axis=1, keepdims=True)
     return xy.mean(), -np.log(frequency)[owners(held_out), held_out.states[held_out.valid]].mean()

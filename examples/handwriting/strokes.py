@@ -104,10 +104,15 @@ def batch(drawings, rng, augment=False):
     offsets, states = np.zeros((T, N, 2), np.float32), np.full((T, N), State.PADDING)
     for k, length in enumerate(lengths):
         offsets[:length, k], states[:length, k] = drawings.offsets[k], drawings.states[k]
-    offsets += rng.random(offsets.shape, np.float32) - np.float32(0.5)
+    offsets += noise(rng, offsets.shape)
     if augment:
         offsets = np.einsum("tni,nij->tnj", offsets, distortions(N, rng))
     return Batch(offsets / np.float32(UNIT), states, lengths, drawings.labels)
+
+
+def noise(rng, shape):
+    """Uniform over the rounding interval of one unit."""
+    return rng.random(shape, np.float32) - np.float32(0.5)
 
 
 def distortions(N, rng):
