@@ -33,13 +33,13 @@ class Settings:
     epochs: int
     lr: float
     rate: float
-    size: int = 64
+    size: int
     clip_norm: float = 1.0
     warmup: int = 50
 
 
-READER = {False: Settings(64, 20, 4e-3, 0.4), True: Settings(48, 4, 6e-3, 0.2)}
-WRITER = {False: Settings(256, 40, 3e-3, 0.2), True: Settings(96, 3, 6e-3, 0.0)}
+READER = {False: Settings(64, 16, 4e-3, 0.4, 64), True: Settings(48, 4, 6e-3, 0.2, 64)}
+WRITER = {False: Settings(256, 30, 5e-3, 0.2, 32), True: Settings(128, 6, 6e-3, 0.1, 32)}
 COMPONENTS = 20
 
 
@@ -53,6 +53,11 @@ def train(model, settings, digits, valid_loss, out, arguments):
         out, model.modules, optimizer, steps=steps, seed=arguments.seed, settings=asdict(settings),
         fresh=arguments.fresh, unit="point",
     )  # fmt: skip
+    if not training.step:
+        points = sum(map(len, digits.states))
+        numbers = sum(p.size for module in model.modules.values() for p in module.parameters().values())
+        training.log(f"{', '.join(map(repr, model.modules.values()))}, {numbers:,} numbers")
+        training.log(f"{len(digits)} digits, {points:,} points; {settings}; seed {arguments.seed}")
     for step in training:
         optimizer.lr = float(common.cosine(step, steps, settings.lr, warmup=settings.warmup))
         moves = batch(digits.take(training.batch(len(digits), settings.size)), training.rng, augment=True)
@@ -61,6 +66,7 @@ def train(model, settings, digits, valid_loss, out, arguments):
         if training.every(per_epoch):
             training.judge(*valid_loss())
     training.restore_best()
+    training.log(f"trained in {common.clock(training.seconds)}, best after step {training.best_step}")
     return training
 
 

@@ -12,6 +12,8 @@ PLACE = slice(FEATURES, FEATURES + 2)
 INPUTS = FEATURES + 2 + DIGITS
 NEAR = 0.1
 """Brings the pen's distance from where it began, some 10 offsets, to unit size."""
+RARE = 0.02
+"""A pen state less likely than this is not drawn where a bias asks for neat digits: one early END ruins a digit."""
 MAX_MOVES = 250
 """Drawing stops here if the pen is never put away; the longest recorded digit has 231 points."""
 
@@ -81,7 +83,9 @@ class Writer:
         for t in range(MAX_MOVES):
             outputs = self.head(stream.step(x))
             offsets[t, rows] = rnncore.mixture_sample(outputs[:, : self.split], rng, bias)
-            p = softmax(outputs[:, self.split :]).cumsum(axis=1)
+            p = softmax(outputs[:, self.split :])
+            p[p < (RARE if bias else 0.0)] = 0
+            p = (p / p.sum(axis=1, keepdims=True)).cumsum(axis=1)
             states[t, rows] = (p < rng.random((len(rows), 1))).sum(axis=1).clip(max=State.END)
             x[:, :2], x[:, 2:FEATURES] = offsets[t, rows], np.eye(STATES)[states[t, rows]]
             x[:, PLACE] += NEAR * offsets[t, rows]
