@@ -73,6 +73,27 @@ def test_agrees_with_torch(correlated):
     )
 
 
+def test_agrees_with_the_equations_of_the_paper():
+    params, target = drawn((), 3)
+    w, m, n, a, b, r = params.reshape(6, 3)
+    pi, rho = np.exp(w) / np.exp(w).sum(), np.tanh(r)
+    X, Y, rest = (target[0] - m) * np.exp(-a), (target[1] - n) * np.exp(-b), 1 - rho**2
+    Q = (X * X + Y * Y - 2 * rho * X * Y) / rest
+    joint = pi * np.exp(-Q / 2 - a - b) / (2 * np.pi * np.sqrt(rest))
+    g = joint / joint.sum()
+    expected = [
+        pi - g,
+        -g * (X - rho * Y) / rest * np.exp(-a),
+        -g * (Y - rho * X) / rest * np.exp(-b),
+        g * (1 - X * (X - rho * Y) / rest),
+        g * (1 - Y * (Y - rho * X) / rest),
+        g * (rho * (Q - 1) - X * Y),
+    ]
+    loss, dparams = mixture_loss(params, target)
+    np.testing.assert_allclose(loss, -np.log(joint.sum()), rtol=tables.OPTIMIZER_RTOL["float64"])
+    np.testing.assert_allclose(dparams, np.concatenate(expected), rtol=tables.OPTIMIZER_RTOL["float64"])
+
+
 def test_chunks_and_weights_are_means(monkeypatch):
     params, target = drawn((7,), 2)
     whole = mixture_loss(params, target)
