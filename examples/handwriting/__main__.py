@@ -139,7 +139,9 @@ def pictures(writer, test, out, seed):
     for kind in ("png", "svg"):
         drawing.grid(out / f"digits.{kind}", rows)
     rows = [
-        (f"bias {b}", writer.write(one_of_each, rng, b), drawing.GENERATED) for b in BIASES for _ in range(2)
+        (f"bias {bias}" if k == 0 else "", writer.write(one_of_each, rng, bias), drawing.GENERATED)
+        for bias in BIASES
+        for k in range(2)
     ]
     drawing.grid(out / "bias.png", rows)
     some = test.take(np.array([np.flatnonzero(test.labels == d)[3] for d in (2, 3, 4, 5, 8)]))

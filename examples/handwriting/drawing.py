@@ -4,11 +4,13 @@
 import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from examples.handwriting.strokes import UNIT, State
 
-INK, GENERATED, PALE = "#1b2a41", "#b23a48", "#9aa5b1"
+INK, GENERATED = "#1b2a41", "#b23a48"
+HEAT = LinearSegmentedColormap.from_list("heat", ["white", "#f6c9b4", "#d9606a", GENERATED, "#4a0f1c"])
 matplotlib.rcParams["svg.hashsalt"] = "rnncore"  # the same picture is the same file
 
 
@@ -75,21 +77,21 @@ def number(path, drawings):
     save(figure, path)
 
 
-def densities(path, drawings, samples, extent=200.0):
+def densities(path, drawings, samples):
     """A picture of where the writer expects each next point of real digits: `samples` (n, draws, 2) around them."""
     figure = Figure(figsize=(2.2 * len(drawings), 2.2))
     for k, (offsets, states, draws) in enumerate(
         zip(drawings.offsets, drawings.states, samples, strict=True)
     ):
-        origin = np.concatenate([np.zeros((1, 2)), np.cumsum(offsets, axis=0)])
-        x, y = (origin.min(axis=0) + origin.max(axis=0)) / 2
-        spots = (origin[:-1, np.newaxis] + draws).reshape(-1, 2)
-        limits = [[x - extent / 2, x + extent / 2], [y - extent / 2, y + extent / 2]]
-        heat = np.histogram2d(*spots.T, bins=160, range=limits)[0].T
+        paths = strokes(offsets, states)
+        points = np.concatenate(paths)
+        (x, y), half = (points.min(axis=0) + points.max(axis=0)) / 2, 0.65 * np.ptp(points, axis=0).max()
+        box = (x - half, x + half, y - half, y + half)
+        spots = (points[:-1, np.newaxis] + draws).reshape(-1, 2)
+        heat = np.histogram2d(*spots.T, bins=150, range=[box[:2], box[2:]])[0].T
         axes = figure.add_axes((k / len(drawings), 0, 1 / len(drawings), 1))
-        box = (*limits[0], *limits[1])
-        axes.imshow(np.log1p(heat), origin="lower", extent=box, cmap="magma_r", interpolation="bilinear")
-        ink(axes, strokes(offsets, states), "#0f4c5c", width=0.6)
+        axes.imshow(np.sqrt(heat), origin="lower", extent=box, cmap=HEAT, interpolation="bicubic", vmax=25)
+        ink(axes, paths, INK, width=0.5)
         axes.axis("off")
     save(figure, path)
 
