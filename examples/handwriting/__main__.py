@@ -136,8 +136,7 @@ def pictures(writer, test, out, seed):
     rows += [
         (f"network, bias {BIAS}" if k == 0 else "", row, drawing.GENERATED) for k, row in enumerate(written)
     ]
-    for kind in ("png", "svg"):
-        drawing.grid(out / f"digits.{kind}", rows)
+    drawing.grid(out / "digits.png", rows)
     rows = [
         (f"bias {bias}" if k == 0 else "", writer.write(one_of_each, rng, bias), drawing.GENERATED)
         for bias in BIASES
@@ -202,7 +201,8 @@ def main(argv=None):
     pictures(writer, test, out, arguments.seed)
     write("3141592653", BIAS, out, arguments.seed)
     found["speed"] = speed(train_digits, arguments, training.log)
-    training.log(f"pictures, models and log: {out}; data: {data.SOURCES['pendigits_unipen'].credit}")
+    training.log(f"data: {data.SOURCES['pendigits_unipen'].credit}")
+    print(f"pictures, models and log: {out}")
     return found
 
 
