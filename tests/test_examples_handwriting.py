@@ -3,9 +3,7 @@
 
 import argparse
 import importlib
-import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 import rnncore  # noqa: E402
 from examples import data  # noqa: E402
-from examples.handwriting import baselines, drawing, prepare, strokes  # noqa: E402
+from examples.handwriting import baselines, drawing, strokes  # noqa: E402
 from examples.handwriting.reader import Reader  # noqa: E402
 from examples.handwriting.strokes import UNIT, Drawings, State, batch, moves  # noqa: E402
 from examples.handwriting.writer import Writer  # noqa: E402
@@ -208,56 +206,3 @@ def test_the_quick_run_reaches_its_bars(tmp_path):
 def test_nothing_to_write_with(tmp_path):
     with pytest.raises(SystemExit, match="train one first"):
         program.main(["--out", str(tmp_path), "--write", "1"])
-
-
-# -- the publisher's format ---------------------------------------------------------------------------------
-
-UNIPEN = """.VERSION 1.0
-.COMMENT made for this test
-.SEGMENT DIGIT 0 ? "7"
-.COMMENT  7 12 224
-.PEN_DOWN
- 10  20
- 11  21
-.PEN_UP
-.DT 100
-
-.SEGMENT DIGIT 1-2 ? "5"
-.COMMENT  5 3 1
-.PEN_DOWN
- 5  6
- 7  8
-.PEN_UP
-.DT 100
-.PEN_DOWN
- 1  2
-.PEN_UP
-.DT 100
-"""
-
-
-def test_prepare_reads_the_archive(tmp_path):
-    packed = subprocess.run(["gzip", "-c"], input=UNIPEN.encode(), capture_output=True, check=True).stdout
-    with zipfile.ZipFile(tmp_path / "digits.zip", "w") as archive:
-        for name in prepare.SPLITS.values():
-            archive.writestr(name, packed)
-    fields = prepare.prepare(tmp_path / "digits.zip")
-    assert set(fields) == {
-        f"{split}_{name}" for split in ("train", "test") for name in ("pts", "len", "y", "comment")
-    }
-    np.testing.assert_array_equal(
-        fields["test_pts"], [[10, 20, 0], [11, 21, 1], [5, 6, 0], [7, 8, 1], [1, 2, 1]]
-    )
-    assert list(fields["train_len"]) == [2, 3]
-    assert list(fields["train_y"]) == [7, 5]
-    np.testing.assert_array_equal(fields["train_comment"], [[7, 12, 224], [5, 3, 1]])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [UNIPEN.replace(" 1  2\n", " 1  2  3\n"), UNIPEN.replace(" 10  20\n 11  21\n", ""), UNIPEN + "words\n"],
-    ids=["three-numbers", "no-points", "words"],
-)
-def test_prepare_refuses_what_it_does_not_understand(text):
-    with pytest.raises(ValueError, match="expected"):
-        prepare.unipen(text)
