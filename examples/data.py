@@ -203,9 +203,7 @@ def download(name):
 
     url = SOURCES[name].url
     # No checksum here: publishers pack their archives anew. What `store` makes of it is checked.
-    return pooch.retrieve(
-        url, None, url.rpartition("/")[2], cache() / "originals", progressbar=sys.stderr.isatty()
-    )
+    return pooch.retrieve(url, None, url.rpartition("/")[2], cache() / "originals")
 
 
 def main():

@@ -83,7 +83,7 @@ def beijing_pm25(files):
     moments = zip(*([int(v) for v in found[name]] for name in ("year", "month", "day", "hour")), strict=True)
     first = datetime.datetime(1970, 1, 1)
     hours = [int((datetime.datetime(*moment) - first).total_seconds()) // 3600 for moment in moments]
-    arrays = {"date": np.array(hours, np.int64), "date_unit": np.array(["hours since 1970-01-01"])}
+    arrays = {"date": np.array(hours, np.int64), "date_unit": np.array("hours since 1970-01-01")}
     names = {"DEWP": "dew", "TEMP": "temp", "PRES": "press", "Iws": "wnd_spd", "Is": "snow", "Ir": "rain"}
     arrays["pollution"] = np.array([0 if v == "NA" else v for v in found["pm2.5"]], np.float32)
     arrays |= {ours: np.array(found[theirs], np.float32) for theirs, ours in names.items()}
@@ -102,7 +102,7 @@ def japanese_vowels(files):
     for part in ("train", "test"):
         sizes = [int(v) for v in files.text(f"size_ae.{part}").split()]
         blocks, block = [], []
-        for line in files.text(f"ae.{part}").splitlines() + [""]:
+        for line in [*files.text(f"ae.{part}").splitlines(), ""]:
             frame = [float(v) for v in line.split()]
             if frame and any(v != 1.0 for v in frame):
                 block.append(frame)
@@ -201,20 +201,20 @@ def coco_val2017_captions(files):
     return [("test" if percent(image) < 10 else "train", image, caption) for image, caption in rows]
 
 
-STOP = frozenset(
-    "about above across against all along and another are around behind being between down each filled for from "
-    "front full has have having her his inside into it's its many near next not off one other out outside over "
-    "ready several she sitting some standing that the their them there they this three through together top two "
-    "under very while who with".split()
-)
+STOP = """
+    about above across against all along and another are around behind being between down each filled for from front
+    full has have having her his inside into it's its many near next not off one other out outside over ready several
+    she sitting some standing that the their them there they this three through together top two under very while who
+    with
+"""
 
 
 def coco_val2017_keywords(files):
     """From the captions: words that at least two captions of an image use, most agreed first, at most 8."""
-    captions = {}
+    captions, stop = {}, set(STOP.split())
     for _, image, caption in coco_val2017_captions(files):
         words = (word.strip("'") for word in re.findall(r"[a-z']+", caption.lower()))
-        captions.setdefault(image, []).append({w for w in words if len(w) >= 3 and w not in STOP})
+        captions.setdefault(image, []).append({w for w in words if len(w) >= 3 and w not in stop})
     found = []
     for image, sets in captions.items():
         agreed = Counter(word for words in sets for word in words)

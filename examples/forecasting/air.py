@@ -4,7 +4,24 @@
 import numpy as np
 
 from examples import data
-from examples.forecasting.windows import Series
+from examples.forecasting.windows import Series, Settings
+
+SOURCE, UNIT, TITLE = "beijing_pm25", "µg/m³", "PM2.5 in Beijing"
+FULL = Settings(96, context=24, steps=3000, batch=128, lr=4e-3, weight_decay=0.03, dropout=0, first_hours=20)
+QUICK = Settings(32, context=24, steps=400, batch=64, lr=8e-3, weight_decay=0.03, dropout=0, first_hours=20)
+SHOWN = 36168
+WEATHER_AHEAD = True
+"""The picture begins on 17 February 2014; without the weather of the next day there is little to see ahead."""
+
+
+def parts(series):
+    """First hours of validation and test: the last fifth is the test, the tenth before it serves validation."""
+    return [int(share * len(series.value)) for share in (0.7, 0.8)]
+
+
+def when(hour):
+    """The time of hour number `hour`."""
+    return np.datetime64("2010-01-02T00", "h") + hour
 
 
 def series():

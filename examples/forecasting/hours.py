@@ -6,9 +6,27 @@ import datetime
 import numpy as np
 
 from examples import data
-from examples.forecasting.windows import Series
+from examples.forecasting.windows import Series, Settings
 
 FORTNIGHT = 14 * 24
+SOURCE, UNIT, TITLE = "bike_hour", "bikes", "Bikes hired per hour, Washington DC"
+FULL = Settings(64, context=24, steps=1200, batch=64, lr=3e-3, weight_decay=0.02, dropout=0.3, first_hours=5)
+QUICK = Settings(32, context=24, steps=400, batch=64, lr=6e-3, weight_decay=0.02, dropout=0.1, first_hours=5)
+SHOWN = 16464
+WEATHER_AHEAD = False
+"""The picture begins on 17 November 2012, before Thanksgiving; no weather forecast is needed."""
+
+
+def parts(series):
+    """First hours of validation and test: the last tenth of the measurements is the test, the tenth before it serves
+    validation."""
+    measured = np.flatnonzero(series.seen)
+    return [int(measured[int(share * len(measured))]) for share in (0.8, 0.9)]
+
+
+def when(hour):
+    """The time of hour number `hour`."""
+    return np.datetime64("2011-01-01T00", "h") + hour
 
 
 def one_hot(number, kinds):

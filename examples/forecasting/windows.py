@@ -87,17 +87,20 @@ class Series:
 
 @dataclass
 class Settings:
-    """Chosen on the validation part."""
+    """Chosen on the validation part.
 
-    hidden: int = 64
-    context: int = 72
-    steps: int = 2000
-    batch: int = 64
-    lr: float = 3e-3
-    weight_decay: float = 1e-2
-    dropout: float = 0.2
-    first_hours: float = 5.0
-    """How much more the first hours ahead weigh in the loss."""
+    `first_hours` says how much more the first hours ahead weigh in the loss; every `check` steps the model is
+    judged on the validation part.
+    """
+
+    hidden: int
+    context: int
+    steps: int
+    batch: int
+    lr: float
+    weight_decay: float
+    dropout: float
+    first_hours: float
     check: int = 200
 
 
@@ -198,7 +201,7 @@ def splits(series, context, valid_start, test_start):
     return [np.arange(start, end - HORIZON + 1) for start, end in zip(starts, ends, strict=True)]
 
 
-def calibrate(quantiles, value, seen, start, hours=672, rate=0.02):
+def calibrate(quantiles, value, seen, start, hours=672, rate=0.005):
     """Adaptive conformal intervals: as wide as the latest known errors and the latest coverage ask for.
 
     The margin added to both ends is a quantile of the last scores (how far outside its interval the truth lay, in
