@@ -108,8 +108,9 @@ def judge(writer, reader, train_digits, test, log, count):
     found["log_likelihood"] = {name: -float(sum(loss)) for name, loss in losses.items()}
     log("log-likelihood of the same digits, nats per point (offsets + pen):")
     for name, (xy, pen) in losses.items():
-        ahead = found["log_likelihood"]["writer"] + xy + pen
-        log(f"  {name:22} {-xy - pen:7.3f} ({-xy:7.3f} {-pen:+.3f})" + (f"  {-ahead:+.3f}" if ahead else ""))
+        behind = found["log_likelihood"]["writer"] + xy + pen
+        end = "" if name == "writer" else f"   {behind:.3f} behind the writer"
+        log(f"  {name:22} {-xy - pen:7.3f} ({-xy:7.3f} {-pen:+.3f}){end}")
     labels = np.arange(count) % DIGITS
     found["generated"] = {}
     for bias in BIASES:
