@@ -54,7 +54,7 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
-                                  call->segment_steps, 1);
+                                  call->segment_steps, 1, call->segment_steps);
     }
     for (int d = 0; d < plan->directions; d++) {
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);

@@ -15,6 +15,7 @@ typedef struct rc_product {
     int64_t rows, block_begin, block_end, k;
     int gates;
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
+    int large;             /* the blocks are more than the caches near the core hold */
     const void *const *in; /* [rows] */
     const void *w;         /* packed [block][k][gate][lane] */
     const void *init;

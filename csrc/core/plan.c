@@ -27,6 +27,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made.ld = rc_round_up(made.hidden, kernels->lanes);
     made.out_ld = rc_round_up(made.out, kernels->lanes);
     made.gates_ld = made.cell->slots * made.ld;
+    made.l2_bytes = rc_l2_bytes();
 
     rnncore_plan *kept = malloc(sizeof made);
     if (!kept) return RNNCORE_ERROR_MEMORY;

@@ -15,6 +15,7 @@ struct rnncore_plan {
     int64_t hidden, out; /* H, and O = P or H */
     int64_t ld, out_ld;  /* H and O rounded up to whole vectors */
     int64_t gates_ld;    /* elements of a row of gates: slots * ld */
+    int64_t l2_bytes;    /* of this machine's cores */
 };
 
 /* Packed matrices of one layer and direction, as byte offsets into the weights or, after rc_weights_of, as pointers; NULL
@@ -34,6 +35,9 @@ int64_t rc_input_size(const rnncore_plan *plan, int64_t layer); /* I, or D*O abo
  * stored in front of it. */
 rc_weights rc_weights_of(const rnncore_plan *plan, const void *weights, int64_t layer, int direction);
 int rc_weights_uses(const void *weights);
+
+/* Bytes of a core's L2 cache. */
+int64_t rc_l2_bytes(void);
 
 const rc_kernels *rc_find_kernels(const char *isa, rnncore_dtype dtype);
 

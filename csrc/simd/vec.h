@@ -183,6 +183,7 @@ RC_INLINE vec v_exp2i(vec t)
 #error "define the instruction set"
 #endif
 
+enum { RC_CACHE_LINE = 64 };
 enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
 
 #endif
