@@ -167,6 +167,8 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         .c = s->c,
         .scratch = mid,
         .save = s->save,
+        .options = s->weights->options,
+        .peephole = s->weights->peephole,
     };
     for (int i = 0; i < cell->phases; i++) {
         const int64_t blocks = plan->ld / plan->kernels->lanes;
@@ -178,7 +180,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
             .k = i == 0 ? plan->out : plan->hidden,
             .gates = cell->phase[i].slots,
             .reverse = s->reverse,
-            .large = cell->phase[i].slots * plan->ld * plan->out * plan->elem / slice->count > plan->l2_bytes,
+            .large = cell->phase[i].slots * plan->ld * plan->out * plan->elem > plan->l2_bytes * slice->count,
             .in = i == 0 ? ws->in_h[s->current] : in_mid,
             .w = s->weights->hh[i],
             .init = gates,

@@ -141,8 +141,10 @@ static cut cut_rows(int rows, int blocks, int gates)
 static cut cut_blocks(const rc_product *p, int blocks, int rows)
 {
     const int most = (rows == 1 && p->gates > 1 ? 12 : RC_TILE_ACCUMULATORS) / (p->gates * rows);
-    const int64_t block_bytes = p->k * p->gates * RC_VECTOR_BYTES, few = RC_WALK_BYTES / (block_bytes + 1);
-    if (rows == 1 && p->large && few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
+    if (rows == 1 && p->large && p->k) {
+        const int64_t few = RC_WALK_BYTES / (p->k * p->gates * RC_VECTOR_BYTES);
+        if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
+    }
     return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
 }
 
