@@ -5,6 +5,7 @@ A call goes straight down: checks (spec.py), views, one C call. Packed weights a
 instruction set, and thrown away when the parameters change.
 """
 
+import contextlib
 import copy
 import threading
 
@@ -92,6 +93,11 @@ class Layer(LayerBase):
     def _assign(self, checked):
         with self._lock:
             super()._assign(checked)
+
+    @contextlib.contextmanager
+    def writing(self):
+        with self._lock, super().writing() as parameters:
+            yield parameters
 
     def _changed(self):
         self._packed.clear()
