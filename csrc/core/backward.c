@@ -186,11 +186,15 @@ static int64_t input_pieces(const layer_items *items)
     return (most + RC_INPUT_TOKENS - 1) / RC_INPUT_TOKENS;
 }
 
-/* Ranges of the units of each weight gradient: as the request says, whatever threads turn up. */
-static int64_t unit_ranges(const backward_call *call)
+/* Ranges of the units of each weight gradient of a layer: as the request says, whatever threads turn up. */
+static int64_t unit_ranges(const backward_call *call, int64_t layer)
 {
-    const int64_t ranges = call->threads * RC_PIECES_PER_THREAD / (2 * call->plan->directions);
-    return call->threads == 1 || ranges < 1 ? 1 : ranges < call->plan->out ? ranges : call->plan->out;
+    const rnncore_plan *plan = call->plan;
+    const int64_t widest = rc_input_size(plan, layer) > plan->out ? rc_input_size(plan, layer) : plan->out;
+    const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
+    const int64_t shared = call->threads > 1 ? call->threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
+    const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;
+    return ranges < 1 ? 1 : ranges < plan->out ? ranges : plan->out;
 }
 
 static void input_item(const layer_items *items, int64_t i, char *scratch)
@@ -230,7 +234,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
-    const int64_t ranges = unit_ranges(call), operands = RC_OPERAND_MID + 1;
+    const int64_t ranges = unit_ranges(call, items->layer), operands = RC_OPERAND_MID + 1;
     const int d = (int)(i / (ranges * operands));
     const rc_operand operand = (rc_operand)(i / ranges % operands);
     const rc_gradient_source source = {
@@ -255,16 +259,16 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         rc_weight_gradient(&source, operand, i % ranges, ranges, items->last < a->steps, scratch);
 }
 
-static int64_t weight_pieces(const backward_call *call)
+static int64_t weight_pieces(const layer_items *items)
 {
-    return call->plan->directions * (RC_OPERAND_MID + 1) * unit_ranges(call);
+    return items->call->plan->directions * (RC_OPERAND_MID + 1) * unit_ranges(items->call, items->layer);
 }
 
 /* First the weight gradients, which are larger. */
 static void product_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
-    const int64_t weights = weight_pieces(items->call);
+    const int64_t weights = weight_pieces(items);
     char *scratch = items->call->scratch + worker->seat * items->call->scratch_bytes;
     if (i < weights) weight_item(items, i, scratch);
     else input_item(items, i - weights, scratch);
@@ -297,7 +301,7 @@ static void backward_work(void *context, const rc_worker *worker)
         items.last = items.first + call->segment_steps;
         const int64_t inputs = call->parts * input_pieces(&items);
         rc_items_run(next++, call->parts * plan->directions, sequence_item, &items, worker);
-        rc_items_run(next++, weight_pieces(call) + inputs, product_item, &items, worker);
+        rc_items_run(next++, weight_pieces(&items) + inputs, product_item, &items, worker);
         items.direction = 1;
         if (plan->directions == 2) rc_items_run(next++, inputs, reverse_item, &items, worker);
     }

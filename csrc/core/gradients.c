@@ -46,6 +46,7 @@ static int64_t widest(const rnncore_plan *plan)
 
 typedef struct scratch {
     const void **gates, **rows; /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
+    char *panel;                /* [RC_OUTER_TOKENS][RC_PANEL_BYTES] */
     char *zero;                 /* one row of zeros */
     char *result;               /* [RC_INPUT_TOKENS][widest] */
     char *gathered;             /* [tokens][widest], for BLAS, as is the next */
@@ -61,6 +62,7 @@ static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_are
     return (scratch){
         .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
         .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
+        .panel = rc_arena_take(arena, RC_OUTER_TOKENS, RC_PANEL_BYTES),
         .zero = rc_arena_take(arena, 1, row),
         .result = rc_arena_take(arena, RC_INPUT_TOKENS, row),
         .gathered = rc_arena_take(arena, gathered, row),
@@ -153,60 +155,80 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
     return s->mid + held_row * plan->ld * elem;
 }
 
-static void gather_rows(const void *const *rows, int64_t tokens, int64_t bytes, char *to)
+static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
 {
     for (int64_t i = 0; i < tokens; i++) memcpy(to + i * bytes, rows[i], (size_t)bytes);
 }
 
-/* Units [first, last) of a plane over the tokens whose rows are in `own`. */
-static void add_plane(const rc_gradient_source *s, const product *p, int plane, int64_t first, int64_t last,
-                      int64_t tokens, const scratch *own, int add)
+/* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
+static int range_of(const product *p, int plane, int64_t begin, int64_t end, int64_t *first, int64_t *last)
 {
-    const rnncore_plan *plan = s->plan;
-    const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first, column = plane * p->plane + first;
-    const void *const *gates = own->gates;
-    char *weight = p->weight + row * p->columns * elem;
-    if (s->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_a = 1,
-                                                   .m = last - first,
-                                                   .n = p->columns,
-                                                   .k = tokens,
-                                                   .a = own->gathered_gates + column * elem,
-                                                   .lda = p->gates_row,
-                                                   .b = own->gathered,
-                                                   .ldb = p->columns,
-                                                   .c = weight,
-                                                   .ldc = p->columns,
-                                                   .beta = add});
-    } else {
-        plan->kernels->outer(&(rc_outer){.tokens = tokens,
-                                         .first = column,
-                                         .units = last - first,
-                                         .columns = p->columns,
-                                         .add = add,
-                                         .gates = gates,
-                                         .in = (const void *const *)own->rows,
-                                         .out = weight,
-                                         .out_row = p->columns});
-    }
-    if (!p->bias) return;
-    if (!add) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
-    plan->kernels->add_rows(p->bias + row * elem, gates, tokens, column, last - first);
+    *first = begin - plane * p->units > 0 ? begin - plane * p->units : 0;
+    *last = end - plane * p->units < p->units ? end - plane * p->units : p->units;
+    return *first < *last;
 }
 
-/* Units [begin, end), counted over all planes. */
+static void add_bias(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                     const scratch *own, int add)
+{
+    int64_t first, last;
+    for (int i = 0; p->bias && i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *bias = p->bias + (p->gate[i] * p->units + first) * s->plan->elem;
+        if (!add) memset(bias, 0, (size_t)((last - first) * s->plan->elem));
+        s->plan->kernels->add_rows(bias, own->gates, tokens, i * p->plane + first, last - first);
+    }
+}
+
+static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                        const scratch *own, int add)
+{
+    const int64_t elem = s->plan->elem;
+    int64_t first, last;
+    gather_rows(own->rows, tokens, p->columns * elem, own->gathered);
+    gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        rc_gemm_run(s->plan->config.dtype,
+                    &(rc_gemm){.transpose_a = 1,
+                               .m = last - first,
+                               .n = p->columns,
+                               .k = tokens,
+                               .a = own->gathered_gates + (i * p->plane + first) * elem,
+                               .lda = p->gates_row,
+                               .b = own->gathered,
+                               .ldb = p->columns,
+                               .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
+                               .ldc = p->columns,
+                               .beta = add});
+    }
+}
+
+/* Units [begin, end), counted over all planes, over the tokens whose rows are in `own`. */
 static void add_tokens(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
                        const scratch *own, int add)
 {
-    const int64_t elem = s->plan->elem;
+    add_bias(s, p, begin, end, tokens, own, add);
     if (s->backend == RNNCORE_BLAS) {
-        gather_rows((const void *const *)own->rows, tokens, p->columns * elem, own->gathered);
-        gather_rows((const void *const *)own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+        add_by_blas(s, p, begin, end, tokens, own, add);
+        return;
     }
-    for (int plane = (int)(begin / p->units); plane < p->planes && plane * p->units < end; plane++) {
-        const int64_t first = begin - plane * p->units, last = end - plane * p->units;
-        add_plane(s, p, plane, first > 0 ? first : 0, last < p->units ? last : p->units, tokens, own, add);
+    rc_outer o = {
+        .tokens = tokens,
+        .columns = p->columns,
+        .add = add,
+        .gates = own->gates,
+        .in = own->rows,
+        .panel = own->panel,
+        .out_row = p->columns,
+    };
+    int64_t first, last;
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *out = p->weight + (p->gate[i] * p->units + first) * p->columns * s->plan->elem;
+        o.plane[o.planes++] = (rc_outer_plane){.first = i * p->plane + first, .units = last - first, .out = out};
     }
+    s->plan->kernels->outer(&o);
 }
 
 /* No token at all: the gradient is zero. */
@@ -272,7 +294,7 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
                                          .block_end = ld / plan->kernels->lanes,
                                          .k = k,
                                          .gates = 1,
-                                         .in = (const void *const *)own->rows,
+                                         .in = own->rows,
                                          .w = weights.ih_t,
                                          .init = own->zero,
                                          .out = own->result,

@@ -24,14 +24,23 @@ typedef struct rc_product {
     const rc_cell_args *cell_args;
 } rc_product;
 
-/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column]. The input rows may
- * be read up to the next whole vector after their end; what stands there does not matter. */
-typedef struct rc_outer {
-    int64_t tokens, first, units, columns;
-    int add;                              /* 0: out is overwritten */
-    const void *const *gates, *const *in; /* [tokens] */
+/* A plane of gate gradients in a product over tokens: elements [first, first + units) of a token's row, and their rows of
+ * the result. */
+typedef struct rc_outer_plane {
+    int64_t first, units;
     void *out;
-    int64_t out_row; /* in elements */
+} rc_outer_plane;
+
+enum { RC_PANEL_BYTES = 256 }; /* of a token's inputs at a time, at most */
+
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column], for each plane. */
+typedef struct rc_outer {
+    int64_t tokens, columns;
+    int add, planes; /* add 0: out is overwritten */
+    rc_outer_plane plane[RC_MAX_SLOTS];
+    const void *const *gates, *const *in; /* [tokens] */
+    void *panel;                          /* scratch: [tokens][RC_PANEL_BYTES] */
+    int64_t out_row;                      /* in elements */
 } rc_outer;
 
 /* One piece of an optimiser's step; see optimise.h. */

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "check.h"
 #include "gemm.h"
+#include "tuning.h"
 
 rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
 {
@@ -27,6 +28,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made.ld = rc_round_up(made.hidden, kernels->lanes);
     made.out_ld = rc_round_up(made.out, kernels->lanes);
     made.gates_ld = made.cell->slots * made.ld;
+    if (made.gates_ld * made.elem % RC_ALIASING_BYTES == 0) made.gates_ld += RC_ALIGN / made.elem;
 
     rnncore_plan *kept = malloc(sizeof made);
     if (!kept) return RNNCORE_ERROR_MEMORY;
