@@ -274,7 +274,9 @@ class Layer(LayerBase):
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
             tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads),
         )  # fmt: skip
-        tape.memory = tape.weights = None  # for the next tape, also while the caller's variable still names this one
+        tape.memory = tape.weights = (
+            None  # for the next tape, also while the caller's variable still names this one
+        )
         return Grads(dx, self._pack_state(dstate, size[2]), params)
 
     def stream(self, batch_size=1):

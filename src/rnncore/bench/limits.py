@@ -169,7 +169,7 @@ def limit_seconds(case: Case, limits: Limits) -> float:
         step_read = step_bytes / limits.read_rate(resident if stream else step_bytes, case.threads)
         input_time = max(input_flops / peak, input_read)
         step_time = case.T * max(step_flops / peak, step_read)
-        if case.mode == "train":
+        if case.trains:
             total += 3 * input_time + 2 * step_time + case.T * step_flops / peak
         else:
             total += input_time + step_time
