@@ -55,6 +55,8 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
                                   call->segment_steps, 1);
+        if (call->args->recurrent_dropout > 0)
+            rc_workspace_take_masks(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows);
     }
     for (int d = 0; d < plan->directions; d++) {
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
@@ -73,6 +75,8 @@ static void lay_out(backward_call *call, rc_arena *arena)
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_backward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
+        if (a->recurrent_dropout > 0)
+            rc_workspace_take_masks(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
     }
     const int64_t out_row = plan->directions * plan->out * plan->elem, below = plan->config.num_layers - 1;
     call->dy_top = gathers_dy(call) ? rc_arena_take(arena, call->valid, out_row) : NULL;
@@ -81,7 +85,7 @@ static void lay_out(backward_call *call, rc_arena *arena)
         call->dh_out[d] = rc_arena_take(arena, call->valid, plan->out_ld * plan->elem);
     if (call->again) take_segment(call, arena, most_rows);
     call->items = rc_arena_take(arena, items_count(call), sizeof *call->items);
-    call->scratch_bytes = rc_gradient_scratch_bytes(plan, a->backend);
+    call->scratch_bytes = rc_gradient_scratch_bytes(plan, a->backend == RNNCORE_BLAS || a->recurrent_dropout > 0);
     call->scratch = rc_arena_take(arena, call->threads, call->scratch_bytes);
 }
 
@@ -137,6 +141,7 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
         .c_first = first_c(call, &tape, direction, items->first),
         .in_size = in_size,
+        .drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction),
         .backend = a->backend,
         .ws = &call->workspace[run],
         .again = call->again ? &call->forward[run] : NULL,
@@ -252,6 +257,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .gates = call->again ? call->gates[d] : tape.gates[d],
         .mid = call->again ? call->mid[d] : tape.mid[d],
         .dh_out = call->dh_out[d],
+        .workspace = a->recurrent_dropout > 0 ? call->workspace : NULL,
         .grads = &a->grads[items->layer * plan->directions + d],
         .backend = a->backend,
     };

@@ -49,16 +49,16 @@ typedef struct scratch {
     char *panel;                /* [RC_OUTER_TOKENS][RC_PANEL_BYTES] */
     char *zero;                 /* one row of zeros */
     char *result;               /* [RC_INPUT_TOKENS][widest] */
-    char *gathered;             /* [tokens][widest], for BLAS, as is the next */
-    char *gathered_gates;       /* [tokens][gates_ld] */
+    char *gathered;             /* [tokens][widest], where operands are copied, for BLAS or through a mask */
+    char *gathered_gates;       /* [tokens][gates_ld], for BLAS */
 } scratch;
 
 enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
 
-static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_arena *arena)
+static scratch lay_out(const rnncore_plan *plan, int gathers, rc_arena *arena)
 {
     const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
-    const int64_t gathered = backend == RNNCORE_BLAS ? MOST_TOKENS : 0;
+    const int64_t gathered = gathers ? MOST_TOKENS : 0;
     return (scratch){
         .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
         .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
@@ -70,16 +70,16 @@ static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_are
     };
 }
 
-static scratch scratch_of(const rnncore_plan *plan, rnncore_backend backend, char *memory)
+static scratch scratch_of(const rnncore_plan *plan, int gathers, char *memory)
 {
     rc_arena arena = rc_arena_over(memory, SIZE_MAX);
-    return lay_out(plan, backend, &arena);
+    return lay_out(plan, gathers, &arena);
 }
 
-int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend)
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers)
 {
     rc_arena arena = rc_arena_counting();
-    lay_out(plan, backend, &arena);
+    lay_out(plan, gathers, &arena);
     return (int64_t)rc_arena_bytes(&arena);
 }
 
@@ -155,9 +155,21 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
     return s->mid + held_row * plan->ld * elem;
 }
 
+/* A copy of a row of h through the mask of its slot. */
+static const void *dropped_row(const rc_gradient_source *s, const void *row, int64_t part, int64_t slot,
+                               const scratch *own, int64_t token)
+{
+    const rnncore_plan *plan = s->plan;
+    const char *mask = s->workspace[part * plan->directions + s->direction].mask + slot * plan->out_ld * plan->elem;
+    char *copy = own->gathered + token * plan->out * plan->elem;
+    plan->kernels->multiply(copy, row, mask, plan->out);
+    return copy;
+}
+
 static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
 {
-    for (int64_t i = 0; i < tokens; i++) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+    for (int64_t i = 0; i < tokens; i++)
+        if (rows[i] != to + i * bytes) memcpy(to + i * bytes, rows[i], (size_t)bytes);
 }
 
 /* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
@@ -245,7 +257,8 @@ void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t
                         char *memory)
 {
     const product p = describe(s, operand);
-    const scratch own = scratch_of(s->plan, s->backend, memory);
+    const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
+    const int masked = s->workspace && operand == RC_OPERAND_PHASE_0; /* that of phase 1 is recorded masked */
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
     const int64_t row_bytes = p.gates_row * s->plan->elem;
     int64_t tokens = 0;
@@ -258,6 +271,7 @@ void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t
             for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
                 own.gates[tokens] = p.gates + (row + slot) * row_bytes;
                 own.rows[tokens] = operand_row(s, operand, part, step, slot, held + slot);
+                if (masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;
@@ -323,7 +337,7 @@ static void add_row(const rc_input_task *t, char *out, char *row, int64_t size)
 void rc_input_gradient(const rc_input_task *t, char *memory)
 {
     const rnncore_plan *plan = t->plan;
-    const scratch own = scratch_of(plan, t->backend, memory);
+    const scratch own = scratch_of(plan, t->backend == RNNCORE_BLAS, memory);
     const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
     const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1)); /* as rc_drop_tokens has it */
     memset(own.zero, 0, (size_t)(ld * plan->elem));

@@ -76,13 +76,16 @@ typedef struct rc_kernels {
     void (*pack_bias)(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
 
     /* Plain arrays. */
-    void (*add)(void *out, const void *a, int64_t n); /* out += a */
+    void (*add)(void *out, const void *a, int64_t n);                        /* out += a */
+    void (*multiply)(void *out, const void *a, const void *b, int64_t n);    /* out = a * b; may be one of them */
+    void (*add_product)(void *out, const void *a, const void *b, int64_t n); /* out += a * b, two roundings */
     /* out[n] += elements first ... first+n-1 of every row, in order. */
     void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
     double (*square_sum)(const void *a, int64_t n);
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);
     void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
+    /* a NULL: the factors themselves */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;
 
