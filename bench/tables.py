@@ -5,7 +5,6 @@ python bench/tables.py [--document docs/training.md] REPORT ...
 """
 
 import argparse
-
 import pathlib
 
 from rnncore.bench import report
