@@ -87,12 +87,17 @@ int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers)
 
 int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
 {
-    return operand == RC_OPERAND_PHASE_1 ? plan->cell->phases > 1
-           : operand == RC_OPERAND_MID   ? plan->config.proj_size > 0
-                                         : 1;
+    switch (operand) {
+    case RC_OPERAND_PHASE_1: return plan->cell->phases > 1;
+    case RC_OPERAND_MID: return plan->config.proj_size > 0;
+    case RC_OPERAND_C_BEFORE:
+    case RC_OPERAND_C_AFTER: return plan->config.peepholes;
+    default: return 1;
+    }
 }
 
-/* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]. */
+/* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]; element by
+ * element where there is one column per row. */
 typedef struct product {
     const char *gates;
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
@@ -100,6 +105,7 @@ typedef struct product {
     int planes;
     const int *gate;
     int64_t units, columns;
+    int elementwise;
     char *weight, *bias;
 } product;
 
@@ -118,7 +124,16 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
                          .columns = plan->hidden,
                          .weight = s->grads->weight_hr};
     }
-    if (operand == RC_OPERAND_X) {
+    if (operand >= RC_OPERAND_C_BEFORE) { /* planes i f o of i f g o, or i o of i g o */
+        static const int gates[] = {0, 1, 2};
+        const int before = rc_peepholes(plan) - 1, after = operand == RC_OPERAND_C_AFTER;
+        p.gates += after * (cell->slots - 1) * plan->ld * plan->elem;
+        p.planes = after ? 1 : before;
+        p.gate = after ? &gates[before] : gates;
+        p.columns = 1;
+        p.elementwise = 1;
+        p.weight = s->grads->weight_peephole;
+    } else if (operand == RC_OPERAND_X) {
         p.planes = cell->ih_slots;
         p.gate = cell->ih_gate;
         p.columns = s->in_size;
@@ -152,7 +167,11 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
             rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
-    return s->mid + held_row * plan->ld * elem;
+    if (operand == RC_OPERAND_C_BEFORE) {
+        if (step == s->first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
+        return s->c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
+    }
+    return (operand == RC_OPERAND_C_AFTER ? s->c : s->mid) + held_row * plan->ld * elem;
 }
 
 /* A copy of a row of h through the mask of its slot. */
@@ -192,6 +211,19 @@ static void add_bias(const rc_gradient_source *s, const product *p, int64_t begi
     }
 }
 
+static void add_elementwise(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                            const scratch *own, int add)
+{
+    int64_t first, last;
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *weight = p->weight + (p->gate[i] * p->units + first) * s->plan->elem;
+        if (!add) memset(weight, 0, (size_t)((last - first) * s->plan->elem));
+        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, first, tokens,
+                                       last - first);
+    }
+}
+
 static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
                         const scratch *own, int add)
 {
@@ -221,6 +253,10 @@ static void add_tokens(const rc_gradient_source *s, const product *p, int64_t be
                        const scratch *own, int add)
 {
     add_bias(s, p, begin, end, tokens, own, add);
+    if (p->elementwise) {
+        add_elementwise(s, p, begin, end, tokens, own, add);
+        return;
+    }
     if (s->backend == RNNCORE_BLAS) {
         add_by_blas(s, p, begin, end, tokens, own, add);
         return;

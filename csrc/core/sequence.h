@@ -39,7 +39,7 @@ static inline rc_drop rc_drop_of(const rnncore_plan *plan, double p, uint64_t ca
 /* Takes the memory that every run needs, or also that of a forward or backward sequence. */
 void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices);
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
-                               int64_t slices);
+                               int64_t slices, int64_t most_steps); /* of a chunk */
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 
@@ -61,6 +61,8 @@ typedef struct rc_forward_run {
     char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
     rc_drop drop;
+    const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
+    _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;
     rc_workspace *ws;
 } rc_forward_run;

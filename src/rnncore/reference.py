@@ -42,7 +42,7 @@ class Layer(LayerBase):
         self.version += 1
 
     def _weights(self, suffix, values):
-        """One layer's and direction's arrays as attributes; absent biases are zero, weight_hr None."""
+        """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
         zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
 
         def get(name, absent=None):
@@ -54,6 +54,7 @@ class Layer(LayerBase):
             bias_ih=get("bias_ih", zero_bias),
             bias_hh=get("bias_hh", zero_bias),
             weight_hr=get("weight_hr"),
+            weight_peephole=get("weight_peephole"),
         )
 
     # Calls
@@ -145,12 +146,12 @@ class Layer(LayerBase):
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
         dstate = self._fresh_state(parts, N)
         params = {name: np.zeros(shape) for name, shape in self.spec.parameter_shapes().items()}
-        _, step = steps_of(self.spec)
         for layer in reversed(range(L)):
             dx = 0.0
             for d, part_dy in enumerate(np.split(dy, D, axis=-1)):
                 k = layer * D + d
                 suffix = self.spec.suffixes()[k]
+                _, step = steps_of(self.spec, d)
                 sums = self._weights(suffix, params)
                 pieces, factors = self._pieces(k, N, tape.call_key, tape.drops)
                 part_dx = np.zeros((T, N, self.spec.layer_input_size(layer)))
@@ -179,7 +180,6 @@ class Layer(LayerBase):
         D = self.spec.directions
         lengths = np.full(N, T) if lengths is None else lengths
         state = self._fresh_state(parts, N)
-        step, _ = steps_of(self.spec)
         records = []
         y = self._to_time_major(x, batched)
         for layer in range(self.spec.num_layers):
@@ -188,6 +188,7 @@ class Layer(LayerBase):
             outputs = []
             for d in range(D):
                 k = layer * D + d
+                step, _ = steps_of(self.spec, d)
                 pieces, _ = self._pieces(k, N, call_key, drops)
                 output, record = np.zeros((T, N, self.spec.output_size)), []
                 for rows, w in zip(*pieces, strict=True):
