@@ -71,3 +71,10 @@ BAD_CSV = {
     "huge-numbers": ("a\n" + "1e200\n-1e200\n" * 100, [], ["vary"]),
     "long-horizon": ("a\n" + "1\n2\n4\n" * 30, ["--horizon", "500"], ["at least"]),
 }
+
+# The example's network forecasts a smooth series some ten times better than its last value does.
+PERSISTENCE_SHARE = 0.5
+# Peak memory between window 50 and the end: the heap moves by some pages.
+GROWN_BYTES = 2_000_000
+# Peak memory of a training call against its formula: allocators round, and the workspace is small beside a tape.
+PEAK_TOLERANCE = 0.1

@@ -38,7 +38,7 @@ MUST_NOT_NEED = {
     "layers": ("training", "estimators", "cli", "bench"),
     "stream": ("layers", "training", "estimators", "cli", "bench"),
     "mixture": ("_core", "training", "estimators", "cli", "bench"),
-    "training": ("_core", "estimators", "cli", "bench"),
+    "training": ("estimators", "cli", "bench"),
     "estimators": ("cli", "bench"),
     "": ("cli", "bench", "torch"),
 }

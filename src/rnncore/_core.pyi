@@ -28,8 +28,12 @@ def forward_naive(
 ) -> None: ...
 
 @final
+class Spare:
+    def __init__(self) -> None: ...
+
+@final
 class Memory:
-    def __init__(self, field: str, size: int) -> None: ...
+    def __init__(self, field: str, size: int, spare: Spare | None = None) -> None: ...
 
 @final
 class Team:
@@ -56,7 +60,9 @@ class Tape:
     def nbytes(self) -> int: ...
     @property
     def segments(self) -> int: ...
-    def __init__(self, plan: Plan, T: int, N: int, valid: int, segments: int) -> None: ...
+    def __init__(
+        self, plan: Plan, T: int, N: int, valid: int, segments: int, spare: Spare | None = None
+    ) -> None: ...
 
 @final
 class Weights:
@@ -66,7 +72,9 @@ class Weights:
     def uses(self) -> int: ...
     @property
     def version(self) -> int: ...
-    def __init__(self, plan: Plan, parameters: dict[str, _Array], uses: int, version: int) -> None: ...
+    def __init__(
+        self, plan: Plan, parameters: dict[str, _Array], uses: int, version: int, spare: Spare | None = None
+    ) -> None: ...
     def forward(
         self,
         x: _Array,
@@ -79,6 +87,7 @@ class Weights:
         blas: bool,
         threads: int,
         team: Team,
+        recurrent_dropout: float = 0.0,
     ) -> None: ...
     def backward(
         self,
@@ -95,8 +104,10 @@ class Weights:
         blas: bool,
         threads: int,
         team: Team,
+        recurrent_dropout: float = 0.0,
     ) -> None: ...
 
+def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
 def update(
     method: str,
     tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],

@@ -76,20 +76,57 @@ def blas_name():
 
 
 @cython.final
-cdef class Memory:
-    """A block for packed weights, a tape or a stream; freed with the object."""
+cdef class Spare:
+    """One block that its last owner gave back, kept for the next one of about its size.
+
+    Memory fresh from the system costs a page fault and zeros for every page: a third of a small training call's time.
+    """
 
     cdef void *data
+    cdef size_t size
 
-    def __cinit__(self, str field, size_t size):
-        if size == 0:
-            raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
-        self.data = rnncore_alloc(size)
-        if self.data == NULL:
-            raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
+    cdef void *take(self, size_t size, size_t *got) noexcept:
+        cdef void *data = self.data
+        self.data = NULL
+        got[0] = self.size
+        if data != NULL and not size <= self.size <= 2 * size:
+            rnncore_free(data)
+            data = NULL
+        if data == NULL:
+            got[0] = size
+            data = rnncore_alloc(size)
+        return data
+
+    cdef void give(self, void *data, size_t size) noexcept:
+        rnncore_free(self.data)
+        self.data, self.size = data, size
 
     def __dealloc__(self):
         rnncore_free(self.data)
+
+
+@cython.final
+cdef class Memory:
+    """A block for packed weights, a tape or a stream; with the object it goes to `spare`, if any, or is freed."""
+
+    cdef void *data
+    cdef size_t size
+    cdef Spare spare
+
+    def __cinit__(self, str field, size_t size, Spare spare=None):
+        if size == 0:
+            raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
+        self.size = size
+        self.data = spare.take(size, &self.size) if spare is not None else rnncore_alloc(size)
+        if self.data == NULL:
+            raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
+        self.spare = spare
+
+    def __dealloc__(self):
+        if self.spare is None:
+            rnncore_free(self.data)
+        else:
+            self.spare.give(self.data, self.size)
 
 
 @cython.final
@@ -193,6 +230,7 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
     args.tape = NULL
     args.segments = 0
     args.dropout_key = 0
+    args.recurrent_dropout = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
     args.team = NULL
@@ -207,10 +245,10 @@ cdef class Tape:
     cdef readonly size_t nbytes
     cdef readonly int64_t segments
 
-    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid, int64_t segments):
+    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid, int64_t segments, Spare spare=None):
         self.segments = segments
         self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid, segments)
-        self.memory = Memory("x", self.nbytes)
+        self.memory = Memory("x", self.nbytes, spare)
 
 
 @cython.final
@@ -222,32 +260,34 @@ cdef class Weights:
     cdef readonly int64_t version
     cdef Memory memory
 
-    def __init__(self, Plan plan, dict parameters, int uses, int64_t version):
+    def __init__(self, Plan plan, dict parameters, int uses, int64_t version, Spare spare=None):
         cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
         cdef rnncore_status status
         self.plan, self.uses, self.version = plan, uses, version
         try:
-            self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses))
+            self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses), spare)
             with nogil:
                 status = rnncore_weights_pack(plan.plan, uses, table, self.memory.data)
         finally:
             free(table)
         check("parameters", status)
 
-    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team):
+    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team,
+                double recurrent_dropout=0.0):
         """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
         cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
         cdef rnncore_status status
         args.tape = tape.memory.data if tape is not None else NULL
         args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_forward(self.plan.plan, self.memory.data, &args)
         check("x", status)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
-                 bint blas, int threads, Team team):
+                 bint blas, int threads, Team team, double recurrent_dropout=0.0):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
@@ -261,6 +301,7 @@ cdef class Weights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_backward(self.plan.plan, self.memory.data, &args)
@@ -277,6 +318,18 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
         status = rnncore_forward_naive(plan.plan, table, &args)
     free(table)
     check("x", status)
+
+
+def dropout(out, array, uint64_t key, double p):
+    """out = array with elements dropped by their place and the key, the others times 1 / (1 - p); out may be array."""
+    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef int64_t size = array.size
+    cdef void *target = address(out)
+    cdef const void *source = address(array)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_dropout(dtype, target, source, size, key, p)
+    check("p", status)
 
 
 def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,

@@ -11,7 +11,7 @@ import numpy as np
 from . import spec as checks
 from .errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from .initializers import seed_streams
-from .training import Linear
+from .linear import Linear
 
 
 def sigmoid(x):
