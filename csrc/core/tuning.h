@@ -11,6 +11,9 @@
  * L2, so they are still there when the time loop reads them. */
 #define RC_CHUNK_BYTES ((int64_t)256 << 10)
 
+/* Fewest tokens of a chunk: what reading W_ih from far away costs is shared by so many. */
+#define RC_CHUNK_TOKENS 96
+
 /* Fewest floating-point operations per thread worth waking a thread for: about 10 us of work at 50 GFLOP/s against a few
  * us to wake a thread that sleeps. */
 #define RC_MIN_FLOPS_PER_THREAD 500000.0
@@ -33,21 +36,36 @@
 
 /* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields
  * or sleep. Sleeping at once costs 30 us per call, spinning for ever starves other processes. */
-#define RC_SPIN_HOT 32
+#define RC_SPIN_HOT 300
 #define RC_SPIN_PAUSES 2000
 
 /* Pauses (about 2 us) that a call waits for threads that are awake to join before its first steps. */
 #define RC_MUSTER_SPINS 64
 
-/* Calls that run on one thread after one in which a thread was kept waiting for more than RC_SPIN_PAUSES: at first, and
- * at most after repeats. A stall costs a time slice of the system, about 3 ms. */
-#define RC_LEAST_PENALTY 64
-#define RC_MOST_PENALTY 8192
+/* Seconds that the leader of a crew may wait for threads that do not run, beside half of the time it worked, before it goes
+ * on alone; and the longest time for which calls are not shared after that. A time slice of the system is about 3 ms, an
+ * interrupt or a hypervisor's hiccup 0.1 ms. */
+#define RC_WAIT_GRACE 0.0005
+#define RC_MOST_ALONE 0.5
 
-/* Recurrent weights up to here stay in one core's L2 while it walks the steps; larger ones are better shared out by units
- * (each core keeps its own half near) unless every thread has so many rows that the weights are used often enough. */
+/* Bytes of a new state that a thread asks the other cores for right after they have met. */
+#define RC_ASK_BYTES 4096
+
+/* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
+#define RC_CREW_STEPS 32
+
+/* An L2 cache where the system does not tell. Recurrent weights that fit in it stay there while a core walks the steps;
+ * larger ones are better shared out by units (each core keeps its own half near) unless every thread has so many rows that
+ * the weights are used often enough. */
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
+
+/* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
+ * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */
+#define RC_WALK_BYTES (128 << 10)
+
+/* Steps of a chunk when layers run behind each other on several threads: how late each one starts. */
+#define RC_WAVE_STEPS 8
 
 /* Fewest multiply-adds of one time step worth splitting between threads: a flag costs 0.15 us, as much as 15000 of them. */
 #define RC_MIN_STEP_WORK 12000
