@@ -78,3 +78,16 @@ PERSISTENCE_SHARE = 0.5
 GROWN_BYTES = 2_000_000
 # Peak memory of a training call against its formula: allocators round, and the workspace is small beside a tape.
 PEAK_TOLERANCE = 0.1
+
+# Quick runs of the forecasting examples: how far the error must lie below the best naive forecast's, and accuracy.
+# The full runs' bars, but for air one hour ahead: so short a training gains less there.
+EXAMPLE_BARS = {
+    "hours, 1 h": 0.40,
+    "hours, 24 h": 0.25,
+    "air, 1 h": 0.02,
+    "air, 24 h": 0.25,
+    "speakers": 0.96,
+}
+
+# How far the share of hours inside an interval may lie from its level.
+EXAMPLE_COVERAGE = {0.8: 0.04, 0.95: 0.03}
