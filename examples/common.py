@@ -34,7 +34,9 @@ SHARE = 0.02
 def parser(name, description):
     """The arguments that all examples have; the results go to ``runs/<name>`` unless told otherwise."""
     found = argparse.ArgumentParser(prog=name, description=description)
-    found.add_argument("--quick", action="store_true", help="a smaller model or less training, under a minute")
+    found.add_argument(
+        "--quick", action="store_true", help="a smaller model or less training, under a minute"
+    )
     found.add_argument("--seed", type=int, default=1, help="of parameters and batches (default: 1)")
     found.add_argument("--out", type=Path, help="folder for log, pictures, checkpoint and model")
     found.add_argument("--fresh", action="store_true", help="start over, whatever checkpoint there is")
@@ -201,8 +203,21 @@ class Training:
         groups["optimizer"] = self.optimizer.state_dict()
         for name, state in (self._best_state or {}).items():
             groups[f"best.{name}"] = state
-        tensors = {f"{group}/{key}": np.asarray(a) for group, state in groups.items() for key, a in state.items()}
-        kept = ("step", "best", "best_step", "stopped", "history", "notes", "lines", "seconds", "count", "loss")
+        tensors = {
+            f"{group}/{key}": np.asarray(a) for group, state in groups.items() for key, a in state.items()
+        }
+        kept = (
+            "step",
+            "best",
+            "best_step",
+            "stopped",
+            "history",
+            "notes",
+            "lines",
+            "seconds",
+            "count",
+            "loss",
+        )
         meta = {name: getattr(self, name) for name in kept}
         meta |= {"format": FORMAT, "identity": self._identity, "rng": self.rng.bit_generator.state}
         safetensors.write(self._path, tensors, {FORMAT: json.dumps(meta)})
@@ -211,7 +226,9 @@ class Training:
         tensors, metadata = safetensors.read(self._path)
         meta = json.loads(metadata.get(FORMAT, "{}"))
         if meta.get("identity") != self._identity:
-            raise SystemExit(f"{self._path} is a checkpoint of other settings: choose another --out, or --fresh")
+            raise SystemExit(
+                f"{self._path} is a checkpoint of other settings: choose another --out, or --fresh"
+            )
         groups = {}
         for name, array in tensors.items():
             group, _, key = name.partition("/")
