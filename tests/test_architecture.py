@@ -37,7 +37,7 @@ MUST_NOT_NEED = {
     "weights": ("_core",),
     "layers": ("training", "estimators", "cli", "bench"),
     "stream": ("layers", "training", "estimators", "cli", "bench"),
-    "training": ("_core", "estimators", "cli", "bench"),
+    "training": ("estimators", "cli", "bench"),
     "estimators": ("cli", "bench"),
     "": ("cli", "bench", "torch"),
 }

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 import tables_training as tables
+from compiled import assert_same_bits
 
+import rnncore
 from rnncore.errors import ArgumentError, DTypeError, ShapeError, TapeError
 from rnncore.training import SGD, Adam, Linear, cross_entropy, mse_loss
 
@@ -24,6 +26,13 @@ class Vector:
 
     def update_parameters(self, values):
         self.w[...] = values["w"]
+
+
+class Parameters:
+    """A layer that lets optimisers in through `update_parameters` only."""
+
+    def __init__(self, layer):
+        self.parameters, self.update_parameters = layer.parameters, layer.update_parameters
 
 
 def differences(function, array):
@@ -101,7 +110,10 @@ def test_norm_of_large_float32_gradients_is_finite():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd", "sgd-momentum", "sgd-nesterov", "adam-clipped"])
+@pytest.mark.parametrize(
+    "kind",
+    ["adam", "adamw", "adam-coupled", "sgd", "sgd-momentum", "sgd-nesterov", "sgd-coupled", "adam-clipped"],
+)
 def test_optimizers_agree_with_torch(kind, dtype):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
     rng = np.random.default_rng(5)
@@ -120,6 +132,14 @@ def test_optimizers_agree_with_torch(kind, dtype):
         "sgd-momentum": lambda: (
             SGD(modules, lr=0.1, momentum=0.9),
             torch.optim.SGD(flat, lr=0.1, momentum=0.9),
+        ),
+        "adam-coupled": lambda: (
+            Adam(modules, lr=0.02, weight_decay=0.1, decoupled=False),
+            torch.optim.Adam(flat, lr=0.02, weight_decay=0.1),
+        ),
+        "sgd-coupled": lambda: (
+            SGD(modules, lr=0.1, momentum=0.9, weight_decay=0.1, decoupled=False),
+            torch.optim.SGD(flat, lr=0.1, momentum=0.9, weight_decay=0.1),
         ),
         "sgd-nesterov": lambda: (
             SGD(modules, lr=0.1, momentum=0.9, nesterov=True),
@@ -143,6 +163,50 @@ def test_optimizers_agree_with_torch(kind, dtype):
     # clip_grad_norm_ adds 1e-6 to the norm it divides by.
     tolerance = tables.OPTIMIZER_RTOL["float32" if kind == "adam-clipped" else dtype]
     np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_scaled_gradients_take_the_same_step():
+    plain, scaled = Vector([1.0, 2.0]), Vector([1.0, 2.0])
+    grad = np.array([0.5, -4.0])
+    norms = [
+        Adam([plain], clip_norm=1.0).step([{"w": grad}]),
+        Adam([scaled], clip_norm=1.0).step([{"w": 8 * grad}], grad_scale=0.125),
+    ]
+    assert norms[0] == norms[1]
+    np.testing.assert_array_equal(plain.w, scaled.w)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_layers_are_written_in_place_and_packed_again(threads):
+    rng = np.random.default_rng(0)
+    layer, twin = (rnncore.GRU(3, 5, seed=1) for _ in range(2))
+    optimizer, reference = Adam([layer], lr=0.1), Adam([Parameters(twin)], lr=0.1)
+    x, stream = rng.standard_normal((4, 2, 3)).astype(np.float32), layer.stream(2)
+    flat = layer.parameters()["weight_ih_l0"].base
+    for _ in range(3):
+        y, _, tape = layer.forward(x)
+        grads = layer.backward(tape, y).params
+        optimizer.step([grads], num_threads=threads)
+        reference.step([grads], num_threads=1)
+        assert_same_bits(layer.state_dict().values(), twin.state_dict().values())
+        assert_same_bits([layer(x)[0]], [twin(x)[0]])
+    stream.reset()
+    assert_same_bits([np.stack([stream.step(row) for row in x])], [layer(x)[0]])
+    assert layer.parameters()["weight_ih_l0"].base is flat
+    _, _, tape = layer.forward(x)
+    optimizer.step([grads])
+    with pytest.raises(TapeError):
+        layer.backward(tape, y)
+
+
+def test_a_step_that_fails_leaves_the_layer_as_it_was():
+    layer = rnncore.RNN(2, 3, seed=0)
+    before, version = layer.state_dict(), layer.version
+    grads = {name: np.full_like(value, np.nan) for name, value in before.items()}
+    with pytest.raises(ArgumentError, match="diverged"):
+        Adam([layer]).step([grads])
+    assert layer.version == version
+    assert_same_bits(layer.state_dict().values(), before.values())
 
 
 @pytest.mark.parametrize("make", [Adam, lambda m: SGD(m, lr=0.1, momentum=0.9)], ids=["adam", "sgd"])
@@ -181,6 +245,7 @@ OPTIMIZER_ERRORS = {
     "beta-of-one": (lambda: Adam([Vector([1.0])], betas=(0.9, 1.0)), ArgumentError, r"betas\[1\]"),
     "one-beta": (lambda: Adam([Vector([1.0])], betas=0.9), ArgumentError, "betas"),
     "zero-clip": (lambda: Adam([Vector([1.0])], clip_norm=0.0), ArgumentError, "clip_norm"),
+    "a-module-twice": (lambda: Adam([m := Vector([1.0]), m]), ArgumentError, r"modules\[1\]"),
     "nesterov-alone": (lambda: SGD([Vector([1.0])], nesterov=True), ArgumentError, "momentum"),
 }
 
@@ -201,8 +266,9 @@ def test_optimizer_settings_are_checked(case):
         ([{"w": np.zeros(3)}], ShapeError),
         ([{"w": np.array([1.0, math.nan])}], ArgumentError),
         ([{"w": np.array([1.0, math.inf])}], ArgumentError),
+        ([{"w": np.zeros(2, np.float32)}], DTypeError),
     ],
-    ids=["none", "missing", "other-name", "shape", "nan", "inf"],
+    ids=["none", "missing", "other-name", "shape", "nan", "inf", "dtype"],
 )
 def test_bad_gradients_change_nothing(grads, error):
     module = Vector([1.0, 2.0])

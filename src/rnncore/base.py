@@ -6,6 +6,7 @@ through `load_state_dict` or `update_parameters`, which count a version: packed 
 are never used.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -132,6 +133,12 @@ class LayerBase:
         apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
         for name, value in apart.items():
             self._parameters[name][...] = value
+        self._changed()
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Context manager for optimisers: the parameters as arrays that may be written; they count as changed."""
+        yield self._parameters
         self._changed()
 
     # Checks of calls

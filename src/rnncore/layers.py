@@ -5,6 +5,7 @@ A call goes straight down: checks (spec.py), views, one C call. Packed weights a
 instruction set, and thrown away when the parameters change.
 """
 
+import contextlib
 import copy
 import threading
 
@@ -23,19 +24,17 @@ class Tape(TapeBase):
     Attributes
     ----------
     nbytes : int
-        Memory it holds.
+        Memory it holds until `backward` has used it.
     """
 
     def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads):
         super().__init__(owner, size, lengths, call_key)
         T, N, _ = size
-        self.memory = _core.Tape(weights.plan, T, N, _valid_steps(T, N, lengths), segments)
+        valid = _valid_steps(T, N, lengths)
+        self.memory = _core.Tape(weights.plan, T, N, valid, segments, owner._spare_tape)
         self.weights, self.blas, self.threads = weights, blas, threads
+        self.nbytes = self.memory.nbytes
         self.version = weights.version  # the parameters may have changed since these were packed
-
-    @property
-    def nbytes(self):
-        return self.memory.nbytes
 
 
 def _valid_steps(T, N, lengths):
@@ -69,6 +68,7 @@ class Layer(LayerBase):
         self._lock = threading.Lock()
         self._version = _core.Version()
         self._packed = {}
+        self._spare_weights, self._spare_tape = _core.Spare(), _core.Spare()
 
     def __getstate__(self):
         # Packed weights, locks and views are made anew: what counts is what the layer is and holds.
@@ -93,6 +93,11 @@ class Layer(LayerBase):
         with self._lock:
             super()._assign(checked)
 
+    @contextlib.contextmanager
+    def writing(self):
+        with self._lock, super().writing() as parameters:
+            yield parameters
+
     def _changed(self):
         self._packed.clear()
         self._version.value += 1
@@ -106,7 +111,7 @@ class Layer(LayerBase):
         with self._lock:
             plan, old = _core.Plan(self.spec, isa), self._packed.get(isa)
             uses |= old.uses if old else 0
-            weights = _core.Weights(plan, self._parameters, uses, self.version)
+            weights = _core.Weights(plan, self._parameters, uses, self.version, self._spare_weights)
             self._packed[isa] = weights
         return weights
 
@@ -181,7 +186,8 @@ class Layer(LayerBase):
             As from `__call__`; without dropout the same to the last bit.
         tape : Tape
             For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
-            with a checkpoint H for all of them, plus the input; see `tape_bytes`.
+            with a checkpoint H for all of them, plus the input; see `tape_bytes`. The layer keeps the memory of one
+            tape that was thrown away for the next one of its size.
 
         Raises
         ------
@@ -268,6 +274,7 @@ class Layer(LayerBase):
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
             tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads),
         )  # fmt: skip
+        tape.memory = tape.weights = None  # for the next tape, also while the caller's variable still names this one
         return Grads(dx, self._pack_state(dstate, size[2]), params)
 
     def stream(self, batch_size=1):

@@ -15,7 +15,7 @@ from . import spec as checks
 from .attention import Attention as Attention  # it belongs here, but is no part of a chain
 from .errors import ArgumentError, DTypeError, ShapeError, TapeError, UnsupportedError
 from .initializers import seed_streams
-from .training import Linear
+from .linear import Linear
 
 
 def sigmoid(x):

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""The thin training layer: Adam, SGD, two losses and a linear head, in NumPy.
+"""The thin training layer: Adam and SGD on the C core, two losses and a linear head in NumPy.
 
 Everything works on modules, objects with ``parameters()`` (dict of read-only arrays) and
-``update_parameters(dict)`` (copies new values in). The recurrent layers and `Linear` are modules.
-An update works on one flat vector per module, so its cost does not grow with the number of arrays.
+``update_parameters(dict)`` (copies new values in). The recurrent layers and `Linear` are modules; an optimiser
+writes their parameters in place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import ArgumentError, DTypeError, ShapeError, TapeError
+from . import _core, config
+from .base import flat_views
+from .errors import ArgumentError, DTypeError, ShapeError
+from .linear import Linear, LinearGrads
+from .spec import check_num_threads
 
 __all__ = ["SGD", "Adam", "Linear", "LinearGrads", "cross_entropy", "mse_loss"]
 
@@ -32,61 +36,64 @@ def _finite_number(name, value, low, high=math.inf, *, open_low=False, open_high
 
 
 class _Group:
-    """The parameters of one module seen as one flat vector, and the moment vectors that go with it."""
+    """The parameters of one module, one flat vector per moment, and the views of it that go with each parameter."""
 
     def __init__(self, index, module, moments):
         parameters = module.parameters()
         dtypes = {array.dtype for array in parameters.values()}
-        if len(dtypes) != 1:
-            raise DTypeError(f"modules[{index}]", "parameters of one dtype", sorted(str(d) for d in dtypes))
+        if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+            raise DTypeError(
+                f"modules[{index}]", "parameters of float32 or of float64", sorted(str(d) for d in dtypes)
+            )
         self.module = module
         self.name = f"grads[{index}]"
         self.dtype = dtypes.pop()
         self.shapes = {name: array.shape for name, array in parameters.items()}
         size = sum(array.size for array in parameters.values())
-        self.values = np.empty(size, self.dtype)
-        self.grads = np.empty(size, self.dtype)
-        self.scratch = np.empty(size, self.dtype)
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
-
-    def views(self, flat):
-        """Yield (name, view of `flat` in the parameter's shape) in the module's order."""
-        start = 0
-        for name, shape in self.shapes.items():
-            stop = start + math.prod(shape)
-            yield name, flat[start:stop].reshape(shape)
-            start = stop
+        views = [flat_views(self.shapes, moment) for moment in self.moments.values()] + [{}, {}]
+        self.views = {name: (views[0].get(name), views[1].get(name)) for name in self.shapes}
 
     def check(self, grads):
-        """Raise unless `grads` holds one array of the right shape for every parameter."""
-        if set(grads) != set(self.shapes):
+        """Dense gradients in the order of the parameters; raise unless there is one of the right shape for each."""
+        if grads.keys() != self.shapes.keys():
             raise ArgumentError(self.name, f"gradients for {list(self.shapes)}", str(list(grads)))
+        dense = []
         for name, shape in self.shapes.items():
-            if np.shape(grads[name]) != shape:
-                raise ShapeError(f"{self.name}[{name!r}]", str(shape), str(np.shape(grads[name])))
+            grad = np.asarray(grads[name])
+            if grad.shape != shape:
+                raise ShapeError(f"{self.name}[{name!r}]", str(shape), str(grad.shape))
+            if grad.dtype != self.dtype:
+                raise DTypeError(f"{self.name}[{name!r}]", self.dtype.name, str(grad.dtype))
+            dense.append(np.ascontiguousarray(grad))
+        return dense
 
-    def gather(self, grads):
-        """Copy current values and `grads` into the flat vectors; return the gradients' squared L2 norm."""
-        current = self.module.parameters()
-        for name, view in self.views(self.values):
-            view[...] = current[name]
-        for name, view in self.views(self.grads):
-            view[...] = grads[name]
-        # A float32 dot product of large gradients may overflow to inf; float64 cannot for float32 inputs.
-        wide = self.grads.astype(np.float64)
-        return float(wide @ wide)
+    def tensors(self, values, grads):
+        """What `_core.update` takes: (values, gradient, first moment, second moment) of each parameter."""
+        return [
+            (values[name], grad, *self.views[name]) for name, grad in zip(self.shapes, grads, strict=True)
+        ]
 
-    def scatter(self):
-        """Copy the new values into the module."""
-        self.module.update_parameters(dict(self.views(self.values)))
+
+@contextlib.contextmanager
+def _writing(module):
+    """The parameters of a module as dense arrays; what is written into them is its parameters afterwards."""
+    if hasattr(module, "writing"):
+        with module.writing() as values:
+            yield values
+        return
+    values = {name: np.array(value) for name, value in module.parameters().items()}
+    yield values
+    module.update_parameters(values)
 
 
 class _Optimizer:
-    """What Adam and SGD share: checks, clipping by the global norm, state for resuming."""
+    """What Adam and SGD share: checks, one call of the core for all parameters, state for resuming."""
 
+    _method = ""
     _moments: tuple[str, ...] = ()
 
-    def __init__(self, modules, lr, clip_norm, weight_decay):
+    def __init__(self, modules, lr, clip_norm, weight_decay, decoupled):
         modules = list(modules)
         for index, module in enumerate(modules):
             if not (hasattr(module, "parameters") and hasattr(module, "update_parameters")):
@@ -95,6 +102,8 @@ class _Optimizer:
                     "an object with parameters() and update_parameters()",
                     type(module).__name__,
                 )
+            if any(module is other for other in modules[:index]):
+                raise ArgumentError(f"modules[{index}]", "each module once", "one that was there before")
         if not modules:
             raise ArgumentError("modules", "at least one module", "an empty list")
         self.lr = _finite_number("lr", lr, 0.0)
@@ -102,49 +111,78 @@ class _Optimizer:
             None if clip_norm is None else _finite_number("clip_norm", clip_norm, 0.0, open_low=True)
         )
         self.weight_decay = _finite_number("weight_decay", weight_decay, 0.0)
+        self.decoupled = bool(decoupled)
         self.step_count = 0
         self._groups = [_Group(index, module, self._moments) for index, module in enumerate(modules)]
 
-    def step(self, grads):
+    def step(self, grads, *, grad_scale=1.0, num_threads=None):
         """Update all parameters once.
 
         Parameters
         ----------
         grads : sequence of dict
-            One ``name -> array`` dict per module, in the order the modules were given.
+            One ``name -> array`` dict per module, in the order the modules were given; the parameters' shapes and
+            dtype.
+        grad_scale : float
+            Gradients are multiplied by this first: 1 / n for gradients that were summed over n batches, or the
+            reciprocal of the factor that a loss was multiplied with.
+        num_threads : int, optional
+            At most this many threads; `get_num_threads()` if left out. Results do not depend on it.
 
         Returns
         -------
         float
-            The L2 norm over all gradients of all modules before clipping.
+            The L2 norm over all (scaled) gradients of all modules before clipping, summed in float64.
 
         Raises
         ------
-        ArgumentError, ShapeError
-            A gradient is missing, has another shape, or is not finite; no parameter has changed then.
+        ArgumentError, ShapeError, DTypeError
+            A gradient is missing, has another shape or dtype, or is not finite; no parameter has changed then.
 
         Notes
         -----
-        About a dozen passes over the parameters; no allocation but one float64 copy of the gradients.
+        One pass over the gradients for the norm and one over parameters, gradients and moments, in C, in place and
+        without the GIL. Layers and `Linear` are written where they are; other modules get new values through
+        `update_parameters`.
         """
         grads = list(grads)
         if len(grads) != len(self._groups):
             raise ArgumentError("grads", f"{len(self._groups)} dicts, one per module", str(len(grads)))
-        for group, group_grads in zip(self._groups, grads, strict=True):
-            group.check(group_grads)
-        norm = math.sqrt(sum(g.gather(d) for g, d in zip(self._groups, grads, strict=True)))
-        if not math.isfinite(norm):
-            raise ArgumentError("grads", "finite gradients", f"a norm of {norm}", "the training has diverged")
+        dense = [group.check(given) for group, given in zip(self._groups, grads, strict=True)]
+        lr, scale = (
+            _finite_number("lr", self.lr, 0.0),
+            _finite_number("grad_scale", grad_scale, -math.inf, open_low=True),
+        )
+        check_num_threads(num_threads)
+        threads = config.threads_for(num_threads)
+        with contextlib.ExitStack() as stack:
+            # Always in the same order: two optimisers that share layers do not wait for each other.
+            order = sorted(self._groups, key=lambda group: id(group.module))
+            values = {id(group): stack.enter_context(_writing(group.module)) for group in order}
+            tensors = [
+                tensor
+                for group, given in zip(self._groups, dense, strict=True)
+                for tensor in group.tensors(values[id(group)], given)
+            ]
+            norm = _core.update(
+                self._method,
+                tensors,
+                lr=lr,
+                step=self.step_count + 1,
+                weight_decay=self.weight_decay,
+                decoupled=self.decoupled,
+                grad_scale=scale,
+                clip_norm=self.clip_norm or 0.0,
+                isa=config.current_isa(),
+                threads=threads,
+                team=config.team_for(threads),
+                **self._options(),
+            )
+            if not math.isfinite(norm):
+                raise ArgumentError(
+                    "grads", "finite gradients", f"a norm of {norm}", "the training has diverged"
+                )
         self.step_count += 1
-        clip = self.clip_norm is not None and norm > self.clip_norm
-        for group in self._groups:
-            if clip:
-                group.grads *= self.clip_norm / norm
-            if self.weight_decay:
-                # Decoupled: the decay acts on the weights, not on the gradient, so the moments never see it.
-                group.values *= 1.0 - self.lr * self.weight_decay
-            self._update(group)
-            group.scatter()
         return norm
 
     def state_dict(self):
@@ -183,12 +221,12 @@ class _Optimizer:
 
 
 class Adam(_Optimizer):
-    """Adam (Kingma and Ba 2015) with bias correction; `weight_decay` is decoupled (AdamW).
+    """Adam (Kingma and Ba 2015) with bias correction; AdamW (Loshchilov and Hutter 2019) with `weight_decay`.
 
     Parameters
     ----------
     modules : sequence
-        Layers and heads, each with ``parameters()`` and ``update_parameters(dict)``.
+        Layers and heads, each once, each with ``parameters()`` and ``update_parameters(dict)``.
     lr : float
         Learning rate; the attribute `lr` may be changed between steps.
     betas : (float, float)
@@ -196,9 +234,11 @@ class Adam(_Optimizer):
     eps : float
         Added to the root of the second moment.
     weight_decay : float
-        Decoupled weight decay: each step multiplies the weights by ``1 - lr * weight_decay``.
+        Each step multiplies the weights by ``1 - lr * weight_decay``.
     clip_norm : float or None
         Gradients are scaled so that their L2 norm over all modules does not exceed this.
+    decoupled : bool
+        False: ``weight_decay * weights`` is added to the (clipped) gradients instead, as in Adam before AdamW.
 
     Examples
     --------
@@ -206,31 +246,28 @@ class Adam(_Optimizer):
     >>> norm = opt.step([grads.params, head_grads.params])
     """
 
+    _method = "adam"
     _moments = ("exp_avg", "exp_avg_sq")
 
-    def __init__(self, modules, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, clip_norm=None):
+    def __init__(
+        self,
+        modules,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        clip_norm=None,
+        *,
+        decoupled=True,
+    ):
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ArgumentError("betas", "a pair of numbers in [0, 1)", repr(betas))
         self.betas = tuple(_finite_number(f"betas[{i}]", beta, 0.0, 1.0) for i, beta in enumerate(betas))
         self.eps = _finite_number("eps", eps, 0.0)
-        super().__init__(modules, lr, clip_norm, weight_decay)
+        super().__init__(modules, lr, clip_norm, weight_decay, decoupled)
 
-    def _update(self, group):
-        beta1, beta2 = self.betas
-        first, second = group.moments["exp_avg"], group.moments["exp_avg_sq"]
-        scratch = group.scratch
-        first *= beta1
-        first += np.multiply(group.grads, 1.0 - beta1, out=scratch)
-        np.multiply(group.grads, group.grads, out=scratch)
-        scratch *= 1.0 - beta2
-        second *= beta2
-        second += scratch
-        np.sqrt(second, out=scratch)
-        scratch /= math.sqrt(1.0 - beta2**self.step_count)
-        scratch += self.eps
-        np.divide(first, scratch, out=scratch)
-        scratch *= self.lr / (1.0 - beta1**self.step_count)
-        group.values -= scratch
+    def _options(self):
+        return {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps}
 
 
 class SGD(_Optimizer):
@@ -238,7 +275,7 @@ class SGD(_Optimizer):
 
     Parameters
     ----------
-    modules, lr, weight_decay, clip_norm
+    modules, lr, weight_decay, clip_norm, decoupled
         As for `Adam`.
     momentum : float
         In [0, 1): ``buffer = momentum * buffer + grad``.
@@ -246,26 +283,28 @@ class SGD(_Optimizer):
         Step along ``grad + momentum * buffer`` instead of ``buffer``; needs momentum > 0.
     """
 
-    _moments = ("momentum_buffer",)
+    _method = "sgd"
 
-    def __init__(self, modules, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=None):
+    def __init__(
+        self,
+        modules,
+        lr=1e-2,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        clip_norm=None,
+        *,
+        decoupled=True,
+    ):
         self.momentum = _finite_number("momentum", momentum, 0.0, 1.0)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise ArgumentError("momentum", "a number above 0 with nesterov=True", repr(momentum))
-        super().__init__(modules, lr, clip_norm, weight_decay)
+        self._moments = ("momentum_buffer",) if self.momentum else ()
+        super().__init__(modules, lr, clip_norm, weight_decay, decoupled)
 
-    def _update(self, group):
-        buffer = group.moments["momentum_buffer"]
-        buffer *= self.momentum
-        buffer += group.grads
-        if self.nesterov:
-            np.multiply(buffer, self.momentum, out=group.scratch)
-            group.scratch += group.grads
-            group.scratch *= self.lr
-        else:
-            np.multiply(buffer, self.lr, out=group.scratch)
-        group.values -= group.scratch
+    def _options(self):
+        return {"beta1": self.momentum, "nesterov": self.nesterov}
 
 
 def _check_float(name, array):
@@ -369,161 +408,3 @@ def cross_entropy(logits, labels, ignore_index=-100):
     shifted /= rows.size
     shifted[~counts] = 0.0
     return loss, shifted.reshape(logits.shape)
-
-
-@dataclass(frozen=True)
-class LinearGrads:
-    """Gradients of `Linear`: `x` in the input's shape, `params` by parameter name."""
-
-    x: np.ndarray
-    params: dict[str, np.ndarray]
-
-
-@dataclass
-class LinearTape:
-    """What `Linear.backward` needs: the input, the layer, the age of its parameters, whether it was used."""
-
-    owner: Linear
-    version: int
-    x: np.ndarray
-    used: bool = field(default=False)
-
-
-class Linear:
-    """A linear head, ``y = x W^T + b``, with explicit backward.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-    bias : bool
-    dtype : "float32" or "float64"
-    seed : int, SeedSequence or None
-        `weight` (out_features, in_features) and `bias` (out_features,) are drawn uniformly from
-        (-1/sqrt(in_features), 1/sqrt(in_features)), as PyTorch does.
-
-    Raises
-    ------
-    ArgumentError, DTypeError
-        A size is not a positive integer, or the dtype is another one.
-    """
-
-    def __init__(self, in_features, out_features, bias=True, dtype="float32", seed=None):
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-                raise ArgumentError(name, "an integer >= 1", repr(size))
-        try:
-            self.dtype = np.dtype(dtype)
-        except TypeError:
-            raise DTypeError("dtype", "float32 or float64", repr(dtype)) from None
-        if self.dtype not in (np.float32, np.float64):
-            raise DTypeError("dtype", "float32 or float64", str(self.dtype))
-        self.in_features, self.out_features = int(in_features), int(out_features)
-        bound = 1.0 / math.sqrt(self.in_features)
-        rng = np.random.default_rng(seed)
-        shapes = {"weight": (self.out_features, self.in_features)}
-        if bias:
-            shapes["bias"] = (self.out_features,)
-        self._params = {
-            name: rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()
-        }
-        self._version = 0
-
-    def __repr__(self):
-        return (
-            f"Linear({self.in_features}, {self.out_features}, bias={'bias' in self._params}, "
-            f"dtype={self.dtype.name!r})"
-        )
-
-    def parameters(self):
-        """Return a dict of read-only views, name -> array."""
-        views = {name: array.view() for name, array in self._params.items()}
-        for view in views.values():
-            view.flags.writeable = False
-        return views
-
-    def state_dict(self):
-        """Return a dict of copies, name -> array."""
-        return {name: array.copy() for name, array in self._params.items()}
-
-    def update_parameters(self, values):
-        """Copy the given arrays into the parameters of these names.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            An unknown name, another shape, or not a real number array; nothing has changed then.
-        """
-        for name, value in values.items():
-            if name not in self._params:
-                raise ArgumentError("values", f"names from {list(self._params)}", repr(name))
-            value = np.asarray(value)
-            if value.shape != self._params[name].shape:
-                raise ShapeError(name, str(self._params[name].shape), str(value.shape))
-            if not np.can_cast(value.dtype, self.dtype, "same_kind"):
-                raise DTypeError(name, self.dtype.name, str(value.dtype))
-        for name, value in values.items():
-            self._params[name][...] = value
-        self._version += 1
-
-    def load_state_dict(self, state):
-        """As `update_parameters`, but every parameter must be there."""
-        if set(state) != set(self._params):
-            raise ArgumentError("state_dict", f"keys {list(self._params)}", str(list(state)))
-        self.update_parameters(state)
-
-    def _check(self, name, array, features):
-        array = np.asarray(array)
-        if array.dtype != self.dtype:
-            raise DTypeError(name, self.dtype.name, str(array.dtype))
-        if array.ndim < 1 or array.shape[-1] != features:
-            raise ShapeError(name, f"(..., {features})", str(array.shape))
-        return array
-
-    def __call__(self, x):
-        """Apply the layer to `x` (..., in_features); return (..., out_features)."""
-        x = self._check("x", x, self.in_features)
-        y = x @ self._params["weight"].T
-        if "bias" in self._params:
-            y += self._params["bias"]
-        return y
-
-    def forward(self, x):
-        """Return ``(y, tape)``; the tape keeps `x` itself, which must not change before `backward`."""
-        y = self(x)
-        return y, LinearTape(self, self._version, np.asarray(x))
-
-    def backward(self, tape, dy):
-        """Return the gradients of one forward call.
-
-        Parameters
-        ----------
-        tape : the tape of that call
-        dy : ndarray, shape (..., out_features), the layer's dtype
-
-        Returns
-        -------
-        LinearGrads
-            `x` (..., in_features) and `params["weight"]`, `params["bias"]`.
-
-        Raises
-        ------
-        TapeError
-            The tape was used before, is another layer's, or is older than the parameters.
-        ShapeError, DTypeError
-            `dy` does not fit.
-        """
-        if not isinstance(tape, LinearTape) or tape.owner is not self:
-            raise TapeError("tape", "a tape of this layer", "another one")
-        if tape.used:
-            raise TapeError("tape", "a fresh tape", "one that was used", "call forward again")
-        if tape.version != self._version:
-            raise TapeError("tape", "a tape of the current parameters", "an older one", "call forward again")
-        dy = self._check("dy", dy, self.out_features)
-        if dy.shape[:-1] != tape.x.shape[:-1]:
-            raise ShapeError("dy", str((*tape.x.shape[:-1], self.out_features)), str(dy.shape))
-        tape.used = True
-        rows, drows = tape.x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
-        params = {"weight": drows.T @ rows}
-        if "bias" in self._params:
-            params["bias"] = drows.sum(axis=0)
-        return LinearGrads(dy @ self._params["weight"], params)
