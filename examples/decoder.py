@@ -2,7 +2,7 @@
 """The decoder of the examples about language: a GRU that looks at a memory with attention before each word.
 
     s_t = GRU(E y_{t-1}, s_{t-1})                   E: embedding of the word before
-    a_t = softmax_j(s_t . m_j)                      what it reads where in the memory m_1..m_S
+    a_t = softmax_j(s_t . m_j / sqrt(H))            what it reads where in the memory m_1..m_S
     c_t = sum_j a_tj m_j
     o_t = tanh(W_o [c_t; s_t] + b_o)
     p(y_t | y_<t, m) = softmax(W_v o_t + b_v)
@@ -36,7 +36,7 @@ class Decoder:
         self.gru = rnncore.GRU(features, hidden, seed=int(seeds[1]))
         self.combine = rnncore.Linear(2 * hidden, hidden, seed=int(seeds[2]))
         self.head = rnncore.Linear(hidden, words, seed=int(seeds[3]))
-        self.attention = Attention()
+        self.attention = Attention(scale=hidden**-0.5)
 
     @property
     def modules(self):
@@ -56,7 +56,7 @@ class Decoder:
         self = cls.__new__(cls)
         self.embedding, self.gru = decoder[0], decoder[1].layer
         self.combine, self.head = output[0], output[2]
-        self.attention = Attention()
+        self.attention = Attention(scale=self.gru.spec.hidden_size**-0.5)
         return self
 
     def train(self, sentences, memory, lengths, state, rate, rng):

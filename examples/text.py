@@ -111,7 +111,7 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
-def beam_search(step, state, *, width, limit, alpha=0.0, forbidden=(0, 2)):
+def beam_search(step, state, *, width, limit, alpha=0.0, rewards=None, forbidden=(0, 2)):
     """The likeliest sentences, found with a beam; width 1 is greedy search.
 
     Parameters
@@ -124,6 +124,8 @@ def beam_search(step, state, *, width, limit, alpha=0.0, forbidden=(0, 2)):
         Hypotheses that are kept for each sentence, and their largest length.
     alpha : float
         A finished hypothesis counts its log-probability divided by its length to this power.
+    rewards : array (N, words), optional
+        What a word adds to the log-probability of a sentence when it is used for the first time.
     forbidden : ints
         Words that are never chosen.
 
@@ -138,12 +140,13 @@ def beam_search(step, state, *, width, limit, alpha=0.0, forbidden=(0, 2)):
     scores[:, 0] = 0.0  # all hypotheses begin alike: one of them stands for all
     words = np.zeros((rows, width, 0), np.int64)
     tokens, state = np.zeros(rows * width, np.int64), np.repeat(state, width, axis=1)
+    left = None if rewards is None else np.repeat(rewards[:, np.newaxis], width, axis=1)  # not yet used
     best, found = np.full(rows, -np.inf), [[] for _ in range(rows)]
     for length in range(1, limit + 1):
         logits, state = step(tokens, state)
         logp = log_softmax(logits).reshape(rows, width, -1)
         logp[..., list(forbidden)] = -np.inf
-        total = scores[..., np.newaxis] + logp
+        total = scores[..., np.newaxis] + (logp if left is None else logp + left)
         ended = total[..., 1] / length**alpha
         for row in np.flatnonzero(ended.max(axis=1) > best):
             k = ended[row].argmax()
@@ -157,20 +160,24 @@ def beam_search(step, state, *, width, limit, alpha=0.0, forbidden=(0, 2)):
             [np.take_along_axis(words, parents[..., np.newaxis], axis=1), chosen[..., np.newaxis]], axis=2
         )
         state, tokens = state[:, (first + parents).ravel()], chosen.ravel()
-        # Scores only fall, and a longer hypothesis divides by at most limit**alpha: nothing better can come.
-        if np.all(best >= scores.max(axis=1) / limit**alpha):
+        reach = scores  # the most that a hypothesis can still come to
+        if left is not None:
+            left = np.take_along_axis(left, parents[..., np.newaxis], axis=1)
+            np.put_along_axis(left, chosen[..., np.newaxis], 0.0, axis=2)
+            reach = scores + left.sum(axis=2)
+        if np.all(best >= np.where(reach < 0, reach / limit**alpha, reach).max(axis=1)):
             break
     for row in np.flatnonzero(np.isinf(best)):
         found[row] = words[row, scores[row].argmax()].tolist()
     return found
 
 
-def sample(step, state, rng, *, limit, temperature=1.0, mass=1.0, forbidden=(0, 2)):
+def sample(step, state, rng, *, limit, temperature=1.0, mass=1.0, rewards=None, forbidden=(0, 2)):
     """Sentences drawn word by word.
 
     Parameters
     ----------
-    step, state, limit, forbidden
+    step, state, limit, rewards, forbidden
         As in `beam_search`, with one hypothesis per sentence.
     rng : numpy.random.Generator
     temperature : float
@@ -184,8 +191,10 @@ def sample(step, state, rng, *, limit, temperature=1.0, mass=1.0, forbidden=(0, 
     """
     rows = state.shape[1]
     tokens, found, open_ = np.zeros(rows, np.int64), [[] for _ in range(rows)], np.ones(rows, bool)
+    left = np.zeros((rows, 1)) if rewards is None else rewards.copy()
     for _ in range(limit):
         logits, state = step(tokens, state)
+        logits = logits + left
         logits[:, list(forbidden)] = -np.inf
         p = np.exp(log_softmax(logits / temperature))
         order = np.argsort(-p, axis=1)
@@ -195,6 +204,8 @@ def sample(step, state, rng, *, limit, temperature=1.0, mass=1.0, forbidden=(0, 
         reach = np.cumsum(sorted_p, axis=1)
         drawn = (reach < rng.random((rows, 1)) * reach[:, -1:]).sum(axis=1)
         tokens = order[np.arange(rows), drawn]
+        if rewards is not None:
+            left[np.arange(rows), tokens] = 0.0
         open_ &= tokens != 1
         for row in np.flatnonzero(open_):
             found[row].append(int(tokens[row]))

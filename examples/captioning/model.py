@@ -78,28 +78,37 @@ class Captioner:
             total, tokens = total + found[0], tokens + found[1]
         return total / tokens
 
-    def write(self, keywords, search, width=1, size=200):
-        """Captions, as lists of words, of numbered keywords."""
+    def write(self, keywords, search, reward, width=1, size=200):
+        """Captions, as lists of words, of numbered keywords; a keyword's first use adds `reward` to its score."""
         found = []
         for begin in range(0, len(keywords), size):
-            memory, lengths, state = self.read(keywords[begin : begin + size])
-            found += search(self.decoder.stepper(memory, lengths, width), state)
+            part = keywords[begin : begin + size]
+            memory, lengths, state = self.read(part)
+            rewards = np.zeros((len(part), len(self.vocabulary)), np.float32)
+            for row, given in enumerate(part):
+                rewards[row, given] = reward
+            found += search(self.decoder.stepper(memory, lengths, width), state, rewards)
         return [self.vocabulary.decode(numbers) for numbers in found]
 
-    def beam(self, keywords, width=5, alpha=0.6):
+    def beam(self, keywords, width=5, alpha=0.6, reward=0.0):
         """The likeliest captions, as lists of words."""
-        return self.write(
-            keywords,
-            lambda step, state: beam_search(step, state, width=width, limit=LIMIT, alpha=alpha),
-            width,
-        )
 
-    def sample(self, keywords, rng, temperature=1.0, mass=1.0):
+        def search(step, state, rewards):
+            return beam_search(step, state, width=width, limit=LIMIT, alpha=alpha, rewards=rewards)
+
+        return self.write(keywords, search, reward, width)
+
+    def sample(self, keywords, rng, temperature=1.0, mass=1.0, reward=0.0):
         """Drawn captions, as lists of words."""
-        return self.write(
-            keywords,
-            lambda step, state: sample(step, state, rng, limit=LIMIT, temperature=temperature, mass=mass),
-        )
+
+        def search(step, state, rewards):
+            return sample(step, state, rng, limit=LIMIT, temperature=temperature, mass=mass, rewards=rewards)
+
+        return self.write(keywords, search, reward)
+
+    def attention(self, keywords, caption):
+        """What each word of a numbered caption, and its end, reads: (words, keywords)."""
+        return self.decoder.weights(caption, *self.read([keywords]))
 
     def text(self, tokens):
         """A caption for people to read."""

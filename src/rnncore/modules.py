@@ -7,6 +7,7 @@ single steps and batches alike. Thin NumPy; Embedding, Linear and Attention, whi
 is no part of a chain, also have `forward` and `backward`. A new module is a class and a row in KINDS.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -168,6 +169,12 @@ class Embedding(Module):
         if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):
             raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
         return self._parameters["weight"][ids]
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Context manager for optimisers: the table as an array that may be written; it counts as changed."""
+        yield self._parameters
+        self._version += 1
 
     def forward(self, ids):
         """Return ``(rows, tape)``; the tape keeps `ids` itself, which must not change before `backward`."""
