@@ -10,6 +10,7 @@
 #include "gemm.h"
 #include "state.h"
 #include "tuning.h"
+#include "wait.h"
 
 /* -- Workspace ------------------------------------------------------------------------------------------------------ */
 
@@ -33,6 +34,7 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
     rc_workspace_take(ws, arena, plan, rows, slices);
     ws->chunk = RC_CHUNK_BYTES / row_bytes / (rows ? rows : 1);
     if (ws->chunk < 1) ws->chunk = 1;
+    if (slices > 1 && ws->chunk > RC_CREW_STEPS) ws->chunk = RC_CREW_STEPS;
     if (ws->chunk > steps) ws->chunk = steps;
     ws->in = rc_arena_take(arena, ws->chunk * rows, sizeof(void *));
     ws->gates = rc_arena_take(arena, ws->chunk * rows, row_bytes);
@@ -123,6 +125,22 @@ static void project(const rc_step *s, char *h, const void **in_mid, const rc_sli
     recurrent_product(s, &p, s->weights->hr_rows, plan->ld);
 }
 
+/* Before a step that threads share: asks for all lines of the state, half of which come from other cores, the first ones
+ * needed first; and for this slice's lines of the next state, which other cores have read, so that they are here when the
+ * new values are stored. */
+static void ask_for_states(const rc_step *s, const rc_slice *slice)
+{
+    const rnncore_plan *plan = s->plan;
+    const int64_t row = plan->out_ld * plan->elem, bytes = s->rows * row;
+    const int64_t begin = rc_slice_begin(slice, plan->out_ld) * plan->elem,
+                  end = rc_slice_end(slice, plan->out_ld) * plan->elem;
+    const char *h = s->ws->h[s->current], *next = s->ws->h[1 - s->current];
+    if (bytes > RC_ASK_BYTES) return;
+    for (int64_t i = 0; i < bytes; i += RC_ALIGN) rc_ask_to_read(h + i);
+    for (int64_t r = 0; r < s->rows; r++)
+        for (int64_t i = begin; i < end; i += RC_ALIGN) rc_ask_to_write(next + r * row + i);
+}
+
 int rc_forward_step(const rc_step *s, rc_slice *slice)
 {
     const rnncore_plan *plan = s->plan;
@@ -131,6 +149,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
     const int projected = plan->config.proj_size > 0;
     char *mid = s->mid ? s->mid : ws->mid, *h = ws->h[1 - s->current];
     const void **in_mid = ws->in_mid + slice->index * s->rows;
+    if (slice->count > 1) ask_for_states(s, slice);
     if (projected || cell->phases > 1) point_rows(in_mid, mid, s->rows, plan->ld * plan->elem);
 
     const rc_cell_args args = {
@@ -167,9 +186,11 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
         if (!rc_slice_sync(slice)) return 0;
     }
-    if (!projected) return 1;
-    project(s, h, in_mid, slice);
-    return rc_slice_sync(slice);
+    if (projected) {
+        project(s, h, in_mid, slice);
+        if (!rc_slice_sync(slice)) return 0;
+    }
+    return 1;
 }
 
 /* Points ws->in at the input rows of steps [first, last); rows that are not contiguous (or that a BLAS wants as one

@@ -34,7 +34,7 @@ struct rnncore_team {
     pthread_mutex_t sleep;
     pthread_cond_t wake;
     int max_threads, started;
-    int alone_calls, penalty; /* calls left to run without a crew, and the last such number */
+    double alone_until, penalty; /* seconds: when crews may work again, and how long the last such pause was */
     pid_t owner;              /* the process whose threads these are */
     pthread_t *threads;
 };
@@ -187,7 +187,8 @@ struct rc_crew {
     uint64_t tick; /* syncs before the round */
     atomic_int closed;
     rnncore_team *team;
-    int threads, stalled, alone; /* the leader's: a thread was kept waiting; do not try */
+    int threads, stalled, alone; /* the leader's: goes on alone in this call; does not try */
+    double opened, waited;       /* seconds: when the call began, and how much of it the leader has waited */
     crew_seat seat[RC_CREW_SEATS];
 };
 
@@ -203,24 +204,41 @@ void rc_crew_destroy(rc_crew *crew) { rnncore_free(crew); }
 void rc_crew_open(rc_crew *crew, const rc_worker *leader)
 {
     crew->team = leader->team;
-    if (crew->team && crew->team->alone_calls > 0) {
-        crew->team->alone_calls--;
-        crew->alone = 1;
-    }
+    crew->opened = crew->team ? rc_seconds() : 0;
+    crew->alone = !crew->team || crew->opened < crew->team->alone_until;
 }
 
-/* A stall means that other processes want the cores: the next calls run alone, twice as many each time it happens. */
+/* Waiting has cost more than a second thread can give: its work is at most as much again as the leader's own. */
+static int waits_too_long(const rc_crew *crew)
+{
+    const double worked = rc_seconds() - crew->opened - crew->waited;
+    return crew->waited > RC_WAIT_GRACE + 0.5 * worked;
+}
+
+/* A stall means that other processes want the cores. The leader works alone for as long as it was kept waiting, and twice
+ * as long as the last time while stalls follow each other: all in all it loses no more than half of the time. */
 void rc_crew_close(rc_crew *crew)
 {
-    if (crew->team && !crew->alone) {
-        int *penalty = &crew->team->penalty;
-        *penalty = !crew->stalled                ? *penalty / 2
-                   : *penalty < RC_LEAST_PENALTY ? RC_LEAST_PENALTY
-                   : *penalty < RC_MOST_PENALTY  ? 2 * *penalty
-                                                 : RC_MOST_PENALTY;
-        crew->team->alone_calls = crew->stalled ? *penalty : 0;
+    rnncore_team *team = crew->team;
+    if (team && !crew->alone) {
+        const double next = 2 * team->penalty > crew->waited ? 2 * team->penalty : crew->waited;
+        team->penalty = crew->stalled ? next < RC_MOST_ALONE ? next : RC_MOST_ALONE : team->penalty / 2;
+        team->alone_until = crew->stalled ? rc_seconds() + team->penalty : 0;
     }
     atomic_store_explicit(&crew->closed, 1, memory_order_release);
+}
+
+/* Waits until *value is at least `least` and returns it. A wait of more than a few looks is added to *waited (NULL: not). */
+static uint64_t wait_for(const _Atomic uint64_t *value, uint64_t least, double *waited)
+{
+    uint64_t seen;
+    double began = 0;
+    for (int i = 0; (seen = atomic_load_explicit(value, memory_order_acquire)) < least; i++) {
+        if (i == RC_SPIN_PAUSES && waited) began = rc_seconds();
+        rc_pause_or_yield(i);
+    }
+    if (began > 0) *waited += rc_seconds() - began;
+    return seen;
 }
 
 /* Threads for the next round: those that have joined the call. Gives threads that are awake a moment to come. */
@@ -251,9 +269,7 @@ void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
     crew->context = context;
     atomic_store_explicit(&crew->round, number, memory_order_release);
     round(context, &slice);
-    for (int i = 1; i < count; i++)
-        for (int n = 0; atomic_load_explicit(&crew->seat[i].finished, memory_order_acquire) != number; n++)
-            rc_pause_or_yield(n);
+    for (int i = 1; i < count; i++) wait_for(&crew->seat[i].finished, number, &crew->waited);
     crew->tick = slice.tick;
 }
 
@@ -275,29 +291,20 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
     }
 }
 
-/* Waits until a seat has reached `tick`; returns what it shows, and in *spins how long that took. */
-static uint64_t wait_for_seat(const crew_seat *seat, uint64_t tick, int *spins)
-{
-    uint64_t reached;
-    for (*spins = 0; (reached = atomic_load_explicit(&seat->reached, memory_order_acquire)) / 2 < tick; ++*spins)
-        rc_pause_or_yield(*spins);
-    return reached;
-}
-
 int rc_slice_sync(rc_slice *slice)
 {
     rc_crew *crew = slice->crew;
     if (slice->count == 1) return 1;
     const uint64_t tick = ++slice->tick;
-    const int goes_alone = slice->index == 0 && crew->stalled;
-    int spins;
+    const int leads = slice->index == 0, goes_alone = leads && crew->stalled;
+    const double before = leads ? crew->waited : 0;
     atomic_store_explicit(&crew->seat[slice->index].reached, 2 * tick + (uint64_t)goes_alone, memory_order_release);
     for (int i = 0; i < slice->count; i++) {
         if (i == slice->index) continue;
-        const uint64_t reached = wait_for_seat(&crew->seat[i], tick, &spins);
+        const uint64_t reached = wait_for(&crew->seat[i].reached, 2 * tick, leads ? &crew->waited : NULL);
         if (i == 0 && reached == 2 * tick + 1) return 0;
-        if (slice->index == 0 && spins > RC_SPIN_PAUSES) crew->stalled = 1;
     }
+    if (leads && crew->waited > before) crew->stalled = waits_too_long(crew);
     if (goes_alone) slice->count = 1;
     return 1;
 }

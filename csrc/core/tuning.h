@@ -33,16 +33,23 @@
 
 /* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields
  * or sleep. Sleeping at once costs 30 us per call, spinning for ever starves other processes. */
-#define RC_SPIN_HOT 32
+#define RC_SPIN_HOT 300
 #define RC_SPIN_PAUSES 2000
 
 /* Pauses (about 2 us) that a call waits for threads that are awake to join before its first steps. */
 #define RC_MUSTER_SPINS 64
 
-/* Calls that run on one thread after one in which a thread was kept waiting for more than RC_SPIN_PAUSES: at first, and
- * at most after repeats. A stall costs a time slice of the system, about 3 ms. */
-#define RC_LEAST_PENALTY 64
-#define RC_MOST_PENALTY 8192
+/* Seconds that the leader of a crew may wait for threads that do not run, beside half of the time it worked, before it goes
+ * on alone; and the longest time for which calls are not shared after that. A time slice of the system is about 3 ms, an
+ * interrupt or a hypervisor's hiccup 0.1 ms. */
+#define RC_WAIT_GRACE 0.0005
+#define RC_MOST_ALONE 0.5
+
+/* Bytes of a new state that a thread asks the other cores for right after they have met. */
+#define RC_ASK_BYTES 4096
+
+/* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
+#define RC_CREW_STEPS 32
 
 /* Recurrent weights up to here stay in one core's L2 while it walks the steps; larger ones are better shared out by units
  * (each core keeps its own half near) unless every thread has so many rows that the weights are used often enough. */
