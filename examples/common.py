@@ -355,3 +355,25 @@ def compare_speed(ours, make_theirs, count, log, *, unit="token", threads=1, sec
         text += f", PyTorch {torch.__version__} {speed['torch']:,.0f} {unit}s/s ({factor:.1f} times as fast)"
     log(text)
     return speed
+
+
+# -- pictures -------------------------------------------------------------------------------------------------
+
+
+def pyplot():
+    """matplotlib.pyplot without a window, in the examples' style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    style = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "font.size": 9}
+    pyplot.rcParams.update(style)
+    return pyplot
+
+
+def save_picture(figure, path, credit):
+    """Write a figure with its data's credit below it."""
+    figure.supxlabel(f"data: {credit}", fontsize=6, color="0.4", x=0.99, ha="right")
+    figure.savefig(path, dpi=120)
+    pyplot().close(figure)
