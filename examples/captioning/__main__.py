@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Captions from keywords: train, score, draw, write.
+"""Captions from keywords: train, score, draw, write; README.md has the equations and the results.
 
-    python -m examples.captioning                  the full run
-    python -m examples.captioning --quick          a smaller one, under a minute
-    python -m examples.captioning --prompt         write captions for the keywords that are typed
-
-README.md has the equations and the results.
+python examples/captioning               the full run
+python examples/captioning --quick       a smaller one, under a minute
+python examples/captioning --prompt      captions for keywords that are typed, with the model of the last run
 """
 
 import math
 import sys
 from collections import defaultdict
+from pathlib import Path
+
+if not __package__:  # run as a folder: the path begins with it instead of the repository's root
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 
 import rnncore
-
-from .. import data
-from ..common import Training, compare_speed, cosine, out_folder, parser
-from ..text import Vocabulary, tokenize
-from .model import Captioner
-from .ngram import KneserNey, keyword_mixture
+from examples import data
+from examples.captioning.model import Captioner
+from examples.captioning.ngram import KneserNey, keyword_mixture
+from examples.common import Training, compare_speed, cosine, out_folder, parser
+from examples.text import Vocabulary, tokenize
 
 SPLITS = ("train", "valid", "test")
 FULL = {
@@ -228,7 +229,7 @@ def measure(model, split, settings, arguments, log):
         optimizer.step(model.train(given, captions, settings["dropout"], rng)[2])
 
     def theirs():
-        from .peer import step
+        from examples.captioning.peer import step
 
         return step(model, given, captions, settings["dropout"])
 
@@ -257,7 +258,7 @@ def prompt(model, reward, seed):
 
 def main(argv=None):
     """Run; returns what was reached."""
-    described = parser("captioning", __doc__)
+    described = parser("examples/captioning", __doc__.splitlines()[0])
     described.add_argument("--prompt", action="store_true", help="captions for keywords that are typed")
     described.add_argument(
         "--reward", type=float, default=1.5, help="of a keyword's first use, with --prompt"
@@ -284,4 +285,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except data.DataNotFoundError as error:
+        sys.exit(str(error))

@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""English to French: train, score, draw, translate.
+"""English to French: train, score, draw, translate; README.md has the equations and the results.
 
-    python -m examples.translation                 the full run
-    python -m examples.translation --quick         a smaller one, under a minute
-    python -m examples.translation --prompt        translate what is typed, with the model of the last run
-
-README.md has the equations and the results.
+python examples/translation               the full run
+python examples/translation --quick       a smaller one on short sentences, under a minute
+python examples/translation --prompt      translate what is typed, with the model of the last run
 """
 
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
+
+if not __package__:  # run as a folder: the path begins with it instead of the repository's root
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 
 import rnncore
-
-from .. import data
-from ..common import Training, compare_speed, cosine, out_folder, parser
-from ..text import Casing, Vocabulary, tokenize
-from .model import Translator
+from examples import data
+from examples.common import Training, compare_speed, cosine, out_folder, parser
+from examples.text import Casing, Vocabulary, tokenize
+from examples.translation.model import Translator
 
 SPLITS = ("train", "valid", "test")
-FULL = {"features": 128, "hidden": 128, "batch": 64, "epochs": 8, "lr": 8e-3, "dropout": 0.2}
-QUICK = {"features": 96, "hidden": 96, "batch": 64, "epochs": 8, "lr": 5e-3, "dropout": 0.1, "words": 4}
+FULL = {"features": 256, "hidden": 256, "batch": 64, "epochs": 8, "lr": 1.5e-3, "dropout": 0.2}
+QUICK = {"features": 96, "hidden": 96, "batch": 64, "epochs": 5, "lr": 5e-3, "dropout": 0.1, "words": 4}
 ALPHAS = (0.0, 0.5, 1.0)
 WIDTH = 5
 
@@ -151,7 +152,7 @@ def measure(model, numbered, settings, arguments, log):
         optimizer.step(model.train(batch, settings["dropout"], rng)[2])
 
     def theirs():
-        from .peer import step
+        from examples.translation.peer import step
 
         return step(model, batch, settings["dropout"])
 
@@ -171,7 +172,7 @@ def prompt(model):
 
 def main(argv=None):
     """Run; returns what was reached."""
-    arguments_ = parser("translation", __doc__)
+    arguments_ = parser("examples/translation", __doc__.splitlines()[0])
     arguments_.add_argument("--prompt", action="store_true", help="translate lines that are typed")
     arguments = arguments_.parse_args(argv)
     out = out_folder(arguments, "translation")
@@ -194,4 +195,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except data.DataNotFoundError as error:
+        sys.exit(str(error))

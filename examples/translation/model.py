@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The translator: a bidirectional GRU reads the English sentence, the decoder of `examples.decoder` writes the French.
+"""The translator: a bidirectional GRU reads English, the decoder of `examples.decoder` writes French.
 
 h_j = [GRU_forward(F x_j); GRU_reverse(F x_j)]  F: embedding of the English words
 m_j = W_m h_j + b_m                             the memory that the decoder reads
