@@ -147,15 +147,14 @@ def beam_search(step, state, *, width, limit, alpha=0.0, rewards=None, forbidden
         logp = log_softmax(logits).reshape(rows, width, -1)
         logp[..., list(forbidden)] = -np.inf
         total = scores[..., np.newaxis] + (logp if left is None else logp + left)
-        ended = total[..., 1] / length**alpha
-        for row in np.flatnonzero(ended.max(axis=1) > best):
-            k = ended[row].argmax()
-            best[row], found[row] = ended[row, k], words[row, k].tolist()
-        total[..., 1] = -np.inf
         total = total.reshape(rows, -1)
         top = np.argpartition(-total, width - 1, axis=1)[:, :width]
         scores = np.take_along_axis(total, top, axis=1)
         parents, chosen = np.divmod(top, logp.shape[-1])
+        for row, k in np.argwhere((chosen == 1) & (scores > -np.inf)):  # an end takes a place in the beam
+            if scores[row, k] / length**alpha > best[row]:
+                best[row], found[row] = scores[row, k] / length**alpha, words[row, parents[row, k]].tolist()
+        scores[chosen == 1] = -np.inf
         words = np.concatenate(
             [np.take_along_axis(words, parents[..., np.newaxis], axis=1), chosen[..., np.newaxis]], axis=2
         )
