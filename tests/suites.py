@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The shared suites of outside numbers, run through rnncore in each source's own convention.
+"""The shared suites of outside numbers, run through rnncore's importers in each source's own convention.
 
-`cases(folder)` lists a suite, `run(implementation, folder, case)` gives the results that its source states,
-by name, or raises `Later` where a case needs what the layers cannot express yet.  The conversions here know
-the sources' gate orders and rules for padding; see the suites' own manifests.
+`cases(folder)` lists a suite, `run(implementation, folder, case)` gives the results that its source states, by name.
+What is here beside the importers are the sources' rules for masks, states and training; see the suites' manifests.
 """
 
 import functools
@@ -13,20 +12,13 @@ import pathlib
 
 import numpy as np
 
+from rnncore.modules import MERGES
+from rnncore.weights import keras, onnx, to_system
+from rnncore.weights.records import build_layer, one_direction
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = pathlib.Path(os.environ.get("RNNCORE_SHARED", ROOT.parent / "shared"))
 FOLDERS = ("onnx_node", "ort_ops", "keras_literals", "tfjs_training")
-
-# Row blocks in the source's order that give ours: LSTM i f g o, GRU r z n.
-ONNX_BLOCKS = {"RNN": [0], "LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2]}
-KERAS_BLOCKS = {"SimpleRNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}
-KERAS_LAYERS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
-
-ONNX_ACTIVATIONS = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
-
-
-class Later(Exception):
-    """A case needs a feature that the layers do not have."""
 
 
 @functools.cache
@@ -51,147 +43,13 @@ def run(implementation, folder, case):
     return runner(implementation, case, case["arrays"])
 
 
-def reorder(stacked, blocks):
-    """The row blocks of a stacked matrix or bias, taken in the order `blocks`."""
-    return np.concatenate([np.split(stacked, len(blocks))[k] for k in blocks])
-
-
-# ONNX ------------------------------------------------------------------------------------------------------
-
-
-def onnx_needs(case, a):
-    """Raise Later for what cannot be expressed and would change the numbers."""
-    op, attrs = case["op"], case["attrs"]
-    needs = []
-    if np.any(a.get("P", 0)):
-        needs.append("peepholes")
-    if attrs.get("input_forget"):
-        needs.append("coupled gates")
-    if attrs.get("clip") and attrs["clip"] < preactivation_bound(a):
-        needs.append("clip")
-    D = len(a["W"])
-    usual = ONNX_ACTIVATIONS[op] * D
-    nothing_runs = "sequence_lens" in a and not np.any(a["sequence_lens"])
-    if op != "RNN" and attrs.get("activations", usual) != usual and not nothing_runs:
-        needs.append("activations")
-    if needs:
-        raise Later(", ".join(needs))
-
-
-def preactivation_bound(a):
-    """No pre-activation of a cell with |h| <= 1 can exceed this."""
-    h = max(1.0, np.max(np.abs(a.get("initial_h", 0))))
-    rows = np.abs(a["W"]).sum(-1) * np.max(np.abs(a["X"])) + np.abs(a["R"]).sum(-1) * h
-    if "B" in a:
-        rows = rows + sum(np.abs(part) for part in np.split(a["B"], 2, axis=-1))
-    return rows.max()
-
-
 def run_onnx(implementation, case, a):
-    onnx_needs(case, a)
-    attrs = case["attrs"]
-    D = len(a["W"])
-    names = attrs.get("activations", ["Tanh"] * D) if case["op"] == "RNN" else ["Tanh"] * D
-    direction = attrs.get("direction", "forward")
-    wanted = {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[direction]
-    # Directions with different activations come from two layers; of each the wanted half is used.
-    halves = []
-    for k, d in enumerate(wanted):
-        y, parts = onnx_layer(implementation, case, a, names[k].lower(), direction)
-        halves.append((y[:, :, d], [part[d] for part in parts]))
-    y = np.stack([y for y, _ in halves], axis=2)  # (T, N, D, H)
-    parts = [np.stack(column) for column in zip(*(parts for _, parts in halves), strict=True)]  # (D, N, H)
-    if "sequence_lens" in a:
-        for part in parts:
-            part[:, a["sequence_lens"] == 0] = 0  # ONNX forgets the initial state of an empty row
-    batch_first = attrs.get("layout", 0) == 1
-    got = {"Y": y.transpose(1, 0, 2, 3) if batch_first else y.transpose(0, 2, 1, 3)}
-    for name, part in zip(("Y_h", "Y_c"), parts, strict=False):
-        got[name] = part.swapaxes(0, 1) if batch_first else part
+    """An operator by its inputs and attributes."""
+    got = onnx.run_node(case["op"], {name: a[name] for name in case["inputs"]}, case["attrs"], implementation)
     return {name: (got[name], a[name]) for name in case["outputs"]}
 
 
-def onnx_layer(implementation, case, a, nonlinearity, direction):
-    """The case as one layer: y (T, N, D', H) and the state's parts (D', N, H).
-
-    A reverse node becomes the reverse half of a bidirectional layer with equal weights in both directions.
-    """
-    op, attrs = case["op"], case["attrs"]
-    both = [0, 0] if direction == "reverse" else list(range(len(a["W"])))
-    bidirectional = len(both) == 2
-    batch_first = attrs.get("layout", 0) == 1
-    options = dict(bias="B" in a, batch_first=batch_first, bidirectional=bidirectional)
-    if op == "RNN":
-        options["nonlinearity"] = nonlinearity
-    if op == "GRU":
-        options["reset_after"] = bool(attrs.get("linear_before_reset", 0))
-    H = attrs["hidden_size"]
-    layer = getattr(implementation, op)(a["X"].shape[2], H, dtype=a["X"].dtype, **options)
-    parameters = {}
-    for suffix, k in zip(("_l0", "_l0_reverse"), both, strict=False):
-        parameters["weight_ih" + suffix] = reorder(a["W"][k], ONNX_BLOCKS[op])
-        parameters["weight_hh" + suffix] = reorder(a["R"][k], ONNX_BLOCKS[op])
-        if "B" in a:
-            input_bias, recurrent_bias = np.split(a["B"][k], 2)
-            parameters["bias_ih" + suffix] = reorder(input_bias, ONNX_BLOCKS[op])
-            parameters["bias_hh" + suffix] = reorder(recurrent_bias, ONNX_BLOCKS[op])
-    layer.load_state_dict(parameters)
-    state = onnx_state(op, a, both, batch_first)
-    y, state = layer(a["X"], state, lengths=a.get("sequence_lens"))
-    y = y.swapaxes(0, 1) if batch_first else y
-    return y.reshape(*y.shape[:2], len(both), H), list(state) if op == "LSTM" else [state]
-
-
-def onnx_state(op, a, both, batch_first):
-    """The initial state in our layout, or None."""
-
-    def part(name):
-        if name not in a:
-            N = a["X"].shape[0 if batch_first else 1]
-            return np.zeros((len(both), N, a["R"].shape[-1]), a["X"].dtype)
-        return (a[name].swapaxes(0, 1) if batch_first else a[name])[both]
-
-    if "initial_h" not in a and "initial_c" not in a:
-        return None
-    return (part("initial_h"), part("initial_c")) if op == "LSTM" else part("initial_h")
-
-
 # Keras -----------------------------------------------------------------------------------------------------
-
-
-def keras_parameters(kind, a, prefix, suffix, reset_after=True):
-    """Our parameters of one Keras layer whose arrays are named `prefix` + kernel ..."""
-    blocks = KERAS_BLOCKS[kind]
-    parameters = {
-        "weight_ih" + suffix: reorder(a[prefix + "kernel"].T, blocks),
-        "weight_hh" + suffix: reorder(a[prefix + "recurrent_kernel"].T, blocks),
-    }
-    bias = a.get(prefix + "bias")
-    if bias is not None:
-        two = kind == "GRU" and reset_after
-        input_bias, recurrent_bias = bias if two else (bias, np.zeros_like(bias))
-        parameters["bias_ih" + suffix] = reorder(input_bias, blocks)
-        parameters["bias_hh" + suffix] = reorder(recurrent_bias, blocks)
-    return parameters
-
-
-def keras_layer(implementation, kind, a, prefixes, config, num_layers=1):
-    """One batch-first layer: `prefixes` name the arrays of each direction or, stacked, of each layer."""
-    stacked = num_layers > 1
-    suffixes = [f"_l{k}" for k in range(num_layers)] if stacked else ["_l0", "_l0_reverse"]
-    options = dict(bias=prefixes[0] + "bias" in a, bidirectional=len(prefixes) == 2 and not stacked)
-    reset_after = config.get("reset_after", True)
-    if kind == "GRU":
-        options["reset_after"] = reset_after
-    I, GH = a[prefixes[0] + "kernel"].shape  # noqa: E741
-    H = GH // len(KERAS_BLOCKS[kind])
-    make = getattr(implementation, KERAS_LAYERS[kind])
-    layer = make(I, H, num_layers, batch_first=True, dtype=a["x"].dtype, **options)
-    parameters = {}
-    for prefix, suffix in zip(prefixes, suffixes, strict=False):
-        parameters |= keras_parameters(kind, a, prefix, suffix, reset_after)
-    layer.load_state_dict(parameters)
-    return layer
 
 
 def compact(x, mask):
@@ -204,7 +62,7 @@ def compact(x, mask):
     return np.take_along_axis(x, order[:, :, None], axis=1), mask.sum(axis=1), place
 
 
-def spread(y, mask, place, zero_output, reverse=False):
+def spread(y, mask, place, zero_output=False, reverse=False):
     """Undo `compact`: masked steps repeat the output computed before them, or are 0."""
     result = np.zeros_like(y)
     T = y.shape[1]
@@ -219,136 +77,252 @@ def spread(y, mask, place, zero_output, reverse=False):
     return result
 
 
-def keras_call(layer, x, mask, state, zero_output=False):
-    """Run with a mask (N, T) or None: one sequence per direction, in time order, and the state."""
-    if mask is None:
-        y, state = layer(x, state)
-        mask = np.ones(x.shape[:2], bool)
-        place = np.cumsum(mask, axis=1) - 1
-    else:
-        x, lengths, place = compact(x, mask)
-        y, state = layer(x, state, lengths=lengths)
-    directions = 2 if layer.spec.bidirectional else 1
-    parts = np.split(y, directions, axis=-1)
-    return [spread(part, mask, place, zero_output, d == 1) for d, part in enumerate(parts)], state
+def as_parts(state):
+    """The state's parts, (h,) or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
 
 
-def keras_merge(mode, forward, backward):
-    """The outputs of a Bidirectional layer, as a list."""
-    if mode is None:
-        return [forward, backward]
-    merged = {
-        "concat": lambda: np.concatenate([forward, backward], axis=-1),
-        "sum": lambda: forward + backward,
-        "ave": lambda: (forward + backward) / 2,
-        "mul": lambda: forward * backward,
-    }
-    return [merged[mode]()]
+def as_state(parts, dtype):
+    """The reverse, in the layer's dtype: the twin gives float64 whatever it takes."""
+    parts = tuple(np.asarray(part, dtype) for part in parts)
+    return parts if len(parts) == 2 else parts[0]
 
 
-def keras_initial(a, kind, directions):
-    """init0, init1 ... as our state, or None."""
-    parts = [a[f"init{k}"] for k in range(4) if f"init{k}" in a]
-    if not parts:
-        return None
-    if kind != "LSTM":
-        return np.stack(parts)
-    return np.stack(parts[0::2]), np.stack(parts[1::2])
+class Chain:
+    """Keras layers run one after the other by Keras' rules, with the states they carry."""
+
+    def __init__(self, implementation, layers, version=3):
+        """`layers`: (class, config, weights) each."""
+        self.records = [
+            record
+            for kind, config, weights in layers
+            for record in keras.read_layers("layer", kind, config, weights, version)
+        ]
+        self.layers = [build_layer(r.spec, r.parameters, implementation) for r in self.records]
+        self.states = [None] * len(self.layers)
+
+    def start(self, parts):
+        """Take initial states in Keras' order: of each layer's directions h, then c."""
+        parts = list(parts)
+        for k, layer in enumerate(self.layers):
+            rows, count = layer.spec.num_layers * layer.spec.directions, len(layer.spec.state_shapes(1))
+            mine = [parts.pop(0) for _ in range(rows * count)]
+            self.states[k] = as_state([np.stack(mine[j::count]) for j in range(count)], layer.spec.dtype)
+
+    def state_parts(self):
+        """The present states in the same order."""
+        return [
+            part[row]
+            for state in self.states
+            for row in range(len(as_parts(state)[0]))
+            for part in as_parts(state)
+        ]
+
+    def __call__(self, x, mask=None, zero_output=False):
+        """Outputs of the last layer, one sequence (N, T, features) per direction, in time or computing order."""
+        for k, (record, layer) in enumerate(zip(self.records, self.layers, strict=True)):
+            if record.order == "backwards":
+                x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
+            all_valid = np.ones(x.shape[:2], bool) if mask is None else mask
+            given, lengths, place = compact(np.asarray(x, layer.spec.dtype), all_valid)
+            y, state = layer(given, self.states[k], lengths=lengths)
+            self.states[k] = as_state(as_parts(state), layer.spec.dtype)
+            parts = np.split(y, layer.spec.directions, axis=-1)
+            sequences = [spread(part, all_valid, place, zero_output, d == 1) for d, part in enumerate(parts)]
+            x = np.concatenate(sequences, axis=-1)
+        return sequences
+
+
+def keras_weights(a, prefix=""):
+    """The arrays of a layer whose names begin with `prefix`, as get_weights() gives them."""
+    names = ("kernel", "recurrent_kernel", "bias")
+    return [a[prefix + name] for name in names if prefix + name in a]
+
+
+def keras_words(case):
+    """(class, config, weights) of a case in Keras' own words."""
+    a, config = case["arrays"], dict(case["config"])
+    if case["layer"] == "stack":
+        cells = [
+            {"class_name": f"{c['layer']}Cell", "config": {"units": c["units"]} | c["config"]}
+            for c in case["cells"]
+        ]
+        weights = [array for k in range(len(cells)) for array in keras_weights(a, f"cell{k}_")]
+        return (
+            "RNN",
+            config | {"cell": {"class_name": "StackedRNNCells", "config": {"cells": cells}}},
+            weights,
+        )
+    if case["layer"] == "Bidirectional":
+        inner = {"class_name": case["cell"], "config": {"units": case["units"]} | config}
+        weights = keras_weights(a, "fwd_") + keras_weights(a, "bwd_")
+        return "Bidirectional", {"layer": inner, "merge_mode": case["merge_mode"]}, weights
+    return case["layer"], {"units": case["units"]} | config, keras_weights(a)
 
 
 def run_keras(implementation, case, a):
     """A Keras layer test: the output number `output_index` of the last of `n_calls` calls."""
-    stack = case["layer"] == "stack"
-    bidirectional = case["layer"] == "Bidirectional"
-    cells = case["cells"] if stack else [case]
-    if any(cell["config"].get("activation") == "linear" for cell in cells):
-        raise Later("linear activation")
-    config = case["config"]
-    kind = case["cell"] if bidirectional else cells[0]["layer"]
-    prefixes = ["fwd_", "bwd_"] if bidirectional else [""]
-    if stack:
-        assert all(cell["layer"] == kind and cell["units"] == cells[0]["units"] for cell in cells)
-        prefixes = [f"cell{k}_" for k in range(len(cells))]
-    layer = keras_layer(implementation, kind, a, prefixes, config, len(cells))
-    x, mask = a["x"], a.get("mask")
-    backwards = config.get("go_backwards", False)
-    if backwards:
-        x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
-    state = keras_initial(a, kind, len(prefixes))
+    chain = Chain(implementation, [keras_words(case)])
+    if "init0" in a:
+        chain.start(a[f"init{k}"] for k in range(4) if f"init{k}" in a)
     for _ in range(case["n_calls"]):
-        sequences, state = keras_call(layer, x, mask, state, config.get("zero_output_for_mask", False))
-        state = (
-            tuple(np.asarray(part, x.dtype) for part in state) if kind == "LSTM" else state.astype(x.dtype)
-        )
-    if not config.get("return_sequences"):
+        sequences = chain(a["x"], a.get("mask"), case["config"].get("zero_output_for_mask", False))
+    if not chain.records[-1].return_sequences:
         # The reverse direction's last output is the one at the first step.
         sequences = [part[:, 0 if d == 1 else -1] for d, part in enumerate(sequences)]
-    outputs = keras_merge(case["merge_mode"], *sequences) if bidirectional else sequences
-    for row in range(len(prefixes)):
-        outputs += [part[row] for part in (state if kind == "LSTM" else (state,))]
-    got = outputs[case["output_index"]]
+    merge = chain.records[-1].merge
+    outputs = [MERGES[merge](*sequences)] if len(sequences) == 2 and merge else list(sequences)
+    got = (outputs + chain.state_parts())[case["output_index"]]
     return {"expected": (got if case["batch_index"] is None else got[case["batch_index"]], a["expected"])}
 
 
 # TensorFlow.js ---------------------------------------------------------------------------------------------
 
 
+def tfjs_words(case, kind, weights, **config):
+    """(class, config, weights) in Keras' words; gates of Keras 2, a reset before the product."""
+    config |= {"use_bias": len(weights) == 3, "activation": case["activation"]}
+    if kind != "SimpleRNN":
+        config["recurrent_activation"] = case["recurrent_activation"]
+    if kind == "GRU":
+        config["reset_after"] = False
+    return kind, config, weights
+
+
 def run_tfjs(implementation, case, a):
     """A TensorFlow.js Layers test; training is plain SGD on the mean squared error."""
-    needs = []
-    kinds = case.get("layers", [case.get("layer")])
-    if case["activation"] == "linear":
-        needs.append("linear activation")
-    if set(kinds) & {"GRU", "LSTM"} and case["recurrent_activation"] == "hard_sigmoid":
-        needs.append("hard sigmoid")
-    if needs:
-        raise Later(", ".join(needs))
-    if case["kind"] == "forward":
-        return tfjs_forward(implementation, case, a)
-    return tfjs_train(implementation, case, a)
+    runner = {"train_mask": tfjs_train_mask, "train_bidi": tfjs_train_bidi}.get(case["kind"])
+    if runner is None:
+        runner = tfjs_train if case["kind"].startswith("train") else tfjs_forward
+    return runner(implementation, case, a)
 
 
 def tfjs_forward(implementation, case, a):
-    layer = keras_layer(implementation, case["layer"], a, [""], {})
-    x = a["x"][:, ::-1] if case["go_backwards"] else a["x"]
-    (sequence,), _state = keras_call(layer, x, a.get("mask"), None)
-    assert case["n_calls"] == 1
-    return {"expected_last": (sequence[:, -1], a["expected_last"])}
+    """All that the case states of the last call, or of every call where there is more than one."""
+    if case["kind"] == "forward_stack":
+        words = [
+            tfjs_words(case, kind, keras_weights(a, f"l{k}_"), return_sequences=True)
+            for k, kind in enumerate(case["layers"])
+        ]
+    else:
+        words = [tfjs_words(case, case["layer"], keras_weights(a), go_backwards=case["go_backwards"])]
+    chain = Chain(implementation, words, version=2)
+    if "h0" in a:
+        chain.start([a["h0"]])
+    lasts = []
+    for _ in range(case.get("n_calls", 1)):
+        (sequence,) = chain(a["x"], a.get("mask"))
+        lasts.append(sequence[:, -1])
+    got = {
+        "expected_seq": sequence,
+        "expected_last": np.stack(lasts) if len(lasts) > 1 else lasts[0],
+        "expected_c": chain.state_parts()[-1],
+    }
+    if "dense" in a:
+        head = sequence if a["expected_dense"].ndim == 3 else sequence[:, -1]
+        got["expected_dense"] = head @ a["dense"]
+    return {name: (value, a[name]) for name, value in got.items() if name in a}
+
+
+class Trained:
+    """A layer in training by SGD; Keras has one bias, so bias_hh stays zero."""
+
+    def __init__(self, implementation, words, rate):
+        (self.layer,) = Chain(implementation, [words], version=2).layers
+        self.rate, self.dtype = rate, self.layer.spec.dtype
+
+    def forward(self, x, state=None, lengths=None):
+        """h at each row's end (N, H) in float64, and what `backward` needs."""
+        _, self.state, self.tape = self.layer.forward(np.asarray(x, self.dtype), state, lengths=lengths)
+        return np.asarray(as_parts(self.state)[0][0], np.float64)
+
+    def backward(self, dh):
+        """One step on the loss' gradient in h; gives that in x."""
+        dh = dh[np.newaxis].astype(self.dtype)
+        grads = self.layer.backward(self.tape, None, (dh, None) if isinstance(self.state, tuple) else dh)
+        own = {name: value for name, value in self.layer.parameters().items() if "bias_hh" not in name}
+        after = {
+            name: (value - self.rate * grads.params[name]).astype(self.dtype) for name, value in own.items()
+        }
+        self.layer.update_parameters(after)
+        return np.asarray(grads.x, np.float64)
+
+
+def initial_arrays(a):
+    """Arrays named init_*, without that."""
+    return {key.removeprefix("init_"): value for key, value in a.items() if key.startswith("init_")}
 
 
 def tfjs_train(implementation, case, a):
     """Train layer and linear head on batches in order; weights at the end or the mean loss."""
-    initial = {key.removeprefix("init_"): value for key, value in a.items() if key.startswith("init_")}
-    layer = keras_layer(implementation, case["layer"], initial | {"x": a["x"]}, [""], {})
-    dense = initial["dense"].astype(np.float64)
-    size = case.get("batch_size", len(a["x"]))
-    losses = []
+    initial = initial_arrays(a)
+    trained = Trained(implementation, tfjs_words(case, case["layer"], keras_weights(initial)), case["lr"])
+    dense, size, losses = initial["dense"].astype(np.float64), case.get("batch_size", len(a["x"])), []
     for _ in range(case["epochs"]):
         state = None
         for start in range(0, len(a["x"]), size):
             rows = slice(start, start + size)
-            _, state, tape = layer.forward(a["x"][rows], state)
-            h = np.asarray(state[-1], np.float64)
+            h = trained.forward(a["x"][rows], state)
             error = h @ dense - a["y"][rows]
             losses.append(np.mean(error**2))
             dprediction = 2 * error / error.size
-            dh = (dprediction @ dense.T)[np.newaxis].astype(layer.spec.dtype)
-            grads = layer.backward(tape, None, dh)
+            state = as_state(as_parts(trained.state), trained.dtype)
+            trained.backward(dprediction @ dense.T)
             dense -= case["lr"] * h.T @ dprediction
-            # Keras has one bias: bias_hh stays zero.
-            trained = {name: value for name, value in layer.parameters().items() if "bias_hh" not in name}
-            layer.update_parameters(
-                {
-                    name: (value - case["lr"] * grads.params[name]).astype(layer.spec.dtype)
-                    for name, value in trained.items()
-                }
-            )
-            state = state.astype(layer.spec.dtype)
     if case["kind"] == "train_stateful":
         return {"expected_loss": (np.mean(losses), a["expected_loss"])}
-    after = layer.parameters()
+    after = one_direction(trained.layer.parameters(), "_l0")
+    kernel, recurrent_kernel, _ = to_system("keras", trained.layer.spec.cell, after, reset_after=False)
     return {
-        "expected_kernel": (after["weight_ih_l0"].T, a["expected_kernel"]),
-        "expected_recurrent_kernel": (after["weight_hh_l0"].T, a["expected_recurrent_kernel"]),
+        "expected_kernel": (kernel, a["expected_kernel"]),
+        "expected_recurrent_kernel": (recurrent_kernel, a["expected_recurrent_kernel"]),
         "expected_dense": (dense, a["expected_dense"]),
+    }
+
+
+def tfjs_train_mask(implementation, case, a):
+    """Embedding, whose id 0 is masked, LSTM and dense with bias, all trained."""
+    initial = initial_arrays(a)
+    trained = Trained(implementation, tfjs_words(case, case["layer"], keras_weights(initial)), case["lr"])
+    dense, bias, table = (initial[key].astype(np.float64) for key in ("dense", "dense_b", "emb"))
+    ids, lengths, _ = compact(a["ids"][:, :, np.newaxis], a["ids"] != 0)
+    ids, losses, predictions = ids[:, :, 0].astype(int), [], []
+    valid = np.arange(ids.shape[1]) < lengths[:, np.newaxis]
+    for _ in range(case["epochs"]):
+        h = trained.forward(table[ids], lengths=lengths)
+        predictions.append(h @ dense + bias)
+        error = predictions[-1] - a["y"]
+        losses.append(np.mean(error**2))
+        dprediction = 2 * error / error.size
+        dx = trained.backward(dprediction @ dense.T)
+        dense, bias = dense - case["lr"] * h.T @ dprediction, bias - case["lr"] * dprediction.sum(axis=0)
+        np.subtract.at(table, ids[valid], case["lr"] * dx[valid])
+    return {
+        "expected_pred_before": (predictions[0], a["expected_pred_before"]),
+        "expected_losses": (losses[2:], a["expected_losses"]),
+    }
+
+
+def tfjs_train_bidi(implementation, case, a):
+    """Two layers on one input, the wrapped one reads backwards; prediction is their merged last outputs."""
+    initial = initial_arrays(a)
+    parts = [
+        Trained(implementation, tfjs_words(case, case["layer"], keras_weights(initial, prefix)), 0.01)
+        for prefix in ("fwd_", "bwd_")
+    ]
+    inputs = (a["x"][:, ::-1], a["x"])
+
+    def predict():
+        return MERGES[case["merge_mode"]](*(part.forward(x) for part, x in zip(parts, inputs, strict=True)))
+
+    before = predict()
+    error = before - a["y"]
+    dprediction = 2 * error / error.size
+    halves = np.split(dprediction, 2, axis=-1) if case["merge_mode"] == "concat" else [dprediction / 2] * 2
+    for part, dh in zip(parts, halves, strict=True):
+        part.backward(dh)
+    return {
+        "expected_pred_before": (before, a["expected_pred_before"]),
+        "expected_loss": (np.mean(error**2), a["expected_loss"]),
+        "expected_pred_after": (predict(), a["expected_pred_after"]),
     }

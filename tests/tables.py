@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What the tests walk over, as data: cells, dtypes, shapes, tolerances, and cases that wait for a feature.
+"""What the tests walk over, as data: cells, dtypes, shapes, tolerances, bad input.
 
 Every tolerance of the tests stands here with its derivation; the outside suites bring their own.
 """
 
 import dataclasses
+import os
 
 import numpy as np
+
+import rnncore
 
 # Cells -----------------------------------------------------------------------------------------------------
 
@@ -35,6 +38,37 @@ CELLS = [
     Cell("lstm_proj", "LSTM", projected=True),
     Cell("gru", "GRU"),
     Cell("gru_before", "GRU", (("reset_after", False),)),
+    # Rows with options; every function of rnncore.activations is in one of them.
+    Cell("rnn_general", "RNN", (("clip", 1.5), ("activations", (("softplus",),)))),
+    Cell("lstm_peepholes", "LSTM", (("peepholes", True),)),
+    Cell(
+        "lstm_general",
+        "LSTM",
+        (
+            ("peepholes", True),
+            ("clip", 0.75),
+            (
+                "activations",
+                (("hard_sigmoid", ("affine", 0.5, 0.25), "elu", "sigmoid", ("scaled_tanh", 1.7, 0.6)),),
+            ),
+        ),
+        projected=True,
+    ),
+    Cell(
+        "lstm_coupled",
+        "LSTM",
+        (("coupled", True), ("peepholes", True), ("activations", (("sigmoid", "softsign", "tanh", "relu"),))),
+    ),
+    Cell(
+        "gru_general",
+        "GRU",
+        (("clip", 1.0), ("activations", (("sigmoid", "hard_sigmoid", ("leaky_relu", 0.3)),))),
+    ),
+    Cell(
+        "gru_before_general",
+        "GRU",
+        (("reset_after", False), ("activations", (("softsign", "sigmoid", ("thresholded_relu", -0.4)),))),
+    ),
 ]
 
 DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
@@ -104,69 +138,11 @@ def relative_error(got, expected):
     return float(np.max(np.abs(got - expected)) / max(np.max(np.abs(expected)), np.finfo(np.float64).tiny))
 
 
-# Cases of the shared suites that wait for a feature -------------------------------------------------------
-
-_ORT_GRU = "GRU.ONNXRuntime_Test"
-_ORT_LSTM = "LSTM.ONNXRuntime_TestLSTM"
-
-# folder -> what is missing -> names of cases.  A test asserts that none of them could run today.
-LATER = {
-    "onnx_node": {"peepholes": ("test_lstm_with_peepholes",)},
-    "ort_ops": {
-        "activations": (
-            _ORT_GRU + "GRUOpForwardActivation",
-            _ORT_GRU + "GRUPositiveActivationAlphaBeta",
-            _ORT_LSTM + "Activation",
-            _ORT_LSTM + "BatchReallocation",
-            _ORT_LSTM + "BatchReallocation#2",
-            _ORT_LSTM + "OutputWrite",
-            _ORT_LSTM + "OutputWrite#2",
-            _ORT_LSTM + "SequenceLengthPartialZeros",
-        ),
-        "clip": ("LSTM.LargeBatchWithClip",),
-        "peepholes": (
-            _ORT_LSTM + "ForwardPeepHole",
-            _ORT_LSTM + "BidirectionalBasic",
-            _ORT_LSTM + "ForwardNoBiasUsePeepholes",
-            _ORT_LSTM + "Backward",
-            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLength",
-            _ORT_LSTM + "SequenceLengthShorterThanInputSequenceLengthNoP",
-        ),
-        "peepholes, coupled gates": (_ORT_LSTM + "ForwardInputForget",),
-        "peepholes, clip": (_ORT_LSTM + "ForwardClip",),
-    },
-    "keras_literals": {"linear activation": tuple(f"k{number:03d}" for number in (*range(57, 84), 85))},
-    "tfjs_training": {
-        "linear activation": ("fwd_SimpleRNN_linear", "fwd_SimpleRNN_stateful"),
-        "linear activation, hard sigmoid": ("fwd_GRU_stateful",),
-        "hard sigmoid": (
-            "train_GRU_bptt",
-            "train_LSTM_bptt",
-            "train_GRU_stateful",
-            "train_LSTM_stateful",
-            "train_LSTM_mask",
-            "train_bidi_LSTM_concat",
-            "train_bidi_LSTM_ave",
-            "fwd_GRU",
-            "fwd_GRU_initial_state",
-            "fwd_LSTM",
-            "fwd_LSTM_stateful",
-            "fwd_LSTM_mask_backwards",
-            "fwd_LSTM_mask_state",
-            "fwd_LSTM_mask_seq",
-            "fwd_bidi_GRU_init_fwd",
-            "fwd_bidi_GRU_init_bwd",
-            "fwd_stack_rnn_gru_lstm",
-            "fwd_stack_mask",
-        ),
-    },
-}
-
-# Cases that must be refused: name -> (exception, field).
+# Cases of the shared suites that must be refused: name -> (exception, field).
 REFUSED = {
     "RNN.RNN_invalid_sequence_lens": ("ShapeError", "lengths"),
     "RNN.RNN_invalid_sequence_lens#2": ("LengthsError", "lengths"),
-    "RNN.RNN_with_invalid_activation_load_failure": ("ArgumentError", "nonlinearity"),
+    "RNN.RNN_with_invalid_activation_load_failure": ("UnsupportedError", "activations"),
 }
 
 # Bad input -------------------------------------------------------------------------------------------------
@@ -289,6 +265,62 @@ BAD_INPUT = [
         "nonlinearity", "ArgumentError", "nonlinearity", lambda b: b.make(3, 4, nonlinearity="elu"), "RNN"
     ),
     BadInput("reset_after-int", "ArgumentError", "reset_after", lambda b: b.make(3, 4, reset_after=1), "GRU"),
+    BadInput("peepholes-int", "ArgumentError", "peepholes", lambda b: b.make(3, 4, peepholes=1)),
+    BadInput("coupled-none", "ArgumentError", "coupled", lambda b: b.make(3, 4, coupled=None)),
+    BadInput("clip-zero", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=0.0)),
+    BadInput("clip-infinite", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=float("inf"))),
+    BadInput("clip-nan", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=float("nan"))),
+    BadInput("clip-text", "ArgumentError", "clip", lambda b: b.make(3, 4, clip="1")),
+    BadInput("clip-bool", "ArgumentError", "clip", lambda b: b.make(3, 4, clip=True)),
+    BadInput("activations-text", "ArgumentError", "activations", lambda b: b.make(3, 4, activations="relu")),
+    BadInput("activations-number", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=3)),
+    BadInput(
+        "activations-place", "ArgumentError", "activations", lambda b: b.make(3, 4, activations={"h": "relu"})
+    ),
+    BadInput(
+        "activations-coupled-f",
+        "ArgumentError",
+        "activations",
+        lambda b: b.make(3, 4, coupled=True, activations={"f": "relu"}),
+    ),
+    BadInput(
+        "activations-two-of-one", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=({}, {}))
+    ),
+    BadInput(
+        "activations-count", "ArgumentError", "activations", lambda b: b.make(3, 4, activations=(("relu",),))
+    ),
+    BadInput(
+        "activations-name",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": "gelu"}),
+    ),
+    BadInput(
+        "activations-none",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": None}),
+    ),
+    BadInput(
+        "activations-parameters",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": ("elu", 1, 2)}),
+    ),
+    BadInput(
+        "activations-nan",
+        "ArgumentError",
+        "activations['g']",
+        lambda b: b.make(3, 4, activations={"g": ("elu", float("nan"))}),
+    ),
+    BadInput(
+        "activations-and-nonlinearity",
+        "ArgumentError",
+        "nonlinearity",
+        lambda b: b.make(3, 4, nonlinearity="relu", activations={"h": "elu"}),
+        "RNN",
+    ),
+    BadInput("load-empty", "FormatError", os.devnull, lambda b: rnncore.load(os.devnull)),
     BadInput("sizes-overflow", "SizeError", "hidden_size", lambda b: b.make(3, 2**31)),
     BadInput("size-overflow", "SizeError", "input_size", lambda b: b.make(2**63, 1)),
     BadInput("too-large", "MemoryExhaustedError", "hidden_size", lambda b: b.make(1, 2**27)),

@@ -12,6 +12,16 @@ OPTIMIZER_RTOL = {"float32": 1e-5, "float64": 1e-12}
 # A softmax in float32 against float64: a few eps relative to probabilities of at most 1.
 FLOAT32_ATOL = 1e-6
 
+# PyTorch solves with a Cholesky factor of the covariance, where strong correlations (tanh(3) = 0.995) cost digits; our
+# terms do not cancel.
+MIXTURE_TORCH_RTOL = 1e-9
+
+
+def sampling_error(deviation, n):
+    """Five standard errors of a mean of `n` draws; the seeds are fixed, so this is a bound and not a gamble."""
+    return 5 * deviation / n**0.5
+
+
 # Forecast gates: the ensemble must win by this much, seeds vary by about 0.03.
 BASELINE_MARGIN = 0.95
 

@@ -24,7 +24,7 @@ if not CSRC.is_dir():
 MAY_INCLUDE = {
     "include": (),
     "cells": ("cells/cell.h",),
-    "simd": ("simd/", "core/kernels.h", "core/splitmix.h"),
+    "simd": ("simd/", "core/kernels.h", "core/splitmix.h", "core/tuning.h"),
     "isa": ("isa/kernels.inc", "simd/", "cells/"),
     "core": ("core/", "include/rnncore.h", "cells/cell.h", "isa/isas.def"),
     "examples": ("include/rnncore.h",),
@@ -37,6 +37,7 @@ MUST_NOT_NEED = {
     "weights": ("_core",),
     "layers": ("training", "estimators", "cli", "bench"),
     "stream": ("layers", "training", "estimators", "cli", "bench"),
+    "mixture": ("_core", "training", "estimators", "cli", "bench"),
     "training": ("estimators", "cli", "bench"),
     "estimators": ("cli", "bench"),
     "": ("cli", "bench", "torch"),

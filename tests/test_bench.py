@@ -124,6 +124,31 @@ def test_flops_count_every_layer_and_direction():
     assert dataclasses.replace(case, mode="train").flops() == 3 * case.flops()
 
 
+def test_ragged_rows_count_their_valid_tokens_only():
+    whole = Case("lstm", 10, 4, 3, 5)
+    case = dataclasses.replace(whole, ragged=True)
+    lengths = case.lengths()
+    assert sorted(lengths) == [1, 4, 7, 10]
+    assert case.tokens() == 22 and case.active().sum() == 22
+    assert [case.active()[t] for t in (0, 1, 4, 9)] == [4, 3, 2, 1]
+    assert case.flops() * 40 == whole.flops() * 22
+    assert "ragged" in case.name
+    with pytest.raises(ValueError, match="ragged"):
+        dataclasses.replace(case, mode="train")
+
+
+@needs_oracle
+@pytest.mark.parametrize("name", ["rnncore", "torch"])
+def test_ragged_rows_run_where_lengths_are_taken(name):
+    if peers.load(name).missing():
+        pytest.skip(f"{name} is not installed")
+    case = dataclasses.replace(TINY, mode="sequence", N=4, ragged=True)
+    with runner.Runner(dataclasses.replace(QUICK, systems=(name, "numpy"))) as run:
+        ran, refused = run.row("ragged", case)["systems"]
+    assert ran["status"] == "ok", ran["reason"]
+    assert refused["reason"] == "takes no lengths"
+
+
 def test_parameters_have_pytorchs_names_and_shapes():
     shapes = Case("lstm", 1, 1, 3, 5, L=2, D=2).parameter_shapes()
     assert list(shapes)[:5] == [
@@ -185,6 +210,16 @@ def test_doubts_name_busy_cores_and_a_moving_clock():
     assert "2 threads" in limits.doubts(busy, 2)[0]
     assert limits.doubts(busy, 1) == []
     assert "ended" in limits.doubts(dataclasses.replace(FLAT, drift={"1": 0.5}), 2)[0]
+
+
+@pytest.mark.skipif(limits.extension() is None, reason="the extension _limits is not built")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_limit_of_a_row_is_measured_beside_it(threads):
+    case = Case("lstm", 10, 1, 64, 128, threads=threads)
+    best = limits.extension().isas()[0]
+    now = limits.measure_for(case, best, seconds=0.002)
+    assert [size for size, _ in now.bandwidth[str(threads)]] == [4 * 128 * 64 * 4, 4 * 128 * 128 * 4, 393216]
+    assert 0 < limits.limit_now(case, dataclasses.replace(FLAT, isa=best)) < limits.limit_now(case, FLAT)
 
 
 @pytest.mark.skipif(limits.extension() is None, reason="the extension _limits is not built")

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LINE = re.compile(r"^(?:[FB]\d  \S|    d\w+(?:\[[rzn,]+\])?  *\+?= )")
+TWINS = ("cells", "cells_general")
 
 
 def equations(path, comment):
@@ -21,11 +22,12 @@ def equations(path, comment):
     return found
 
 
-TWIN = equations(ROOT / "src/rnncore/cells.py", "#   ")
+TWIN = {name: equations(ROOT / f"src/rnncore/{name}.py", "#   ") for name in TWINS}
 
 
-def test_twin_has_all_lines():
-    labels = [line[:2] for line in TWIN if line[0] in "FB"]
+@pytest.mark.parametrize("name", TWINS)
+def test_twin_has_all_lines(name):
+    labels = [line[:2] for line in TWIN[name] if line[0] in "FB"]
     rnn = ["F1", "F2", "B2", "B1"]
     lstm = [f"F{k}" for k in range(1, 9)] + [f"B{k}" for k in range(8, 0, -1)]
     gru = [f"F{k}" for k in range(1, 6)] + [f"B{k}" for k in range(5, 0, -1)]
@@ -33,12 +35,12 @@ def test_twin_has_all_lines():
 
 
 def test_docs_agree_with_twin():
-    assert equations(ROOT / "docs/equations.md", "") == TWIN
+    assert equations(ROOT / "docs/equations.md", "") == TWIN["cells"] + TWIN["cells_general"]
 
 
 @pytest.mark.skipif(not (ROOT / "csrc/cells").is_dir(), reason="no C core in this tree")
-def test_c_agrees_with_twin():
-    found = [
-        line for cell in ("rnn", "lstm", "gru") for line in equations(ROOT / f"csrc/cells/{cell}.c", " *   ")
-    ]
-    assert found == TWIN
+@pytest.mark.parametrize("name", TWINS)
+def test_c_agrees_with_twin(name):
+    suffix = name.removeprefix("cells")
+    files = [ROOT / f"csrc/cells/{cell}{suffix}.c" for cell in ("rnn", "lstm", "gru")]
+    assert [line for file in files for line in equations(file, " *   ")] == TWIN[name]

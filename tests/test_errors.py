@@ -14,6 +14,7 @@ BUILTINS = {
     "ShapeError": ("SHAPE", ValueError),
     "DTypeError": ("DTYPE", TypeError),
     "ArgumentError": ("ARGUMENT", ValueError),
+    "FormatError": ("FORMAT", ValueError),
     "LengthsError": ("LENGTHS", ValueError),
     "OverlapError": ("OVERLAP", ValueError),
     "SizeError": ("OVERFLOW", OverflowError),

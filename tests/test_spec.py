@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 import tables
+from compiled import build
 
-from rnncore import errors, initializers
+from rnncore import activations, errors, initializers, reference
 from rnncore.spec import GATES, Spec
 
 
@@ -57,12 +58,42 @@ def test_is_a_value():
         ("proj_size", lambda: Spec("gru", 3, 5, proj_size=2)),
         ("nonlinearity", lambda: Spec("lstm", 3, 5, nonlinearity="relu")),
         ("reset_after", lambda: Spec("rnn", 3, 5, reset_after=False)),
+        ("peepholes", lambda: Spec("gru", 3, 5, peepholes=True)),
+        ("coupled", lambda: Spec("rnn", 3, 5, coupled=True)),
     ],
 )
 def test_options_of_other_cells_are_refused(field, call):
     with pytest.raises(errors.ArgumentError) as caught:
         call()
     assert caught.value.field == field
+
+
+def test_shapes_of_options():
+    spec = Spec("lstm", 3, 5, peepholes=True)
+    assert list(spec.parameter_shapes().items())[-1] == ("weight_peephole_l0", (15,))
+    spec = Spec("lstm", 3, 5, peepholes=True, coupled=True, proj_size=2)
+    assert spec.gate_names == ("i", "g", "o")
+    assert spec.parameter_shapes()["weight_hh_l0"] == (15, 2)
+    assert spec.parameter_shapes()["weight_peephole_l0"] == (10,)
+
+
+def test_activations_have_one_form():
+    usual = {"i": "sigmoid", "g": ("tanh",)}
+    assert Spec("lstm", 3, 5, activations=usual) == Spec("lstm", 3, 5)
+    assert not Spec("lstm", 3, 5, activations=usual).general
+    assert Spec("rnn", 3, 5, activations={"h": "relu"}) == Spec("rnn", 3, 5, nonlinearity="relu")
+    one = Spec("gru", 3, 5, bidirectional=True, activations={"n": "elu"})
+    assert one == Spec("gru", 3, 5, bidirectional=True, activations=({"n": ("elu", 1)}, {"n": ("elu",)}))
+    assert one == Spec("gru", 3, 5, bidirectional=True, activations=one.activations)
+    assert one.general and one.functions(1) == {"r": ("sigmoid",), "z": ("sigmoid",), "n": ("elu", 1.0)}
+    both = Spec("rnn", 3, 5, bidirectional=True, activations=({}, {"h": "relu"}))
+    assert [both.functions(d)["h"] for d in (0, 1)] == [("tanh",), ("relu",)]
+
+
+def test_every_function_is_in_the_grid():
+    layers = [build(cell, tables.SHAPES[1], implementation=reference) for cell in tables.CELLS]
+    used = {entry[0] for layer in layers for entry in layer.spec.functions(0).values()}
+    assert used == set(activations.FUNCTIONS)
 
 
 def test_largest_sizes_that_fit():
@@ -129,8 +160,9 @@ def test_forget_bias():
     with pytest.raises(errors.ArgumentError):
         initializers.set_forget_bias(SPECS[0], initializers.zeros(SPECS[0]))
     bare = Spec("lstm", 2, 3, bias=False)
-    with pytest.raises(errors.ArgumentError):
-        initializers.set_forget_bias(bare, initializers.zeros(bare))
+    for without in (bare, Spec("lstm", 2, 3, coupled=True)):
+        with pytest.raises(errors.ArgumentError):
+            initializers.set_forget_bias(without, initializers.zeros(without))
 
 
 def test_seed_kinds():

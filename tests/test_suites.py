@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Outside numbers (ONNX, ONNX Runtime, Keras, TensorFlow.js after training), on twins and compiled layers."""
+"""Outside numbers (ONNX, ONNX Runtime, Keras, TensorFlow.js after training), through the importers, on twins and
+compiled layers."""
 
 import numpy as np
 import pytest
@@ -7,13 +8,6 @@ import suites
 import tables
 
 from rnncore import errors
-
-WAITING = {
-    (folder, name): reason
-    for folder, reasons in tables.LATER.items()
-    for reason, names in reasons.items()
-    for name in names
-}
 
 
 def parametrize(choose):
@@ -34,7 +28,7 @@ def must_fail(case):
     return case.get("expect") == "fail"
 
 
-@parametrize(lambda folder, case: (folder, case["name"]) not in WAITING and not must_fail(case))
+@parametrize(lambda folder, case: not must_fail(case))
 def test_case_agrees(implementation, folder, case):
     results = suites.run(implementation, folder, case)
     assert results, "a case must state something"
@@ -50,18 +44,3 @@ def test_case_is_refused(implementation, folder, case):
     with pytest.raises(getattr(errors, error)) as caught:
         suites.run(implementation, folder, case)
     assert caught.value.field == field
-
-
-@parametrize(lambda folder, case: (folder, case["name"]) in WAITING)
-def test_waiting_case_cannot_run(implementation, folder, case):
-    with pytest.raises(suites.Later) as caught:
-        suites.run(implementation, folder, case)
-    assert str(caught.value) == WAITING[folder, case["name"]]
-
-
-@pytest.mark.parametrize("folder", suites.FOLDERS)
-def test_waiting_cases_exist(folder):
-    names = {case["name"] for case in suites.cases(folder)}
-    if not names:
-        pytest.skip(f"no suites in {suites.SHARED} (set RNNCORE_SHARED)")
-    assert {name for where, name in WAITING if where == folder} <= names

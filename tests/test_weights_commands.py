@@ -97,10 +97,21 @@ def test_inspect_tells_layers_shapes_counts_and_the_rest(tmp_path, layer):
 def test_inspect_shows_refusals_with_the_reason(tmp_path):
     onnx = pytest.importorskip("onnx")
     model = weights.onnx.export(rnncore.LSTM(3, 4, seed=0))
-    model.graph.node[0].attribute.append(onnx.helper.make_attribute("clip", 3.0))
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("activations", ["Gelu", "Tanh", "Tanh"]))
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     row = weights.inspect(tmp_path / "a.onnx")[0]
-    assert row.maps_to.startswith("refused: clip: ")
+    assert row.maps_to.startswith("refused: activations: ")
+
+
+def test_options_are_not_lost_in_conversion(tmp_path):
+    for options in ({"peepholes": True}, {"coupled": True}, {"clip": 1.0}, {"activations": {"g": "relu"}}):
+        rnncore.LSTM(3, 4, seed=0, **options).save(tmp_path / "a.safetensors")
+        with pytest.raises(UnsupportedError) as caught:
+            weights.convert(tmp_path / "a.safetensors", tmp_path / "b.pt")
+        assert caught.value.field in options
+        assert not (tmp_path / "b.pt").exists()
+        weights.convert(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
+        assert rnncore.load(tmp_path / "c.safetensors").spec == rnncore.LSTM(3, 4, **options).spec
 
 
 def test_command_line(tmp_path, layer, capsys):

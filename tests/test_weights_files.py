@@ -194,6 +194,33 @@ HEADERS = {
 }
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activations": [[[]]]},
+        {"activations": [[["elu", 10**400]]]},
+        {"activations": [[["elu", [1]]]]},
+        {"activations": {"h": {"h": "relu"}}},
+        {"activations": [["relu"]] * 3},
+        {"activations": "relu"},
+        {"clip": 10**400},
+        {"clip": [1]},
+        {"peepholes": True},
+        {"coupled": 1},
+        {"clips": 1},
+    ],
+    ids=lambda options: str(options)[:40],
+)
+def test_hostile_options_are_refused(tmp_path, options):
+    path = tmp_path / "file.safetensors"
+    rnncore.RNN(2, 3, bias=False, seed=0).save(path)
+    tensors, metadata = safetensors.read(path)
+    header = json.loads(metadata[native.KEY])
+    header["architecture"] |= options
+    safetensors.write(path, tensors, {native.KEY: json.dumps(header)})
+    assert isinstance(refused(path, path.read_bytes()), FormatError)
+
+
 @pytest.mark.parametrize("name", HEADERS)
 def test_hostile_header_is_refused(tmp_path, name):
     error = refused(tmp_path / "file.safetensors", HEADERS[name])

@@ -2,12 +2,10 @@
 """Keras: layers, wrappers and chains from every kind of file and live; Keras itself is the judge."""
 
 import importlib.util
-import json
 import os
 
 import numpy as np
 import pytest
-import suites
 import tables
 
 import rnncore
@@ -34,6 +32,10 @@ LAYERS = [
     ("GRU", {}),
     ("GRU", {"reset_after": False}),
     ("GRU", {"reset_after": True, "use_bias": False}),
+    ("SimpleRNN", {"activation": "linear"}),
+    ("LSTM", {"recurrent_activation": "hard_sigmoid", "activation": "softsign"}),
+    ("GRU", {"recurrent_activation": "hard_sigmoid", "activation": "elu", "reset_after": False}),
+    ("GRU", {"activation": "leaky_relu"}),
 ]
 each_layer = pytest.mark.parametrize(
     ("kind", "options"), LAYERS, ids=lambda v: v if isinstance(v, str) else ""
@@ -150,7 +152,18 @@ def test_weights_alone_are_read_with_a_note(tmp_path):
         found.model()
 
 
-ROUND = [("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})]
+KERAS_3_HARD = ("hard_sigmoid", 1 / 6, 0.5)
+ROUND = [
+    ("RNN", {"nonlinearity": "relu"}),
+    ("LSTM", {}),
+    ("GRU", {}),
+    ("GRU", {"reset_after": False}),
+    (
+        "LSTM",
+        {"activations": {"i": KERAS_3_HARD, "f": KERAS_3_HARD, "o": KERAS_3_HARD, "g": "relu", "c": "relu"}},
+    ),
+    ("GRU", {"activations": {"n": "softplus"}}),
+]
 
 
 @pytest.mark.parametrize(("kind", "options"), ROUND, ids=lambda v: v if isinstance(v, str) else "")
@@ -168,18 +181,51 @@ def test_round_trip(tmp_path, kind, options, both, suffix):
     assert len(found.records) == 2
 
 
-def test_projection_and_unknown_activations_are_refused():
-    with pytest.raises(UnsupportedError, match="proj_size"):
-        weights.export(rnncore.LSTM(4, 5, proj_size=2))
-    layer = make("LSTM", {"recurrent_activation": "hard_sigmoid"})
-    run(layer, x_of())
-    assert "hard_sigmoid" in str(weights.load(layer).refused[layer.name])
+@each_layer
+def test_keras_to_rnncore_and_back(kind, options):
+    source = make(kind, options, return_sequences=True)
+    expected = run(source, x_of())
+    assert_close(run(weights.model(weights.load(source).layer()), x_of()), expected)
 
 
-def test_stacked_cells_of_different_size_are_refused():
-    layer = keras.layers.RNN([keras.layers.LSTMCell(3), keras.layers.LSTMCell(2)])
+def test_what_keras_has_not_is_refused():
+    for options, field in (
+        ({"proj_size": 2}, "proj_size"),
+        ({"peepholes": True}, "peepholes"),
+        ({"coupled": True}, "coupled"),
+        ({"clip": 1.0}, "clip"),
+        ({"activations": {"g": "relu"}}, "activations"),
+        ({"activations": dict.fromkeys("ifo", "hard_sigmoid")}, "activations"),  # Keras 2's slope
+    ):
+        with pytest.raises(UnsupportedError) as caught:
+            weights.export(rnncore.LSTM(4, 5, **options))
+        assert caught.value.field == field
+
+
+def test_unknown_activations_are_refused():
+    layer = make("LSTM", {"recurrent_activation": "gelu"})
     run(layer, x_of())
-    assert "one kind and size" in str(weights.load(layer).refused[layer.name])
+    assert "gelu" in str(weights.load(layer).refused[layer.name])
+
+
+def test_hard_sigmoid_is_that_of_the_version():
+    arrays = [np.zeros((3, 16), "f4"), np.zeros((4, 16), "f4")]
+    config = {"use_bias": False, "recurrent_activation": "hard_sigmoid"}
+    for version, slope in ((2, 0.2), (3, 1 / 6)):
+        (record,) = weights.read_layers("layer", "LSTM", config, arrays, version)
+        assert record.spec.functions(0)["f"] == ("hard_sigmoid", slope, 0.5)
+
+
+def test_stacked_cells_of_different_size_become_a_chain(tmp_path):
+    cells = [keras.layers.LSTMCell(3), keras.layers.LSTMCell(2), keras.layers.GRUCell(4)]
+    for backwards in (False, True):
+        layer = keras.layers.RNN(cells, go_backwards=backwards, return_sequences=True)
+        model = keras.Sequential([keras.Input((None, I)), layer])
+        expected = run(model, x_of())
+        model.save(tmp_path / "stack.keras")
+        found = weights.load(tmp_path / "stack.keras")
+        assert [name.split("/")[1] for name in found.records] == ["0", "1", "2"]
+        assert_close(found.model()(x_of()), expected)
 
 
 def test_training_only_options_are_noted():
@@ -195,53 +241,3 @@ def test_masks_are_refused_in_a_chain():
     assert len(found.records) == 1
     with pytest.raises(UnsupportedError, match="lengths instead of masks"):
         found.model()
-
-
-SUITE = suites.cases("keras_literals")
-
-
-def suite_weights(case, prefix):
-    names = ("kernel", "recurrent_kernel", "bias")
-    return [case["arrays"][prefix + name] for name in names if prefix + name in case["arrays"]]
-
-
-def suite_config(case):
-    """(class, config, weights) of a case in Keras' own words."""
-    config = dict(case["config"])
-    if case["layer"] == "stack":
-        cells = [
-            {
-                "class_name": f"{cell['layer']}Cell",
-                "config": {"units": cell["units"]} | cell["config"],
-            }
-            for cell in case["cells"]
-        ]
-        arrays = [array for k in range(len(cells)) for array in suite_weights(case, f"cell{k}_")]
-        return "RNN", config | {"cell": {"class_name": "StackedRNNCells", "config": {"cells": cells}}}, arrays
-    if case["layer"] == "Bidirectional":
-        inner = {"class_name": case["cell"], "config": {"units": case["units"]} | config}
-        arrays = suite_weights(case, "fwd_") + suite_weights(case, "bwd_")
-        return "Bidirectional", {"layer": inner, "merge_mode": case["merge_mode"]}, arrays
-    return case["layer"], {"units": case["units"]} | config, suite_weights(case, "")
-
-
-def simple(case):
-    """Cases of one call, without masks or states: what a Recurrent module does by itself."""
-    a = case["arrays"]
-    return case["n_calls"] == 1 and case["output_index"] == 0 and "mask" not in a and "init0" not in a
-
-
-@pytest.mark.skipif(not SUITE, reason=f"no suites in {suites.SHARED} (set RNNCORE_SHARED)")
-@pytest.mark.parametrize("case", [case for case in SUITE if simple(case)], ids=lambda case: case["name"])
-def test_case_of_the_suite(case):
-    kind, config, arrays = suite_config(case)
-    if '"linear"' in json.dumps(config):
-        with pytest.raises(UnsupportedError, match=r"^activations: "):
-            weights.read_layer("layer", kind, config, arrays)
-        return
-    got = weights.read_layer("layer", kind, config, arrays).module()(case["arrays"]["x"])
-    if isinstance(got, tuple):  # merge_mode None: output 0 is the forward one
-        got = got[0]
-    if case["batch_index"] is not None:
-        got = got[case["batch_index"]]
-    np.testing.assert_allclose(got, case["arrays"]["expected"], rtol=case["rtol"], atol=case["atol"])

@@ -6,11 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
-import suites
 import tables
 
 import rnncore
-from rnncore.errors import ArgumentError, LengthsError, RnncoreError, ShapeError, UnsupportedError
+from rnncore.errors import ArgumentError, RnncoreError, ShapeError, UnsupportedError
 from rnncore.weights import onnx as weights
 
 onnx = pytest.importorskip("onnx")
@@ -21,6 +20,15 @@ CELLS = [
     ("LSTM", {}),
     ("GRU", {}),
     ("GRU", {"reset_after": False}),
+    ("RNN", {"clip": 0.8, "activations": {"h": ("scaled_tanh", 1.5, 0.5)}}),
+    ("LSTM", {"peepholes": True, "clip": 0.6}),
+    ("LSTM", {"coupled": True, "peepholes": True, "activations": {"g": "softsign", "c": "elu"}}),
+    ("LSTM", {"activations": dict.fromkeys("ifo", ("hard_sigmoid", 0.3, 0.4))}),
+    ("GRU", {"clip": 0.7, "activations": {"n": ("leaky_relu", 0.2)}}),
+    (
+        "GRU",
+        {"reset_after": False, "activations": {"r": "hard_sigmoid", "z": "hard_sigmoid", "n": "softplus"}},
+    ),
 ]
 I, H = 5, 7  # noqa: E741
 
@@ -53,35 +61,12 @@ def test_node_of_the_onnx_package(name):
         given = iter(arrays)
         slots = zip(weights.SLOTS[node.op_type], node.input, strict=False)
         inputs = {slot: next(given) for slot, value in slots if value}
-        if np.any(inputs.get("P", 0)):
-            with pytest.raises(UnsupportedError, match=r"^peepholes: "):
-                weights.run_node(node.op_type, inputs, attrs)
-            continue
         got = weights.run_node(node.op_type, inputs, attrs)
         wanted = [
             name for name, value in zip(weights.OUTPUTS[node.op_type], node.output, strict=False) if value
         ]
         for output, value in zip(wanted, expected, strict=True):
             np.testing.assert_allclose(got[output], value, rtol=case.rtol, atol=case.atol)
-
-
-SUITE = [(folder, case) for folder in ("onnx_node", "ort_ops") for case in suites.cases(folder)]
-LACKING = {"peepholes", "activations", "clip", "input_forget"}
-
-
-@pytest.mark.skipif(not SUITE, reason=f"no suites in {suites.SHARED} (set RNNCORE_SHARED)")
-@pytest.mark.parametrize(("folder", "case"), SUITE, ids=[case["name"] for _, case in SUITE])
-def test_operator_of_the_suites(implementation, folder, case):
-    a = case["arrays"]
-    try:
-        got = weights.run_node(case["op"], {k: a[k] for k in case["inputs"]}, case["attrs"], implementation)
-    except (UnsupportedError, ShapeError, LengthsError) as error:
-        refused = isinstance(error, UnsupportedError) and error.field in LACKING
-        assert refused or case.get("expect") == "fail"
-        return
-    assert case.get("expect") != "fail"
-    for name in case["outputs"]:
-        np.testing.assert_allclose(got[name], a[name], rtol=case.get("rtol", 0), atol=case["atol"])
 
 
 def test_wrong_inputs_are_named():
@@ -102,20 +87,25 @@ def test_wrong_inputs_are_named():
         assert caught.value.field in (field, "R")
 
 
-@pytest.mark.parametrize(("clip", "runs"), [(0.0, True), (50.0, False), (200.0, True)])
-def test_clip_runs_only_where_it_changes_no_bit(clip, runs):
-    rng = np.random.default_rng(0)
-    inputs = {
-        "X": rng.standard_normal((4, 2, 3)).astype("f4"),
-        "W": rng.standard_normal((1, 8, 3)).astype("f4"),
-        "R": rng.standard_normal((1, 8, 2)).astype("f4"),
+@pytest.mark.parametrize(("clip", "kept"), [(0.0, None), (50.0, 50.0), (200.0, None)])
+def test_a_clip_beyond_saturation_is_none(clip, kept):
+    arrays = {"W": np.zeros((1, 8, 3), "f4"), "R": np.zeros((1, 8, 2), "f4")}
+    assert weights.read_nodes("lstm", [weights.Node("LSTM", {"clip": clip}, arrays)]).spec.clip == kept
+    relu = {"clip": 200.0, "activations": ["Relu", "Tanh", "Tanh"]}
+    assert weights.read_nodes("lstm", [weights.Node("LSTM", relu, arrays)]).spec.clip == 200.0
+
+
+def test_parameters_of_activations_are_taken_in_order():
+    arrays = {"W": np.zeros((2, 3, 3), "f4"), "R": np.zeros((2, 3, 1), "f4")}
+    attrs = {
+        "direction": "bidirectional",
+        "activations": ["HardSigmoid", "Tanh", "leakyrelu", b"Affine"],
+        "activation_alpha": [0.25, 0.5],
+        "activation_beta": [0.75],
     }
-    plain = weights.run_node("LSTM", inputs)
-    if not runs:
-        with pytest.raises(UnsupportedError, match=r"^clip: "):
-            weights.run_node("LSTM", inputs, {"clip": clip})
-        return
-    np.testing.assert_array_equal(weights.run_node("LSTM", inputs, {"clip": clip})["Y"], plain["Y"])
+    spec = weights.read_nodes("gru", [weights.Node("GRU", attrs, arrays)]).spec
+    hard, leaky = ("hard_sigmoid", 0.25, 0.75), ("leaky_relu", 0.5)
+    assert spec.activations == ((hard, hard, ("tanh",)), (leaky, leaky, ("affine", 1.0, 0.0)))
 
 
 def layer_and_input(cell, options, L, bidirectional, batch_first, bias):
@@ -148,18 +138,73 @@ def test_layer_to_onnx_runtime_and_back(cell, options, L, both):
             np.testing.assert_array_equal(record.parameters[name], value)
 
 
-def test_torch_to_onnx_runtime(tmp_path):
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_torch_to_onnx_runtime(tmp_path, kind):
     torch, ort = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
     from rnncore.weights import torch as from_torch
 
-    module = torch.nn.GRU(I, H, 2, bidirectional=True)
-    path = tmp_path / "gru.onnx"
+    module = getattr(torch.nn, kind)(I, H, 2, bidirectional=True)
+    path = tmp_path / "layer.onnx"
     weights.export(from_torch.load(module).layer(), path)
     x = np.random.default_rng(0).standard_normal((9, 2, I)).astype(np.float32)
     (y,) = ort.InferenceSession(str(path)).run(None, {"x": x})
     with torch.no_grad():
         expected = module(torch.from_numpy(x))[0].numpy()
     np.testing.assert_allclose(y, expected, rtol=0, atol=tables.ROUND_TRIP)
+
+
+OPERATORS = {
+    "RNN": {"activations": ["Affine", "Softsign"], "activation_alpha": [0.5], "activation_beta": [0.1]},
+    "GRU": {"linear_before_reset": 1, "clip": 1.0},
+    "LSTM": {"input_forget": 1, "clip": 0.8},
+}
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)
+def test_layouts_differ_in_order_only(implementation, op, dtype):
+    """Everything at once: two directions, lengths, states, options, in both layouts and both types."""
+    rng, G, T, N = np.random.default_rng(0), {"RNN": 1, "GRU": 3, "LSTM": 4}[op], 5, 3
+    shapes = {
+        "X": (T, N, I),
+        "W": (2, G * H, I),
+        "R": (2, G * H, H),
+        "B": (2, 2 * G * H),
+        "initial_h": (2, N, H),
+    }
+    shapes |= {"initial_c": (2, N, H), "P": (2, 3 * H)} if op == "LSTM" else {}
+    inputs = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    inputs["sequence_lens"] = np.array([5, 0, 2], np.int32)
+    attrs = OPERATORS[op] | {"direction": "bidirectional", "hidden_size": H}
+    got = weights.run_node(op, inputs, attrs, implementation)
+    turned = {
+        name: value.swapaxes(0, 1) if name in ("X", "initial_h", "initial_c") else value
+        for name, value in inputs.items()
+    }
+    batchwise = weights.run_node(op, turned, attrs | {"layout": 1}, implementation)
+    np.testing.assert_array_equal(batchwise["Y"].transpose(1, 2, 0, 3), got["Y"])
+    for name in weights.OUTPUTS[op][1:]:
+        np.testing.assert_array_equal(batchwise[name].swapaxes(0, 1), got[name])
+    expected = weights.run_node(op, inputs, attrs, rnncore.reference)
+    for name, value in expected.items():
+        assert tables.relative_error(got[name], value) <= tables.TOLERANCES["forward", dtype]
+    ort = pytest.importorskip("onnxruntime")
+    if dtype != np.float32:
+        return  # ONNX Runtime has no such kernels
+    helper, kinds = onnx.helper, {"float32": onnx.TensorProto.FLOAT, "int32": onnx.TensorProto.INT32}
+    slots = [slot if slot in inputs else "" for slot in weights.SLOTS[op]]
+    node = helper.make_node(op, slots, weights.OUTPUTS[op], **attrs)
+    values = [helper.make_tensor_value_info(k, kinds[v.dtype.name], v.shape) for k, v in inputs.items()]
+    results = [helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, None) for k in weights.OUTPUTS[op]]
+    model = helper.make_model(
+        helper.make_graph([node], "g", values, results),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    for name, value in zip(
+        weights.OUTPUTS[op], ort.InferenceSession(model.SerializeToString()).run(None, inputs), strict=True
+    ):
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=tables.ROUND_TRIP)
 
 
 def test_reverse_node_becomes_a_module():
@@ -217,23 +262,35 @@ def test_weights_behind_layout_nodes_are_read():
     np.testing.assert_array_equal(record.parameters["weight_ih_l0"], layer.parameters()["weight_ih_l0"])
 
 
-def test_computed_weights_and_missing_features_are_refused_with_the_reason():
+def test_computed_weights_are_refused_with_the_reason():
     model = weights.export(rnncore.LSTM(I, H, seed=0))
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
-    node.attribute.append(onnx.helper.make_attribute("input_forget", 1))
-    assert weights.load(model).refused["lstm_l0"].field == "input_forget"
-    node.attribute.pop()
-    node.attribute.append(onnx.helper.make_attribute("activations", ["HardSigmoid", "Tanh", "Tanh"]))
-    assert "hardsigmoid" in str(weights.load(model).refused["lstm_l0"])
-    node.attribute.pop()
     node.input[1] = "x"
     with pytest.raises(UnsupportedError, match="known only when the model runs"):
         weights.load(model).layer()
 
 
-def test_projection_is_refused():
+def test_what_onnx_has_not_is_refused():
     with pytest.raises(UnsupportedError, match="proj_size"):
         weights.export(rnncore.LSTM(4, 5, proj_size=2))
+    with pytest.raises(UnsupportedError, match="one function for i f o"):
+        weights.export(rnncore.LSTM(4, 5, activations={"f": "hard_sigmoid"}))
+
+
+def test_activations_of_two_directions_may_differ():
+    ort = pytest.importorskip("onnxruntime")
+    layer = rnncore.GRU(I, H, bidirectional=True, seed=0, activations=({}, {"n": "relu"}))
+    model = weights.export(layer)
+    x = np.random.default_rng(0).standard_normal((4, 2, I)).astype(np.float32)
+    (expected,) = ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(layer(x)[0], expected, rtol=0, atol=tables.ROUND_TRIP)
+    assert weights.load(model).record().spec == layer.spec
+
+
+def test_options_survive_export():
+    options = {"peepholes": True, "clip": 0.5, "activations": {"g": ("affine", 0.5, 0.25)}}
+    layer = rnncore.LSTM(I, H, 2, seed=0, **options)
+    assert weights.load(weights.export(layer)).record().spec == layer.spec
 
 
 def test_float64_export_is_valid_and_exact():

@@ -92,6 +92,47 @@ def test_projection_is_refused_where_there_is_none(system):
         spec.to_system(system, "lstm", values)
 
 
+PEEPHOLES = {"onnx": [0, 2, 1], "onednn": [0, 1, 2], "tensorflow": [0, 1, 2]}  # of ours, i f o
+
+
+@pytest.mark.parametrize("system", PEEPHOLES)
+def test_peepholes_there_and_back(system):
+    values = parameters("lstm") | {"weight_peephole": np.arange(3.0 * H, dtype=np.float32)}
+    weight_ih, weight_hh, bias, peephole = spec.to_system(system, "lstm", values)
+    blocks = np.split(values["weight_peephole"], 3)
+    np.testing.assert_array_equal(peephole, np.concatenate([blocks[k] for k in PEEPHOLES[system]]))
+    back = spec.from_system(system, "lstm", weight_ih, weight_hh, bias, peephole=peephole)
+    np.testing.assert_array_equal(back["weight_peephole"], values["weight_peephole"])
+
+
+def test_coupled_gates_there_and_back():
+    values = parameters("gru") | {
+        "weight_peephole": np.arange(2.0 * H, dtype=np.float32)
+    }  # three gates, i g o
+    weight_ih, weight_hh, bias, peephole = spec.to_system("onnx", "lstm", values, coupled=True)
+    assert weight_ih.shape == (4 * H, I) and not np.any(weight_ih[2 * H : 3 * H])  # i o f c
+    assert peephole.shape == (3 * H,) and not np.any(peephole[2 * H :])
+    back = spec.from_system("onnx", "lstm", weight_ih, weight_hh, bias, peephole=peephole, coupled=True)
+    assert back.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(back[name], value)
+
+
+OPTIONS = {"peepholes": True, "coupled": True, "clip": 1.0, "activations": {"g": "relu"}}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("system", spec.SYSTEMS)
+def test_options_that_a_system_has_not_are_refused(system, option):
+    layer = rnncore.LSTM(I, H, **{option: OPTIONS[option]})
+    if getattr(spec.SYSTEMS[system], option):
+        spec.refuse_options(system, layer.spec)
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        spec.refuse_options(system, layer.spec)
+    assert caught.value.field == option
+
+
 def test_cells_that_a_system_has_not_are_refused():
     with pytest.raises(UnsupportedError, match="resets before"):
         spec.to_system("torch", "gru", parameters("gru"), reset_after=False)

@@ -4,7 +4,8 @@
 float32: tanh(x) = 2nd / (n*n + d*d), n = x*(1 + p1 u + p2 u^2), d = 2 + q1 u + q2 u^2 + q3 u^3, u = x^2:
 a minimax fit of the relative error, then a seeded search among neighbouring floats that lowers the worst
 error of the rounded evaluation.
-float64: tanh(r) = r + r w B(w), w = r^2, on |r| <= ln(2)/4: minimax polynomial (Remez).
+Odd functions, f(r) = r + r w B(w), w = r^2, by minimax polynomials (Remez): tanh on |r| <= ln(2)/4 (in float32 for
+expm1 and softplus only), atanh on |r| <= 1/3 for softplus.
 Usage: python tools/fit_vmath.py [float32|float64] [--tries 1500]
 """
 
@@ -17,7 +18,8 @@ LIMIT = np.float32(8.6)  # beyond it float32 tanh is set to 1, which is at most 
 SEED = 5
 HARD = 2.7  # ULP; only the values that reach it with some candidate decide the search
 F32_NAMES = ("p1", "p2", "q1", "q2", "q3")
-F64_DEGREE = 5
+TANH_DEGREE = {"float32": 2, "float64": 5}
+ATANH_DEGREE = {"float32": 4, "float64": 9}
 
 
 def double_angle(coef, x):
@@ -129,7 +131,7 @@ def fit_float32(tries):
     return best, kept
 
 
-def odd_rest(w):
+def tanh_rest(w):
     """(tanh(r)/r - 1)/w at w = r^2."""
     if w < mp.mpf("1e-8"):
         return -mp.mpf(1) / 3 + 2 * w / 15 - 17 * w * w / 315
@@ -137,20 +139,28 @@ def odd_rest(w):
     return (mp.tanh(r) / r - 1) / w
 
 
-def fit_float64(degree, points=400, rounds=12):
-    """Remez exchange for odd_rest, weighted by w: the relative error of tanh.
+def atanh_rest(w):
+    """(atanh(r)/r - 1)/w at w = r^2."""
+    if w < mp.mpf("1e-8"):
+        return mp.mpf(1) / 3 + w / 5 + w * w / 7
+    r = mp.sqrt(w)
+    return (mp.atanh(r) / r - 1) / w
+
+
+def fit_odd(rest, limit, degree, points=400, rounds=12):
+    """Remez exchange for `rest` on |r| <= limit, weighted by w: the relative error of the odd function.
 
     Returns (worst relative error, coefficients).
     """
-    low, high = mp.mpf("1e-12"), (mp.log(2) / 4 * mp.mpf("1.0001")) ** 2
+    low, high = mp.mpf("1e-12"), (limit * mp.mpf("1.0001")) ** 2
     count = degree + 2
     ref = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * k / (count - 1)) for k in range(count)]
     grid = [low + (high - low) * (1 - mp.cos(mp.pi * i / points)) / 2 for i in range(points + 1)]
     for _ in range(rounds):
         a = mp.matrix([[z**j for j in range(degree + 1)] + [(-1) ** i / z] for i, z in enumerate(ref)])
-        sol = list(mp.lu_solve(a, mp.matrix([odd_rest(z) for z in ref])))
+        sol = list(mp.lu_solve(a, mp.matrix([rest(z) for z in ref])))
         coef, level = sol[:-1], abs(sol[-1])
-        error = [z * (odd_rest(z) - mp.polyval(coef[::-1], z)) for z in grid]
+        error = [z * (rest(z) - mp.polyval(coef[::-1], z)) for z in grid]
         runs = [[0]]
         for i in range(1, points + 1):
             if mp.sign(error[i]) == mp.sign(error[runs[-1][-1]]):
@@ -174,10 +184,15 @@ def main():
         worst, coef = fit_float32(args.tries)
         print(f"/* float32: {worst:.3f} ULP over the sampled values */")
         print(", ".join(f"{name} = {float(c).hex()}f" for name, c in zip(F32_NAMES, coef, strict=True)))
-    if args.dtype != "float32":
-        worst, coef = fit_float64(F64_DEGREE)
-        print(f"/* float64: relative error 2^{float(mp.log(worst, 2)):.2f} on |r| <= ln(2)/4 */")
-        print(", ".join(f"b{k} = {float(c).hex()}" for k, c in enumerate(coef)))
+    for dtype in ("float32", "float64") if args.dtype is None else (args.dtype,):
+        suffix, cast = ("f", np.float32) if dtype == "float32" else ("", float)
+        for name, rest, limit, degree in (
+            ("tanh", tanh_rest, mp.log(2) / 4, TANH_DEGREE[dtype]),
+            ("atanh", atanh_rest, mp.mpf(1) / 3, ATANH_DEGREE[dtype]),
+        ):
+            worst, coef = fit_odd(rest, limit, degree)
+            print(f"/* {dtype} {name}: relative error 2^{float(mp.log(worst, 2)):.2f} */")
+            print(", ".join(f"b{k} = {float(cast(float(c))).hex()}{suffix}" for k, c in enumerate(coef)))
 
 
 if __name__ == "__main__":

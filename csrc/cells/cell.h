@@ -5,7 +5,9 @@
  * Per valid step and row there is one row of `gates`: `slots` planes of ld (H rounded up to whole vectors) values. The
  * input product and the bias fill it with pre-activations; then, per time step, each phase of the cell adds a recurrent
  * product to some of the planes and turns the finished tile into gate values and a new state. Backward walks the same
- * rows in reverse and leaves gate gradients in them. Padded units hold zeros all the way: their weights are zeros. */
+ * rows in reverse and leaves gate gradients in them. Cells with options (<cell>_general.c) keep the finished pre-activations
+ * instead of the gate values: slopes of all functions follow from them. Padded units hold zeros all the way, as their weights are
+ * zeros, or, where a function does not give 0 for 0, values that nobody reads. */
 #ifndef RC_CELL_H
 #define RC_CELL_H
 
@@ -23,6 +25,8 @@ typedef struct rc_cell_args {
     void *scratch; /* [rows][ld], for cells of two phases: the operand of the second product */
     void *dh, *dc; /* backward: gradient of h and c in; of what reaches h_prev, c_prev directly out */
     int save;      /* forward: write gate values back for backward */
+    const struct rc_options *options; /* of cells with options, as is the next */
+    const void *peephole;             /* [gates of a peephole][ld], or NULL */
 } rc_cell_args;
 
 /* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */

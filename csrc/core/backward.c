@@ -54,7 +54,7 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
-                                  call->segment_steps, 1);
+                                  call->segment_steps, 1, call->segment_steps);
     }
     for (int d = 0; d < plan->directions; d++) {
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
@@ -230,9 +230,9 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
-    const int64_t ranges = unit_ranges(call), operands = RC_OPERAND_MID + 1;
-    const int d = (int)(i / (ranges * operands));
-    const rc_operand operand = (rc_operand)(i / ranges % operands);
+    const int64_t ranges = unit_ranges(call);
+    const int d = (int)(i / (ranges * RC_OPERANDS));
+    const rc_operand operand = (rc_operand)(i / ranges % RC_OPERANDS);
     const rc_gradient_source source = {
         .plan = plan,
         .batch = call->batch,
@@ -247,6 +247,8 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .h0 = tape.h0[d],
         .gates = call->again ? call->gates[d] : tape.gates[d],
         .mid = call->again ? call->mid[d] : tape.mid[d],
+        .c = call->again ? call->c[d] : tape.c[d],
+        .c_first = first_c(call, &tape, d, items->first),
         .dh_out = call->dh_out[d],
         .grads = &a->grads[items->layer * plan->directions + d],
         .backend = a->backend,
@@ -257,7 +259,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
 
 static int64_t weight_pieces(const backward_call *call)
 {
-    return call->plan->directions * (RC_OPERAND_MID + 1) * unit_ranges(call);
+    return call->plan->directions * RC_OPERANDS * unit_ranges(call);
 }
 
 /* First the weight gradients, which are larger. */

@@ -2,6 +2,8 @@
  * The door: see check.h. */
 #include "check.h"
 
+#include <math.h>
+
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
 static const int64_t largest_size = (int64_t)1 << 28;
 static const int64_t most_layers = 65536;
@@ -10,10 +12,30 @@ static const int64_t most_tokens = (int64_t)1 << 48;
 
 static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
 
+/* Whether the activations of a direction are functions that exist, at places that the cell has. */
+static int are_functions(const rnncore_config *c, int direction)
+{
+    static const int places[RC_CELLS] = {1, 1, 5, 3, 3};
+    for (int i = 0; i < RNNCORE_PLACES; i++) {
+        const rnncore_activation *a = &c->activations[direction][i];
+        const int absent = i >= places[c->cell] || (c->coupled && i == 1) || direction > c->bidirectional;
+        if (!in_range(a->function, RNNCORE_USUAL, absent ? RNNCORE_USUAL : RNNCORE_SOFTPLUS)) return 0;
+        if (!isfinite(a->alpha) || !isfinite(a->beta)) return 0;
+    }
+    return 1;
+}
+
+static int are_options(const rnncore_config *c)
+{
+    const int most = c->cell == RNNCORE_LSTM; /* who may have peepholes and coupled gates */
+    return in_range(c->peepholes, 0, most) && in_range(c->coupled, 0, most) && c->clip >= 0 && isfinite(c->clip) &&
+           are_functions(c, 0) && are_functions(c, 1);
+}
+
 rnncore_status rc_check_config(const rnncore_config *c)
 {
     if (!in_range(c->cell, 0, RC_CELLS - 1) || !in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) ||
-        !in_range(c->bidirectional, 0, 1) || !(c->dropout >= 0 && c->dropout < 1))
+        !in_range(c->bidirectional, 0, 1) || !(c->dropout >= 0 && c->dropout < 1) || !are_options(c))
         return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
     if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)
@@ -46,7 +68,9 @@ rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *len
 int rc_check_params(const rnncore_plan *plan, const rnncore_params *params)
 {
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
-        if (!params[i].weight_ih || !params[i].weight_hh || !params[i].weight_hr != !plan->config.proj_size) return 0;
+        if (!params[i].weight_ih || !params[i].weight_hh || !params[i].weight_hr != !plan->config.proj_size ||
+            !params[i].weight_peephole != !plan->config.peepholes)
+            return 0;
     return 1;
 }
 
@@ -94,7 +118,8 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
     if (!status) status = check_threads(a->threads);
     for (int64_t i = 0; !status && i < plan->config.num_layers * plan->directions; i++) {
         const rnncore_grads *g = &a->grads[i];
-        if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size)
+        if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size ||
+            !g->weight_peephole != !plan->config.peepholes)
             status = RNNCORE_ERROR_ARGUMENT;
     }
     return status;

@@ -2,7 +2,10 @@
  * Which of the compiled instruction sets this machine runs. */
 #include <string.h>
 
+#include <unistd.h>
+
 #include "plan.h"
+#include "tuning.h"
 
 enum {
 #define X(isa, supported) INDEX_##isa,
@@ -29,6 +32,15 @@ static int is_supported(int index)
 #undef X
     default: return 0;
     }
+}
+
+int64_t rc_l2_bytes(void)
+{
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes > 0) return bytes;
+#endif
+    return RC_L2_BYTES;
 }
 
 const char *rnncore_isa_name(int index)

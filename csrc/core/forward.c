@@ -7,6 +7,7 @@
 #include "sequence.h"
 #include "stack.h"
 #include "team.h"
+#include "tuning.h"
 
 typedef struct forward_call {
     const rnncore_plan *plan;
@@ -15,24 +16,31 @@ typedef struct forward_call {
     rc_strategy strategy;
     int64_t valid, parts;
     rc_batch *batch;         /* [parts] */
-    rc_workspace *workspace; /* [parts * directions] */
+    rc_workspace *workspace; /* [parts * directions], or [layers] when those are split */
     char *between[2];        /* [valid][D*O]: outputs of the layers in turn, inference only */
-    rc_items *items;         /* [2 * layers]: inputs and runs of each layer; one for all when rows are split */
-    rc_crew *crew;           /* when units are split */
+    rc_items *items;       /* [2 * layers]: inputs and runs of each layer; one for all when rows or layers are split */
+    _Atomic int64_t *done; /* [layers]: steps done by each, when layers are split */
+    rc_crew *crew;         /* when units are split */
 } forward_call;
 
 static void lay_out(forward_call *call, rc_arena *arena)
 {
     const rnncore_plan *plan = call->plan;
     const rnncore_forward_args *a = call->args;
-    const int64_t runs = call->parts * plan->directions, most_rows = (a->batch + call->parts - 1) / call->parts;
+    const rc_split split = call->strategy.split;
+    const int64_t runs = split == RC_SPLIT_LAYERS ? plan->config.num_layers : call->parts * plan->directions;
+    const int64_t most_rows = (a->batch + call->parts - 1) / call->parts;
+    const int64_t most_steps = split == RC_SPLIT_LAYERS  ? RC_WAVE_STEPS
+                               : split == RC_SPLIT_UNITS ? RC_CREW_STEPS
+                                                         : a->steps;
     call->batch = rc_batch_deal(arena, a->steps, a->batch, a->lengths, call->parts);
     call->workspace = rc_arena_take(arena, runs, sizeof *call->workspace);
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, a->steps,
-                                  call->strategy.split == RC_SPLIT_UNITS ? call->strategy.threads : 1);
+                                  split == RC_SPLIT_UNITS ? call->strategy.threads : 1, most_steps);
     }
+    call->done = rc_arena_take(arena, plan->config.num_layers, sizeof *call->done);
     call->items = rc_arena_take(arena, 2 * plan->config.num_layers, sizeof *call->items);
     const int64_t between = a->tape ? 0 : plan->config.num_layers - 1;
     for (int i = 0; i < 2 && i < between; i++)
@@ -60,6 +68,11 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
         .c_n = rc_state_of(plan, a->c_n, a->batch, plan->hidden, layer, direction),
         .ws = &call->workspace[part * plan->directions + direction],
     };
+    if (call->strategy.split == RC_SPLIT_LAYERS) {
+        run.ws = &call->workspace[layer];
+        run.ready = layer ? &call->done[layer - 1] : NULL;
+        run.done = &call->done[layer];
+    }
     if (a->tape) {
         const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
         const int64_t first = batch->first_token;
@@ -171,6 +184,16 @@ static void walk_directions(const forward_call *call, const rc_worker *worker)
     if (worker->seat == 0) zero_padding(call, 0);
 }
 
+/* A layer from its first step to its last, behind the one below. */
+static void layer_item(void *context, int64_t layer, const rc_worker *worker)
+{
+    const forward_call *call = context;
+    (void)worker;
+    if (call->args->tape) record_inputs(call, layer, 0);
+    run_layer(call, layer, 0, 0);
+    if (layer == call->plan->config.num_layers - 1) zero_padding(call, 0);
+}
+
 static void walk_units(forward_call *call, const rc_worker *worker)
 {
     if (worker->seat == 0) {
@@ -188,6 +211,7 @@ static void forward_work(void *context, const rc_worker *worker)
     switch (call->strategy.split) {
     case RC_SPLIT_ROWS: rc_items_run(call->items, call->parts, part_item, call, worker); break;
     case RC_SPLIT_DIRECTIONS: walk_directions(call, worker); break;
+    case RC_SPLIT_LAYERS: rc_items_run(call->items, call->plan->config.num_layers, layer_item, call, worker); break;
     case RC_SPLIT_UNITS: walk_units(call, worker); break;
     }
 }
@@ -212,6 +236,7 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     lay_out(&call, &arena);
 
     for (int64_t i = 0; i < 2 * plan->config.num_layers; i++) call.items[i] = (rc_items){0, 0};
+    for (int64_t i = 0; i < plan->config.num_layers; i++) atomic_init(&call.done[i], 0);
     if (args->tape) {
         *(rc_tape_header *)args->tape =
             (rc_tape_header){args->steps, args->batch, call.valid, call.parts, args->segments};

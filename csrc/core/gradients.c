@@ -85,12 +85,17 @@ int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend back
 
 int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
 {
-    return operand == RC_OPERAND_PHASE_1 ? plan->cell->phases > 1
-           : operand == RC_OPERAND_MID   ? plan->config.proj_size > 0
-                                         : 1;
+    switch (operand) {
+    case RC_OPERAND_PHASE_1: return plan->cell->phases > 1;
+    case RC_OPERAND_MID: return plan->config.proj_size > 0;
+    case RC_OPERAND_C_BEFORE:
+    case RC_OPERAND_C_AFTER: return plan->config.peepholes;
+    default: return 1;
+    }
 }
 
-/* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]. */
+/* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]; element by
+ * element where there is one column per row. */
 typedef struct product {
     const char *gates;
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
@@ -98,6 +103,7 @@ typedef struct product {
     int planes;
     const int *gate;
     int64_t units, columns;
+    int elementwise;
     char *weight, *bias;
 } product;
 
@@ -116,7 +122,16 @@ static product describe(const rc_gradient_source *s, rc_operand operand)
                          .columns = plan->hidden,
                          .weight = s->grads->weight_hr};
     }
-    if (operand == RC_OPERAND_X) {
+    if (operand >= RC_OPERAND_C_BEFORE) { /* planes i f o of i f g o, or i o of i g o */
+        static const int gates[] = {0, 1, 2};
+        const int before = rc_peepholes(plan) - 1, after = operand == RC_OPERAND_C_AFTER;
+        p.gates += after * (cell->slots - 1) * plan->ld * plan->elem;
+        p.planes = after ? 1 : before;
+        p.gate = after ? &gates[before] : gates;
+        p.columns = 1;
+        p.elementwise = 1;
+        p.weight = s->grads->weight_peephole;
+    } else if (operand == RC_OPERAND_X) {
         p.planes = cell->ih_slots;
         p.gate = cell->ih_gate;
         p.columns = s->in_size;
@@ -150,7 +165,11 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
             rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
-    return s->mid + held_row * plan->ld * elem;
+    if (operand == RC_OPERAND_C_BEFORE) {
+        if (step == s->first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
+        return s->c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
+    }
+    return (operand == RC_OPERAND_C_AFTER ? s->c : s->mid) + held_row * plan->ld * elem;
 }
 
 static void gather_rows(const void *const *rows, int64_t tokens, int64_t bytes, char *to)
@@ -166,7 +185,10 @@ static void add_plane(const rc_gradient_source *s, const product *p, int plane, 
     const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first, column = plane * p->plane + first;
     const void *const *gates = own->gates;
     char *weight = p->weight + row * p->columns * elem;
-    if (s->backend == RNNCORE_BLAS) {
+    if (p->elementwise) {
+        if (!add) memset(weight, 0, (size_t)((last - first) * elem));
+        plan->kernels->add_products(weight, gates, column, (const void *const *)own->rows, first, tokens, last - first);
+    } else if (s->backend == RNNCORE_BLAS) {
         rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_a = 1,
                                                    .m = last - first,
                                                    .n = p->columns,
@@ -199,7 +221,7 @@ static void add_tokens(const rc_gradient_source *s, const product *p, int64_t be
                        const scratch *own, int add)
 {
     const int64_t elem = s->plan->elem;
-    if (s->backend == RNNCORE_BLAS) {
+    if (s->backend == RNNCORE_BLAS && !p->elementwise) {
         gather_rows((const void *const *)own->rows, tokens, p->columns * elem, own->gathered);
         gather_rows((const void *const *)own->gates, tokens, p->gates_row * elem, own->gathered_gates);
     }

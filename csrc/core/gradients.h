@@ -7,15 +7,16 @@
 #include "tuning.h"
 
 /* The steps [first, last) of a layer's direction, all of them or a segment, as the products see them. x, y and dh_out hold
- * the whole call; gates and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
+ * the whole call; gates, c and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
 typedef struct rc_gradient_source {
     const rnncore_plan *plan;
     const rc_batch *batch; /* [parts] */
     int64_t parts, first, last;
-    int64_t held; /* steps that gates and mid have room for; 0: they hold the whole call */
+    int64_t held; /* steps that gates, c and mid have room for; 0: they hold the whole call */
     int direction;
     int64_t in_size;
     const char *x, *y, *h0, *gates, *mid, *dh_out;
+    const char *c, *c_first; /* [rows][ld]; (N, H), before the first step */
     const rnncore_grads *grads;
     rnncore_backend backend;
 } rc_gradient_source;
@@ -29,8 +30,17 @@ static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t f
 }
 
 /* What gate gradients are multiplied with, and so which parameters get a gradient: the inputs (weight_ih, bias_ih), the
- * operand of a phase (weight_hh, bias_hh), or, of the outputs' gradients, o * tanh(c) (weight_hr). */
-typedef enum rc_operand { RC_OPERAND_X, RC_OPERAND_PHASE_0, RC_OPERAND_PHASE_1, RC_OPERAND_MID } rc_operand;
+ * operand of a phase (weight_hh, bias_hh), of the outputs' gradients o * tanh(c) (weight_hr), or, element by element, c before
+ * and after the step (weight_peephole). */
+typedef enum rc_operand {
+    RC_OPERAND_X,
+    RC_OPERAND_PHASE_0,
+    RC_OPERAND_PHASE_1,
+    RC_OPERAND_MID,
+    RC_OPERAND_C_BEFORE,
+    RC_OPERAND_C_AFTER,
+    RC_OPERANDS
+} rc_operand;
 
 int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
 

@@ -15,6 +15,7 @@ typedef struct rc_product {
     int64_t rows, block_begin, block_end, k;
     int gates;
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
+    int large;             /* the blocks are more than the caches near the core hold */
     const void *const *in; /* [rows] */
     const void *w;         /* packed [block][k][gate][lane] */
     const void *init;
@@ -53,10 +54,17 @@ typedef struct rc_matrix {
 
 enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
 
+/* What a cell with options computes in one direction; defaults are filled in. */
+typedef struct rc_options {
+    rnncore_activation activations[RNNCORE_PLACES];
+    double clip; /* infinity: none */
+} rc_options;
+
 typedef struct rc_kernels {
     const char *isa;
-    int lanes; /* units per vector */
-    const rc_cell *cell[RC_CELLS];
+    int lanes;                                         /* units per vector */
+    const rc_cell *cell[RC_CELLS], *general[RC_CELLS]; /* as they are, with options */
+    const rc_cell *coupled;                            /* LSTM without a gate f */
     void (*product)(const rc_product *p);
     void (*outer)(const rc_outer *o);
 
@@ -70,6 +78,9 @@ typedef struct rc_kernels {
     void (*add)(void *out, const void *a, int64_t n); /* out += a */
     /* out[n] += elements first ... first+n-1 of every row, in order. */
     void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
+    /* out[n] += products of elements first_a ... of a row of a and first_b ... of its row of b, in order. */
+    void (*add_products)(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
+                         int64_t count, int64_t n);
     double (*square_sum)(const void *a, int64_t n);
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);

@@ -44,7 +44,8 @@ static void add_product(const naive *n, int first, int count, const int *gate, c
                               (const char *)matrix + (gate[s] * hidden + u) * k * elem, in, k);
 }
 
-static void step(const naive *n, const rnncore_params *params, const char *x, int64_t in_size)
+static void step(const naive *n, const rnncore_params *params, const rc_options *options, const char *x,
+                 int64_t in_size)
 {
     const rnncore_plan *plan = n->plan;
     const int projected = plan->config.proj_size > 0;
@@ -57,6 +58,8 @@ static void step(const naive *n, const rnncore_params *params, const char *x, in
         .h = projected ? n->mid : n->h,
         .c = n->c,
         .scratch = n->mid,
+        .options = options,
+        .peephole = params->weight_peephole, /* lanes are units: nothing is padded */
     };
     memcpy(n->gates, n->bias, (size_t)(n->cell->slots * plan->hidden * plan->elem));
     add_product(n, 0, n->cell->ih_slots, n->cell->ih_gate, params->weight_ih, x, in_size);
@@ -90,7 +93,7 @@ static void run_layer(const naive *n, const rnncore_params *params, int64_t laye
     load(n->c, rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, direction), row, plan->hidden, elem);
     for (int64_t s = 0; s < length; s++) {
         const int64_t time = direction ? length - 1 - s : s;
-        step(n, params, n->x + time * in_size * elem, in_size);
+        step(n, params, &plan->options[direction], n->x + time * in_size * elem, in_size);
         memcpy(n->y + time * out_row + direction * plan->out * elem, n->h, (size_t)(plan->out * elem));
     }
     char *h_n = rc_state_of(plan, a->h_n, a->batch, plan->out, layer, direction);
@@ -126,7 +129,10 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_par
     if (status) return status;
     if (!params || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     naive n = {.plan = plan, .kernels = rc_find_kernels("scalar", plan->config.dtype), .args = args};
-    n.cell = n.kernels->cell[plan->config.cell];
+    const rc_kernels *own = plan->kernels;
+    n.cell = plan->cell == own->coupled                      ? n.kernels->coupled
+             : plan->cell == own->general[plan->config.cell] ? n.kernels->general[plan->config.cell]
+                                                             : n.kernels->cell[plan->config.cell];
     rc_arena counting = rc_arena_counting();
     lay_out(&n, &counting);
     const size_t bytes = rc_arena_bytes(&counting);

@@ -3,12 +3,43 @@
  * Plans and packed weights: the sizes of a stack of layers, checked once, and the layout of its packed parameters. */
 #include "plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
 #include "check.h"
 #include "gemm.h"
+
+/* The functions that a cell has where the config says nothing. */
+static rnncore_function usual(rnncore_cell cell, int place)
+{
+    static const rnncore_function functions[RC_CELLS][RNNCORE_PLACES] = {
+        [RNNCORE_RNN_TANH] = {RNNCORE_TANH},
+        [RNNCORE_RNN_RELU] = {RNNCORE_RELU},
+        [RNNCORE_LSTM] = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH, RNNCORE_SIGMOID, RNNCORE_TANH},
+        [RNNCORE_GRU] = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH},
+        [RNNCORE_GRU_RESET_BEFORE] = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH},
+    };
+    return functions[cell][place];
+}
+
+/* Fills in the plan's options; whether they ask for more than the cell as it is. */
+static int resolve_options(rnncore_plan *plan)
+{
+    const rnncore_config *c = &plan->config;
+    int general = c->peepholes || c->coupled || c->clip > 0;
+    for (int d = 0; d < 2; d++) {
+        plan->options[d].clip = c->clip > 0 ? c->clip : (double)INFINITY;
+        for (int i = 0; i < RNNCORE_PLACES; i++) {
+            const rnncore_activation *wanted = &c->activations[d][i];
+            plan->options[d].activations[i] = *wanted;
+            if (wanted->function == RNNCORE_USUAL) plan->options[d].activations[i].function = usual(c->cell, i);
+            general |= plan->options[d].activations[i].function != usual(c->cell, i);
+        }
+    }
+    return general;
+}
 
 rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
 {
@@ -20,6 +51,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
 
     rnncore_plan made = {.config = *config, .kernels = kernels, .cell = kernels->cell[config->cell]};
     made.config.isa = kernels->isa;
+    if (resolve_options(&made)) made.cell = config->coupled ? kernels->coupled : kernels->general[config->cell];
     made.directions = config->bidirectional ? 2 : 1;
     made.elem = config->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
     made.hidden = config->hidden_size;
@@ -27,6 +59,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made.ld = rc_round_up(made.hidden, kernels->lanes);
     made.out_ld = rc_round_up(made.out, kernels->lanes);
     made.gates_ld = made.cell->slots * made.ld;
+    made.l2_bytes = rc_l2_bytes();
 
     rnncore_plan *kept = malloc(sizeof made);
     if (!kept) return RNNCORE_ERROR_MEMORY;
@@ -66,6 +99,7 @@ static rc_weights lay_out(const rnncore_plan *plan, int uses, int64_t layer, rc_
     rc_weights w = {0};
 
     w.bias = take(arena, plan, 1, cell->slots * ld);
+    w.peephole = take(arena, plan, rc_peepholes(plan), rc_peepholes(plan) * ld);
     w.ih = take(arena, plan, forward, cell->ih_slots * ld * in);
     w.ih_t = take(arena, plan, backward, cell->ih_slots * ld * rc_round_up(in, plan->kernels->lanes));
     w.ih_rows = take(arena, plan, blas, cell->ih_slots * ld * in);
@@ -103,6 +137,7 @@ rc_weights rc_weights_of(const rnncore_plan *plan, const void *weights, int64_t 
         arena.used += (size_t)((layer - 1) * plan->directions) * one.used;
     }
     for (int d = 0; d <= direction; d++) w = lay_out(plan, uses, layer, &arena);
+    w.options = &plan->options[direction];
     return w;
 }
 
@@ -110,11 +145,12 @@ int rc_weights_uses(const void *weights) { return ((const weights_header *)weigh
 
 static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params, int64_t layer, const rc_weights *w)
 {
-    static const int first_gate[] = {0};
+    static const int first_gate[] = {0}, peephole_gates[] = {0, 1, 2};
     const rc_kernels *k = plan->kernels;
     const rc_cell *cell = plan->cell;
     const rc_matrix ih = {params->weight_ih, plan->hidden, rc_input_size(plan, layer), cell->ih_slots, cell->ih_gate};
     const rc_matrix hr = {params->weight_hr, plan->out, plan->hidden, 1, first_gate};
+    const rc_matrix peephole = {params->weight_peephole, plan->hidden, 1, rc_peepholes(plan), peephole_gates};
 
     k->pack_bias((void *)w->bias, cell, plan->hidden, params->bias_ih, params->bias_hh);
     /* W_ih x goes to whole planes one after the other, so every vector of it is a block of its own. */
@@ -130,6 +166,7 @@ static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params
         if (w->hh_t[p]) k->pack_transposed((void *)w->hh_t[p], &hh);
         if (w->hh_rows[p]) k->pack_rows((void *)w->hh_rows[p], &hh);
     }
+    if (w->peephole) k->pack_rows((void *)w->peephole, &peephole);
     if (w->hr) k->pack((void *)w->hr, &hr);
     if (w->hr_t) k->pack_transposed((void *)w->hr_t, &hr);
     if (w->hr_rows) k->pack_rows((void *)w->hr_rows, &hr);

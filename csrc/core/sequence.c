@@ -26,15 +26,16 @@ void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *pl
 }
 
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
-                               int64_t slices)
+                               int64_t slices, int64_t most_steps)
 {
     const int64_t row_bytes = plan->gates_ld * plan->elem;
     int64_t in_size = plan->config.input_size;
     if (plan->config.num_layers > 1 && rc_input_size(plan, 1) > in_size) in_size = rc_input_size(plan, 1);
     rc_workspace_take(ws, arena, plan, rows, slices);
-    ws->chunk = RC_CHUNK_BYTES / row_bytes / (rows ? rows : 1);
+    const int64_t tokens = RC_CHUNK_BYTES / row_bytes > RC_CHUNK_TOKENS ? RC_CHUNK_BYTES / row_bytes : RC_CHUNK_TOKENS;
+    ws->chunk = tokens / (rows ? rows : 1);
     if (ws->chunk < 1) ws->chunk = 1;
-    if (slices > 1 && ws->chunk > RC_CREW_STEPS) ws->chunk = RC_CREW_STEPS;
+    if (ws->chunk > most_steps) ws->chunk = most_steps;
     if (ws->chunk > steps) ws->chunk = steps;
     ws->in = rc_arena_take(arena, ws->chunk * rows, sizeof(void *));
     ws->gates = rc_arena_take(arena, ws->chunk * rows, row_bytes);
@@ -49,6 +50,7 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
     const rc_cell *cell = plan->cell;
     const int64_t blocks = plan->ld / plan->kernels->lanes;
     const int64_t begin = rc_slice_begin(slice, blocks), end = rc_slice_end(slice, blocks);
+    int planes; /* whole ones lie side by side, and so do their weights */
     rc_product p = {
         .rows = tokens,
         .gates = 1,
@@ -58,10 +60,13 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .out = gates,
         .out_row = plan->gates_ld,
     };
-    for (int s = 0; s < cell->slots; s++) { /* planes without W_ih x start from their bias alone */
-        p.k = backend == RNNCORE_FUSED && s < cell->ih_slots ? in_size : 0;
+    p.large = blocks * cell->ih_slots * in_size * plan->kernels->lanes * plan->elem > plan->l2_bytes / 2;
+    for (int s = 0; s < cell->slots; s += planes) { /* planes without W_ih x start from their bias alone */
+        const int has_input = s < cell->ih_slots;
+        planes = slice->count > 1 ? 1 : has_input ? cell->ih_slots : cell->slots - cell->ih_slots;
+        p.k = backend == RNNCORE_FUSED && has_input ? in_size : 0;
         p.block_begin = s * blocks + begin;
-        p.block_end = s * blocks + end;
+        p.block_end = (s + planes - 1) * blocks + end;
         plan->kernels->product(&p);
     }
     if (backend == RNNCORE_BLAS) {
@@ -162,6 +167,8 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         .c = s->c,
         .scratch = mid,
         .save = s->save,
+        .options = s->weights->options,
+        .peephole = s->weights->peephole,
     };
     for (int i = 0; i < cell->phases; i++) {
         const int64_t blocks = plan->ld / plan->kernels->lanes;
@@ -173,6 +180,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
             .k = i == 0 ? plan->out : plan->hidden,
             .gates = cell->phase[i].slots,
             .reverse = s->reverse,
+            .large = cell->phase[i].slots * plan->ld * plan->out * plan->elem > plan->l2_bytes * slice->count,
             .in = i == 0 ? ws->in_h[s->current] : in_mid,
             .w = s->weights->hh[i],
             .init = gates,
@@ -314,8 +322,11 @@ void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew)
         const int64_t last = first + ws->chunk < batch->steps ? first + ws->chunk : batch->steps;
         forward_chunk chunk = {.run = run, .first = first, .last = last, .gates = ws->gates};
         if (run->gates) chunk.gates = run->gates + rc_batch_offset(batch, first) * plan->gates_ld * plan->elem;
+        for (int i = 0; run->ready && atomic_load_explicit(run->ready, memory_order_acquire) < last; i++)
+            rc_pause_or_yield(i);
         point_inputs(run, first, last);
         rc_crew_round(crew, run_chunk, &chunk);
+        if (run->done) atomic_store_explicit(run->done, last, memory_order_release);
     }
     store_final(run, batch->steps, 0, batch->steps ? rc_batch_active(batch, batch->steps - 1) : batch->rows);
 }

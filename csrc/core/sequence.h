@@ -24,7 +24,7 @@ typedef struct rc_workspace {
 /* Takes the memory that every run needs, or also that of a forward or backward sequence. */
 void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices);
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
-                               int64_t slices);
+                               int64_t slices, int64_t most_steps); /* of a chunk */
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 
 typedef struct rc_forward_run {
@@ -40,6 +40,8 @@ typedef struct rc_forward_run {
     char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL */
     char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
+    const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
+    _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;
     rc_workspace *ws;
 } rc_forward_run;

@@ -257,6 +257,8 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
             .c = rows_of(run, run->c, s),
             .scratch = ws->mid,
             .c_prev = s == first || !run->c ? ws->c : rows_of(run, run->c, s - 1),
+            .options = run->weights.options,
+            .peephole = run->weights.peephole,
         };
         backward_step(run, &args, s, s == last - 1 && last < batch->steps);
     }

@@ -16,6 +16,13 @@ int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
     return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
 }
 
+/* Whether a layer may begin before the one below has ended, and the steps are enough to make that worth while. */
+static int can_follow_layers(const rnncore_plan *plan, const rnncore_forward_args *a)
+{
+    return plan->directions == 1 && plan->config.num_layers > 1 && a->steps >= 4 * RC_WAVE_STEPS &&
+           !(a->tape && plan->config.dropout > 0);
+}
+
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
 {
     const int threads = rc_worth_threads(plan, valid, a->threads);
@@ -24,9 +31,13 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
     if (a->batch >= threads &&
-        (a->tape || step_weights * plan->elem <= RC_L2_BYTES || a->batch >= RC_MANY_ROWS * threads))
+        (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))
         return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
+    if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {
+        const int64_t layers = plan->config.num_layers;
+        return (rc_strategy){RC_SPLIT_LAYERS, layers < threads ? (int)layers : threads, 1};
+    }
     if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
         return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
     return by_rows;

@@ -6,9 +6,9 @@
 #include "batch.h"
 #include "plan.h"
 
-/* What the threads of a call share out: rows (parts never look at each other), the directions of each layer, or the units
- * of each step. Results do not depend on it. */
-typedef enum rc_split { RC_SPLIT_ROWS, RC_SPLIT_DIRECTIONS, RC_SPLIT_UNITS } rc_split;
+/* What the threads of a call share out: rows (parts never look at each other), the directions of each layer, the layers
+ * (each a chunk of steps behind the one below), or the units of each step. Results do not depend on it. */
+typedef enum rc_split { RC_SPLIT_ROWS, RC_SPLIT_DIRECTIONS, RC_SPLIT_LAYERS, RC_SPLIT_UNITS } rc_split;
 
 typedef struct rc_strategy {
     rc_split split;

@@ -35,7 +35,7 @@ struct rnncore_team {
     pthread_cond_t wake;
     int max_threads, started;
     double alone_until, penalty; /* seconds: when crews may work again, and how long the last such pause was */
-    pid_t owner;              /* the process whose threads these are */
+    pid_t owner;                 /* the process whose threads these are */
     pthread_t *threads;
 };
 

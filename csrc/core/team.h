@@ -62,8 +62,14 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker);
  * from running for so long that the leader goes on alone (its slice is everything then). */
 int rc_slice_sync(rc_slice *slice);
 
-/* This slice's range of `total` blocks. */
-static inline int64_t rc_slice_begin(const rc_slice *s, int64_t total) { return total * s->index / s->count; }
-static inline int64_t rc_slice_end(const rc_slice *s, int64_t total) { return total * (s->index + 1) / s->count; }
+/* This slice's range of `total` blocks. Small steps are alone, and would feel the divisions. */
+static inline int64_t rc_slice_begin(const rc_slice *s, int64_t total)
+{
+    return s->count == 1 ? 0 : total * s->index / s->count;
+}
+static inline int64_t rc_slice_end(const rc_slice *s, int64_t total)
+{
+    return s->count == 1 ? total : total * (s->index + 1) / s->count;
+}
 
 #endif

@@ -11,6 +11,9 @@
  * L2, so they are still there when the time loop reads them. */
 #define RC_CHUNK_BYTES ((int64_t)256 << 10)
 
+/* Fewest tokens of a chunk: what reading W_ih from far away costs is shared by so many. */
+#define RC_CHUNK_TOKENS 96
+
 /* Fewest floating-point operations per thread worth waking a thread for: about 10 us of work at 50 GFLOP/s against a few
  * us to wake a thread that sleeps. */
 #define RC_MIN_FLOPS_PER_THREAD 500000.0
@@ -51,10 +54,18 @@
 /* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
 #define RC_CREW_STEPS 32
 
-/* Recurrent weights up to here stay in one core's L2 while it walks the steps; larger ones are better shared out by units
- * (each core keeps its own half near) unless every thread has so many rows that the weights are used often enough. */
+/* An L2 cache where the system does not tell. Recurrent weights that fit in it stay there while a core walks the steps;
+ * larger ones are better shared out by units (each core keeps its own half near) unless every thread has so many rows that
+ * the weights are used often enough. */
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
+
+/* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
+ * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */
+#define RC_WALK_BYTES (128 << 10)
+
+/* Steps of a chunk when layers run behind each other on several threads: how late each one starts. */
+#define RC_WAVE_STEPS 8
 
 /* Fewest multiply-adds of one time step worth splitting between threads: a flag costs 0.15 us, as much as 15000 of them. */
 #define RC_MIN_STEP_WORK 12000

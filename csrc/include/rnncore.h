@@ -41,6 +41,7 @@ typedef enum rnncore_status {
     RNNCORE_ERROR_MEMORY,      /* the allocator said no */
     RNNCORE_ERROR_UNSUPPORTED, /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
                                     bidirectional layer) */
+    RNNCORE_ERROR_FORMAT,      /* a file that is damaged, or not one of a layer that rnncore wrote */
     RNNCORE_STATUS_COUNT
 } rnncore_status;
 
@@ -78,6 +79,32 @@ typedef enum rnncore_cell {
 
 typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
 
+/* The functions of ONNX's recurrent operators. Parameters are taken as they are: an operator's defaults stand in
+ * parentheses. */
+typedef enum rnncore_function {
+    RNNCORE_USUAL,            /* what the cell has at this place */
+    RNNCORE_SIGMOID,          /* 1 / (1 + exp(-x)) */
+    RNNCORE_TANH,             /* tanh(x) */
+    RNNCORE_RELU,             /* max(0, x) */
+    RNNCORE_AFFINE,           /* alpha x + beta (1, 0) */
+    RNNCORE_LEAKY_RELU,       /* x > 0 ? x : alpha x (0.01) */
+    RNNCORE_THRESHOLDED_RELU, /* x > alpha ? x : 0 (1) */
+    RNNCORE_SCALED_TANH,      /* alpha tanh(beta x) (1, 1) */
+    RNNCORE_HARD_SIGMOID,     /* min(max(alpha x + beta, 0), 1) (0.2, 0.5) */
+    RNNCORE_ELU,              /* x > 0 ? x : alpha (exp(x) - 1) (1) */
+    RNNCORE_SOFTSIGN,         /* x / (1 + |x|) */
+    RNNCORE_SOFTPLUS          /* log(1 + exp(x)) */
+} rnncore_function;
+
+typedef struct rnncore_activation {
+    rnncore_function function;
+    double alpha, beta; /* finite; ignored where the function has none */
+} rnncore_activation;
+
+/* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n. */
+enum { RNNCORE_PLACES = 5 };
+
+/* All zeros but the sizes is a sound config: one of the cells as it is, in float. */
 typedef struct rnncore_config {
     rnncore_cell cell;
     rnncore_dtype dtype;
@@ -88,6 +115,10 @@ typedef struct rnncore_config {
     int bidirectional;   /* 0 or 1 */
     double dropout;      /* 0 <= p < 1 between layers, active when a tape is recorded */
     const char *isa;     /* a name from rnncore_isa_name, or NULL: the best one */
+    int peepholes;       /* LSTM: i and f see c_{t-1}, o sees c_t, through weight_peephole */
+    int coupled;         /* LSTM: f = 1 - i, there is no gate f; row blocks are i g o */
+    double clip;         /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
+    rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;
@@ -100,14 +131,16 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
 
 /* -- Weights ------------------------------------------------------------------------------------------------------ */
 
-/* Parameters of one layer and direction: dense, row-major, gate blocks in PyTorch's order (LSTM i f g o, GRU r z n).
+/* Parameters of one layer and direction: dense, row-major, gate blocks in PyTorch's order (LSTM i f g o, coupled i g o;
+ * GRU r z n).
  * Order in an array of them: layer 0, layer 0 reverse, layer 1, ... (L*D entries). */
 typedef struct rnncore_params {
-    const void *weight_ih; /* (G*H, I), or (G*H, D*O) above layer 0 */
-    const void *weight_hh; /* (G*H, O) */
-    const void *bias_ih;   /* (G*H), or NULL: zeros */
-    const void *bias_hh;   /* (G*H), or NULL: zeros */
-    const void *weight_hr; /* (P, H), with a projection only */
+    const void *weight_ih;       /* (G*H, I), or (G*H, D*O) above layer 0 */
+    const void *weight_hh;       /* (G*H, O) */
+    const void *bias_ih;         /* (G*H), or NULL: zeros */
+    const void *bias_hh;         /* (G*H), or NULL: zeros */
+    const void *weight_hr;       /* (P, H), with a projection only */
+    const void *weight_peephole; /* (3*H), gates i f o, or coupled (2*H), i o; with peepholes only */
 } rnncore_params;
 
 enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 }; /* uses of packed weights */
@@ -118,6 +151,16 @@ enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 
 RNNCORE_API size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses);
 RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params,
                                                 void *weights);
+
+/* -- Files -------------------------------------------------------------------------------------------------------- */
+
+/* Reads what Python's layer.save wrote (safetensors; not a Sequential): `file` is all of it, mapped or read into memory
+ * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D entries, which point
+ * into the file. So: once with NULL, then with L*D entries of your own. Nothing is allocated and nothing copied; the file may
+ * come from anywhere, all of it is checked. What config has no field for is left to the caller: batch-first is a matter of
+ * strides. On an error *config is as it was, and *params must not be used. */
+RNNCORE_API rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config,
+                                             rnncore_params *params, int64_t count);
 
 /* -- Threads ------------------------------------------------------------------------------------------------------ */
 
@@ -172,7 +215,7 @@ RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const
 /* Gradients of one layer and direction, shapes as in rnncore_params, overwritten; all of them or, where the layer
  * has none, NULL. */
 typedef struct rnncore_grads {
-    void *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr;
+    void *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr, *weight_peephole;
 } rnncore_grads;
 
 typedef struct rnncore_backward_args {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work on plain rows: sums, one chain, and dropout with masks from a counter. */
+ * Work on plain rows: sums, products, one chain, and dropout with masks from a counter. */
 #ifndef RC_ROWS_H
 #define RC_ROWS_H
 
@@ -33,6 +33,35 @@ static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64
         v_store(sum + i, acc);
     }
     for (int64_t r = 0; r < count; r++) rc_add(sum + whole, (const real *)rows[r] + first + whole, n - whole);
+}
+
+/* n values from p on, zeros after them. */
+static vec load_part(const real *p, int64_t n)
+{
+    real lanes[RC_LANES] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof(real));
+    return v_load(lanes);
+}
+
+static void rc_add_products(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
+                            int64_t count, int64_t n)
+{
+    real *sum = out;
+    const int64_t whole = n / RC_LANES * RC_LANES;
+    for (int64_t i = 0; i < whole; i += RC_LANES) {
+        vec acc = v_load(sum + i);
+        for (int64_t r = 0; r < count; r++)
+            acc = v_fma(v_load((const real *)a[r] + first_a + i), v_load((const real *)b[r] + first_b + i), acc);
+        v_store(sum + i, acc);
+    }
+    if (whole == n) return;
+    vec acc = load_part(sum + whole, n - whole);
+    for (int64_t r = 0; r < count; r++)
+        acc = v_fma(load_part((const real *)a[r] + first_a + whole, n - whole),
+                    load_part((const real *)b[r] + first_b + whole, n - whole), acc);
+    real lanes[RC_LANES];
+    v_store(lanes, acc);
+    memcpy(sum + whole, lanes, (size_t)(n - whole) * sizeof(real));
 }
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped

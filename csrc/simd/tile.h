@@ -9,6 +9,7 @@
 #define RC_TILE_H
 
 #include "../core/kernels.h"
+#include "../core/tuning.h"
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. The preprocessor needs
  * the choice too, for tile_shapes.def. */
@@ -27,7 +28,11 @@ typedef struct rc_tile {
     real *out;
     int64_t init_row, out_row; /* elements from one row to the next */
     int64_t plane;             /* elements from one gate to the next, in init and out */
+    const char *ahead;         /* what the next tiles need, as long as half of the weights: asked for on the way */
 } rc_tile;
+
+/* Tiles of many rows have time to ask for weights ahead; those of few rows read as fast as they can anyway. */
+enum { RC_AHEAD_ROWS = 4 };
 
 /* R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
 RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile *t)
@@ -46,7 +51,13 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
 #pragma GCC unroll 8
     for (int u = 0; u < U; u++) w[u] = t->w + u * t->w_block;
 
+    const char *ahead = t->ahead;
     for (int64_t k = 0; k < t->k; k++) {
+        if (R >= RC_AHEAD_ROWS) {
+#pragma GCC unroll 8
+            for (int i = 0; i < V * RC_VECTOR_BYTES / 2; i += RC_CACHE_LINE) __builtin_prefetch(ahead + i, 0, 2);
+            ahead += V * RC_VECTOR_BYTES / 2;
+        }
         if (R < V) { /* hold the R inputs, stream the weights */
             vec b[RC_TILE_ROWS];
 #pragma GCC unroll 8
@@ -125,11 +136,26 @@ static cut cut_rows(int rows, int blocks, int gates)
 }
 
 /* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16
- * streams, 9.0 with 8; GRU 34.4 with 24 accumulators, 32.2 with 12). */
-static cut cut_blocks(int blocks, int rows, int gates)
+ * streams, 9.0 with 8; GRU 34.4 with 24 accumulators, 32.2 with 12). Where a cache does not hold them all, what the last
+ * walk left in it is found again only if the tiles are small against it. */
+static cut cut_blocks(const rc_product *p, int blocks, int rows)
 {
-    const int most = (rows == 1 && gates > 1 ? 12 : RC_TILE_ACCUMULATORS) / (gates * rows);
+    const int most = (rows == 1 && p->gates > 1 ? 12 : RC_TILE_ACCUMULATORS) / (p->gates * rows);
+    if (rows == 1 && p->large && p->k) {
+        const int64_t few = RC_WALK_BYTES / (p->k * p->gates * RC_VECTOR_BYTES);
+        if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
+    }
     return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
+}
+
+/* The first two tiles of rows ask for half of the next blocks' weights each, if those come from far away; else what they
+ * ask for is what they read. */
+static const char *next_weights(const rc_product *p, const cut *by_blocks, int part, const real *w)
+{
+    const int next = p->reverse ? part - 1 : part + 1;
+    if (!p->large || next < 0 || next >= by_blocks->parts) return (const char *)w;
+    return (const char *)((const real *)p->w +
+                          (p->block_begin + cut_begin(by_blocks, next)) * p->k * p->gates * RC_LANES);
 }
 
 static void rc_product_run(const rc_product *p)
@@ -138,16 +164,19 @@ static void rc_product_run(const rc_product *p)
     if (p->rows <= 0 || blocks <= 0) return;
     const int64_t w_block = p->k * p->gates * RC_LANES;
     const cut by_rows = cut_rows((int)p->rows, blocks, p->gates);
-    const cut by_blocks = cut_blocks(blocks, by_rows.size + (by_rows.larger > 0), p->gates);
+    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0));
     for (int j = 0; j < by_blocks.parts; j++) {
         const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
         const int64_t b = p->block_begin + cut_begin(&by_blocks, part);
+        const real *w = (const real *)p->w + b * w_block;
+        const char *next = next_weights(p, &by_blocks, part, w);
         for (int i = 0; i < by_rows.parts; i++) {
             const int row = cut_begin(&by_rows, i), n = cut_size(&by_rows, i);
             const rc_tile t = {
                 .k = p->k,
                 .in = (const real *const *)p->in + row,
-                .w = (const real *)p->w + b * w_block,
+                .w = w,
+                .ahead = i < 2 ? next + i * (u * w_block / 2) * (int64_t)sizeof(real) : (const char *)w,
                 .w_block = w_block,
                 .init = (const real *)p->init + row * p->init_row + b * RC_LANES,
                 .out = (real *)p->out + row * p->out_row + b * RC_LANES,

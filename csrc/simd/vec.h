@@ -98,6 +98,16 @@ RC_INLINE vec v_where_positive(vec a, vec b) /* a > 0 ? b : 0 */
     return RC_OP(and)(RC_OP(cmp)(a, v_zero(), _CMP_GT_OQ), b);
 #endif
 }
+RC_INLINE vec v_if_le(vec a, vec b, vec x, vec y) /* a <= b ? x : y */
+{
+#if RC_ISA_AVX512 && RC_F32
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), y, x);
+#elif RC_ISA_AVX512
+    return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LE_OQ), y, x);
+#else
+    return RC_OP(blendv)(y, x, RC_OP(cmp)(a, b, _CMP_LE_OQ));
+#endif
+}
 RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2^52 (f64) */
 {
     vec_bits n = RC_BITS_OP(slli)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
@@ -140,6 +150,7 @@ RC_INLINE vec v_min(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcltq)(a, b), a, b
 RC_INLINE vec v_abs(vec a) { return RC_OP(vabsq)(a); }
 RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(vbslq)(RC_TO_BITS(v_set1((real)-0.0)), sgn, mag); }
 RC_INLINE vec v_where_positive(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcgtq)(a, v_zero()), b, v_zero()); }
+RC_INLINE vec v_if_le(vec a, vec b, vec x, vec y) { return RC_OP(vbslq)(RC_OP(vcleq)(a, b), x, y); }
 RC_INLINE vec v_exp2i(vec t)
 {
     vec_bits n = RC_BITS_OP(vshlq_n)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
@@ -171,6 +182,7 @@ RC_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 RC_INLINE vec v_abs(vec a) { return RC_OP(fabs)(a); }
 RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(copysign)(mag, sgn); }
 RC_INLINE vec v_where_positive(vec a, vec b) { return a > 0 ? b : 0; }
+RC_INLINE vec v_if_le(vec a, vec b, vec x, vec y) { return a <= b ? x : y; }
 RC_INLINE vec v_exp2i(vec t)
 {
     real_bits n;
@@ -183,6 +195,7 @@ RC_INLINE vec v_exp2i(vec t)
 #error "define the instruction set"
 #endif
 
+enum { RC_CACHE_LINE = 64 };
 enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
 
 #endif

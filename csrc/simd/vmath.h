@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tanh and sigmoid, and their derivatives from the outputs, for one vector width and one dtype.
+/* tanh and sigmoid, and their derivatives from the outputs, expm1 and softplus, for one vector width and one dtype.
  * Included after vec.h, once per (instruction set, dtype), so there is no include guard; RC_F32 or RC_F64 is 1.
  * Only IEEE operations (add, sub, mul, div, fma, min, max), no tables or estimates, -ffp-contract=off: every width
  * gives the same bits. For both dtypes, exactly:
@@ -7,6 +7,48 @@
  *   0 <= sigmoid <= 1, sigmoid(0) = 0.5, sigmoid(-inf) = 0, sigmoid(inf) = 1.
  * Method, measured bounds and sources: docs/numerics.md. Coefficients: tools/fit_vmath.py.
  * Bounds and identities are checked by tests/c/vmath_ulp.c. */
+
+/* b[0] + b[1] w + ... by Horner's rule; unrolls where the degree is known. */
+RC_INLINE vec v_poly(const real *b, const int degree, vec w)
+{
+    vec sum = v_set1(b[degree]);
+#pragma GCC unroll 16
+    for (int i = degree - 1; i >= 0; i--) sum = v_fma(sum, w, v_set1(b[i]));
+    return sum;
+}
+
+/* For x = m*ln(2)/2 + r, m the nearest integer: returns tanh(r), |r| <= ln(2)/4, and *exp2m = 2^m. */
+RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
+{
+#if defined(RC_F32) && RC_F32
+    const real magic = 0x1.8p+23f; /* adding it leaves the rounded integer in the low bits */
+    const real two_over_ln2 = 0x1.715476p+1f;
+    const real half_ln2_hi = 0x1.62e430p-2f, half_ln2_lo = -0x1.05c610p-30f;
+    const real b0 = -0x1.55554ep-2f, b1 = 0x1.1105d0p-3f, b2 = -0x1.aff21ep-5f;
+#else
+    const real magic = 0x1.8p+52;
+    const real two_over_ln2 = 0x1.71547652b82fep+1;
+    const real half_ln2_hi = 0x1.62e42fefa39efp-2, half_ln2_lo = 0x1.abc9e3b39803fp-57;
+    const real b0 = -0x1.55555555554bdp-2, b1 = 0x1.11111110e0d99p-3, b2 = -0x1.ba1ba1175f593p-5,
+               b3 = 0x1.664eca286ea20p-6, b4 = -0x1.223c874bc3a09p-7, b5 = 0x1.c38743269f270p-9;
+#endif
+    const vec t = v_fma(x, v_set1(two_over_ln2), v_set1(magic));
+    const vec m = v_sub(t, v_set1(magic));
+    vec r = v_fnma(m, v_set1(half_ln2_hi), x); /* exact */
+    r = v_fnma(m, v_set1(half_ln2_lo), r);
+    const vec w = v_mul(r, r);
+#if defined(RC_F32) && RC_F32
+    vec b = v_set1(b2);
+#else
+    vec b = v_fma(v_set1(b5), w, v_set1(b4));
+    b = v_fma(b, w, v_set1(b3));
+    b = v_fma(b, w, v_set1(b2));
+#endif
+    b = v_fma(b, w, v_set1(b1));
+    b = v_fma(b, w, v_set1(b0));
+    *exp2m = v_exp2i(t);
+    return v_fma(v_mul(r, w), b, r);
+}
 
 #if defined(RC_F32) && RC_F32
 
@@ -51,29 +93,6 @@ RC_INLINE vec v_sigmoid(vec x)
 
 #else
 
-/* For x = m*ln(2)/2 + r, m the nearest integer: returns tanh(r), |r| <= ln(2)/4, and *exp2m = 2^m. */
-RC_INLINE vec v_tanh_reduced(vec x, vec *exp2m)
-{
-    const real magic = 0x1.8p+52; /* adding it leaves the rounded integer in the low bits */
-    const real two_over_ln2 = 0x1.71547652b82fep+1;
-    const real half_ln2_hi = 0x1.62e42fefa39efp-2, half_ln2_lo = 0x1.abc9e3b39803fp-57;
-    const real b0 = -0x1.55555555554bdp-2, b1 = 0x1.11111110e0d99p-3, b2 = -0x1.ba1ba1175f593p-5,
-               b3 = 0x1.664eca286ea20p-6, b4 = -0x1.223c874bc3a09p-7, b5 = 0x1.c38743269f270p-9;
-
-    const vec t = v_fma(x, v_set1(two_over_ln2), v_set1(magic));
-    const vec m = v_sub(t, v_set1(magic));
-    vec r = v_fnma(m, v_set1(half_ln2_hi), x); /* exact */
-    r = v_fnma(m, v_set1(half_ln2_lo), r);
-    const vec w = v_mul(r, r);
-    vec b = v_fma(v_set1(b5), w, v_set1(b4));
-    b = v_fma(b, w, v_set1(b3));
-    b = v_fma(b, w, v_set1(b2));
-    b = v_fma(b, w, v_set1(b1));
-    b = v_fma(b, w, v_set1(b0));
-    *exp2m = v_exp2i(t);
-    return v_fma(v_mul(r, w), b, r);
-}
-
 /* tanh(x) by the addition formula; error at most 3 ULP. 22 operations and one division. */
 RC_INLINE vec v_tanh(vec x)
 {
@@ -105,3 +124,37 @@ RC_INLINE vec v_dtanh(vec t) { return v_fnma(t, t, v_set1((real)1)); }
 
 /* d sigmoid / dx from s = sigmoid(x); exactly 0 where s is 0 or 1. */
 RC_INLINE vec v_dsigmoid(vec s) { return v_mul(s, v_sub(v_set1((real)1), s)); }
+
+/* exp(x) - 1 for x <= 0, NaN for NaN; at least -1, x itself for tiny normal x; error at most 3 ULP.
+ * For x = 2h: ((s - 1) + (s + 1) t) / (1 - t), exp(x) = s (1 + t) / (1 - t). What it gives for x > 0 is of no use. */
+RC_INLINE vec v_expm1_below(vec x)
+{
+    const real low = sizeof(real) == 4 ? -18 : -39; /* exp(low) is below half a unit of 1: the quotient is exactly -1 */
+    const vec one = v_set1(1), h = v_mul(v_max(v_set1(low), x), v_set1((real)0.5));
+    vec s;
+    const vec t = v_tanh_reduced(h, &s);
+    return v_div(v_fma(v_add(s, one), t, v_sub(s, one)), v_sub(one, t));
+}
+
+/* log(1 + exp(x)); error at most 3 ULP (float32), 3.5 ULP (float64), from where exp(x) is a normal number, then 0.
+ * max(x, 0) + log(1 + z), z = exp(-|x|) = E / D: log(1 + z) = 2 atanh(u), u = z / (2 + z) = E / (2 D + E) <= 1/3. */
+RC_INLINE vec v_softplus(vec x)
+{
+#if defined(RC_F32) && RC_F32
+    const real low = -0x1.601e68p+5f; /* -127*ln(2)/2: v_exp2i gives exponent field 0, +0 */
+    enum { DEGREE = 4 };
+    static const real b[DEGREE + 1] = {0x1.555558p-2f, 0x1.9996a8p-3f, 0x1.250986p-3f, 0x1.b6d4bap-4f, 0x1.f1b6b4p-4f};
+#else
+    const real low = -0x1.628b76e3a7b61p+8; /* -1023*ln(2)/2 */
+    enum { DEGREE = 9 };
+    static const real b[DEGREE + 1] = {
+        0x1.5555555555535p-2, 0x1.99999999a0875p-3, 0x1.2492492083b9cp-3, 0x1.c71c74206f1b1p-4, 0x1.745cb37ad8824p-4,
+        0x1.3b1de5f53ecb2p-4, 0x1.1067424d17769p-4, 0x1.efdff4e0f2730p-5, 0x1.55914f97f9881p-5, 0x1.5c94d2667cc59p-4};
+#endif
+    const vec one = v_set1(1), h = v_max(v_set1(low), v_mul(v_abs(x), v_set1((real)-0.5)));
+    vec s;
+    const vec t = v_tanh_reduced(h, &s);
+    const vec e = v_fma(s, t, s), d = v_sub(one, t);
+    const vec u = v_div(e, v_add(v_add(d, d), e)), w = v_mul(u, u), twice = v_add(u, u);
+    return v_add(v_max(v_zero(), x), v_fma(v_mul(twice, w), v_poly(b, DEGREE, w), twice));
+}

@@ -25,9 +25,11 @@ _LATER = {
     "SGD": "training",
     "cross_entropy": "training",
     "load": "weights.native",
+    "mixture_loss": "mixture",
+    "mixture_sample": "mixture",
     "mse_loss": "training",
 }
-_LATER_MODULES = ("modules", "reference", "training", "weights")
+_LATER_MODULES = ("mixture", "modules", "reference", "training", "weights")
 
 
 def __getattr__(name):
@@ -58,6 +60,8 @@ __all__ = [
     "get_num_threads",
     "isas",
     "load",
+    "mixture_loss",
+    "mixture_sample",
     "modules",
     "mse_loss",
     "reference",

@@ -20,6 +20,15 @@ cdef extern from "rnncore.h" nogil:
         pass
     ctypedef struct rnncore_stream:
         pass
+    ctypedef enum rnncore_function:
+        RNNCORE_USUAL, RNNCORE_SIGMOID, RNNCORE_TANH, RNNCORE_RELU, RNNCORE_AFFINE, RNNCORE_LEAKY_RELU
+        RNNCORE_THRESHOLDED_RELU, RNNCORE_SCALED_TANH, RNNCORE_HARD_SIGMOID, RNNCORE_ELU, RNNCORE_SOFTSIGN
+        RNNCORE_SOFTPLUS
+    ctypedef struct rnncore_activation:
+        rnncore_function function
+        double alpha, beta
+    enum:
+        RNNCORE_PLACES
     ctypedef struct rnncore_config:
         rnncore_cell cell
         rnncore_dtype dtype
@@ -27,18 +36,23 @@ cdef extern from "rnncore.h" nogil:
         int bidirectional
         double dropout
         const char *isa
+        int peepholes, coupled
+        double clip
+        rnncore_activation activations[2][RNNCORE_PLACES]
     ctypedef struct rnncore_params:
         const void *weight_ih
         const void *weight_hh
         const void *bias_ih
         const void *bias_hh
         const void *weight_hr
+        const void *weight_peephole
     ctypedef struct rnncore_grads:
         void *weight_ih
         void *weight_hh
         void *bias_ih
         void *bias_hh
         void *weight_hr
+        void *weight_peephole
     ctypedef struct rnncore_array:
         void *data
         int64_t stride[3]

@@ -8,6 +8,7 @@ Callers (layers.py, stream.py) have checked shapes and dtypes; here are only poi
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 cimport numpy as cnp
 
@@ -28,6 +29,20 @@ _CELLS = {
     ("gru", "tanh", True): RNNCORE_GRU,
     ("gru", "tanh", False): RNNCORE_GRU_RESET_BEFORE,
 }
+_FUNCTIONS = {
+    "sigmoid": RNNCORE_SIGMOID,
+    "tanh": RNNCORE_TANH,
+    "relu": RNNCORE_RELU,
+    "affine": RNNCORE_AFFINE,
+    "leaky_relu": RNNCORE_LEAKY_RELU,
+    "thresholded_relu": RNNCORE_THRESHOLDED_RELU,
+    "scaled_tanh": RNNCORE_SCALED_TANH,
+    "hard_sigmoid": RNNCORE_HARD_SIGMOID,
+    "elu": RNNCORE_ELU,
+    "softsign": RNNCORE_SOFTSIGN,
+    "softplus": RNNCORE_SOFTPLUS,
+}
+_PLACES = {"rnn": "h", "lstm": "ifgoc", "gru": "rzn"}  # in the order of the config's activations
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
     "RNNCORE_ERROR_SHAPE": errors.ShapeError,
@@ -35,6 +50,7 @@ _ERRORS = {
     "RNNCORE_ERROR_OVERFLOW": errors.SizeError,
     "RNNCORE_ERROR_MEMORY": errors.MemoryExhaustedError,
     "RNNCORE_ERROR_UNSUPPORTED": errors.UnsupportedError,
+    "RNNCORE_ERROR_FORMAT": errors.FormatError,
 }
 
 
@@ -146,13 +162,21 @@ cdef class Plan:
 
     def __cinit__(self, spec, str isa):
         cdef rnncore_config config
+        cdef rnncore_activation *activation
         name = isa.encode()
+        memset(&config, 0, sizeof(config))
         config.cell = _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
         config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
         config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
         config.isa = name
+        config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+        for direction in range(spec.directions if spec.activations else 0):
+            for place, (function, *parameters) in spec.functions(direction).items():
+                activation = &config.activations[<int>direction][<int>_PLACES[spec.cell].index(place)]
+                activation.function = _FUNCTIONS[function]
+                activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
         self.spec, self.isa = spec, isa
         self.count = spec.num_layers * spec.directions
@@ -179,7 +203,7 @@ cdef rnncore_array strided(array):
 
 
 cdef void *pointer_table(Plan plan, dict values) except NULL:
-    """malloc'd rnncore_params (or rnncore_grads: the same five pointers) of all layers and directions."""
+    """malloc'd rnncore_params (or rnncore_grads: the same six pointers) of all layers and directions."""
     cdef rnncore_grads *table = <rnncore_grads *>malloc(plan.count * sizeof(rnncore_grads))
     cdef Py_ssize_t k = 0
     if table == NULL:
@@ -190,6 +214,7 @@ cdef void *pointer_table(Plan plan, dict values) except NULL:
         table[k].bias_ih = address(values.get("bias_ih" + suffix))
         table[k].bias_hh = address(values.get("bias_hh" + suffix))
         table[k].weight_hr = address(values.get("weight_hr" + suffix))
+        table[k].weight_peephole = address(values.get("weight_peephole" + suffix))
         k += 1
     return table
 

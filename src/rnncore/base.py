@@ -197,6 +197,11 @@ _COMMON = """
         Of parameters, inputs and outputs; nothing is cast silently.
     seed : int, optional
         For the initial parameters, uniform in +-1/sqrt(H) (PyTorch's), and the dropout masks.
+    clip : float, optional
+        Bounds the pre-activation of every gate to -clip ... clip.
+    activations : mapping of place to function, or a pair of them for two directions, optional
+        Places are {places}; those left out stay as they are. A function is a name or (name, alpha, beta), ONNX's:
+        sigmoid, tanh, relu, affine, leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus.
     {extra}
     Raises
     ------
@@ -206,7 +211,7 @@ _COMMON = """
 
 class RNNArguments:
     __doc__ = "Basic RNN, h' = tanh or relu(W_ih x + b_ih + W_hh h + b_hh)." + _COMMON.format(
-        extra='nonlinearity : "tanh" or "relu"\n'
+        places="h alone", extra='nonlinearity : "tanh" or "relu"\n'
     )
 
     def __init__(
@@ -222,14 +227,26 @@ class RNNArguments:
         bidirectional=False,
         dtype="float32",
         seed=None,
+        clip=None,
+        activations=None,
     ):
         common = (bias, batch_first, dropout, bidirectional, dtype)
-        super().__init__(spec.Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common), seed)
+        options = dict(clip=clip, activations=activations)
+        super().__init__(
+            spec.Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common, **options), seed
+        )
 
 
 class LSTMArguments:
     __doc__ = "LSTM with gates i f g o and optional projection of its output." + _COMMON.format(
-        extra="proj_size : int\n        P < H: h = W_hr (o * tanh(c)) has P features; 0: no projection.\n"
+        places="i f g o, and c on its way to h",
+        extra="""proj_size : int
+        P < H: h = W_hr (o * tanh(c)) has P features; 0: no projection.
+    peepholes : bool
+        Whether i and f see c before the step and o sees it after, by weight_peephole (3*H,), blocks i f o.
+    coupled : bool
+        Whether f = 1 - i: there is no gate f then, and matrices have the row blocks i g o, weight_peephole i o.
+""",
     )
 
     def __init__(
@@ -245,14 +262,20 @@ class LSTMArguments:
         dtype="float32",
         seed=None,
         proj_size=0,
+        peepholes=False,
+        coupled=False,
+        clip=None,
+        activations=None,
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
-        super().__init__(spec.Spec("lstm", input_size, hidden_size, num_layers, *common), seed)
+        options = dict(peepholes=peepholes, coupled=coupled, clip=clip, activations=activations)
+        super().__init__(spec.Spec("lstm", input_size, hidden_size, num_layers, *common, **options), seed)
 
 
 class GRUArguments:
     __doc__ = "GRU with gates r z n, h' = (1 - z) * n + z * h." + _COMMON.format(
-        extra="reset_after : bool\n        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.\n"
+        places="r z n",
+        extra="reset_after : bool\n        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.\n",
     )
 
     def __init__(
@@ -268,6 +291,9 @@ class GRUArguments:
         dtype="float32",
         seed=None,
         reset_after=True,
+        clip=None,
+        activations=None,
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
-        super().__init__(spec.Spec("gru", input_size, hidden_size, num_layers, *common), seed)
+        options = dict(clip=clip, activations=activations)
+        super().__init__(spec.Spec("gru", input_size, hidden_size, num_layers, *common, **options), seed)

@@ -3,8 +3,9 @@
 
 Each cell is one block of equations and two short functions side by side.  F lines are the forward pass of
 one step, B lines reverse the F line of the same number.  The blocks stand, letter for letter, in
-csrc/cells/*.c and docs/equations.md.  Products with W are matrix products, * is element by element; X[k] is
-the block of gate k in a stacked matrix; += adds to a gradient that all steps share, or to the term before.
+csrc/cells/*.c and docs/equations.md; those of cells with options are in cells_general.py.  Products with W
+are matrix products, * is element by element; X[k] is the block of gate k in a stacked matrix; += adds to a
+gradient that all steps share, or to the term before.
 
 In the code rows are batch rows, so W x reads x @ W.T and a sum over the batch is a product or .sum(axis=0).
 `w` holds the weights of one layer and direction, `dw` their gradients, `s` what the forward step saved.
@@ -15,11 +16,7 @@ from types import SimpleNamespace as Saved
 
 import numpy as np
 
-
-def sigmoid(a):
-    """1 / (1 + exp(-a)) without overflow and without loss of small results."""
-    e = np.exp(-np.abs(a))
-    return np.where(a <= 0, e, 1.0) / (1.0 + e)
+from .activations import sigmoid
 
 
 def blocks(stacked, count):
@@ -221,8 +218,12 @@ def gru_before_backward_step(w, dw, s, dstate):
     return da @ w.weight_ih, (dh + da_rz @ w.weight_hh[: 2 * H],)
 
 
-def steps_of(layer_spec):
-    """The (forward, backward) step functions of a layer."""
+def steps_of(layer_spec, direction):
+    """The (forward, backward) step functions of a layer's direction."""
+    if layer_spec.general:
+        from . import cells_general
+
+        return cells_general.steps_of(layer_spec, direction)
     if layer_spec.cell == "lstm":
         return lstm_forward_step, lstm_backward_step
     if layer_spec.cell == "gru":

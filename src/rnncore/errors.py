@@ -59,6 +59,12 @@ class ArgumentError(RnncoreError, ValueError):
     status = "ARGUMENT"
 
 
+class FormatError(ArgumentError):
+    """A file that is damaged, or not what its format promises; nothing was built from it."""
+
+    status = "FORMAT"
+
+
 class LengthsError(ArgumentError):
     """A sequence length is negative or larger than the number of steps."""
 

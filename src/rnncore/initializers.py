@@ -14,7 +14,6 @@ import math
 import numpy as np
 
 from .errors import ArgumentError, MemoryExhaustedError
-from .spec import GATES
 
 
 def seed_streams(seed):
@@ -90,13 +89,13 @@ def _orthogonal(rng, rows, columns):
 
 
 def xavier_uniform(spec, rng):
-    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases zero.
+    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases and peepholes zero.
 
     Source: Glorot and Bengio 2010.
     """
 
     def draw(name, shape):
-        if name.startswith("bias"):
+        if len(shape) == 1:
             return 0.0
         blocks = 1 if name.startswith("weight_hr") else spec.gates
         return _xavier(rng, shape[0] // blocks, shape[1], blocks)
@@ -105,13 +104,13 @@ def xavier_uniform(spec, rng):
 
 
 def orthogonal(spec, rng):
-    """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases zero.
+    """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases and peepholes zero.
 
     Source: Saxe, McClelland, Ganguli 2014.
     """
 
     def draw(name, shape):
-        if name.startswith("bias"):
+        if len(shape) == 1:
             return 0.0
         if name.startswith("weight_hh"):
             rows = shape[0] // spec.gates
@@ -130,11 +129,12 @@ def set_forget_bias(spec, parameters, value=1.0):
     Raises
     ------
     ArgumentError
-        Not an LSTM, or a layer without biases.
+        Not an LSTM, or one without biases or with coupled gates.
     """
-    if spec.cell != "lstm" or not spec.bias:
-        raise ArgumentError("spec", "an LSTM with biases", f"{spec.cell} with bias={spec.bias}")
-    k = GATES["lstm"].index("f")
+    if "f" not in spec.gate_names or not spec.bias:
+        got = f"{spec.cell} with bias={spec.bias}, coupled={spec.coupled}"
+        raise ArgumentError("spec", "an LSTM with biases and a gate f", got)
+    k = spec.gate_names.index("f")
     block = slice(k * spec.hidden_size, (k + 1) * spec.hidden_size)
     for suffix in spec.suffixes():
         parameters["bias_ih" + suffix][block] = value

@@ -41,7 +41,7 @@ class Layer(LayerBase):
         self.version += 1
 
     def _weights(self, suffix, values):
-        """One layer's and direction's arrays as attributes; absent biases are zero, weight_hr None."""
+        """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
         zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
 
         def get(name, absent=None):
@@ -53,6 +53,7 @@ class Layer(LayerBase):
             bias_ih=get("bias_ih", zero_bias),
             bias_hh=get("bias_hh", zero_bias),
             weight_hr=get("weight_hr"),
+            weight_peephole=get("weight_peephole"),
         )
 
     # Calls
@@ -127,7 +128,6 @@ class Layer(LayerBase):
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
         dstate = self._fresh_state(parts, N)
         params = {name: np.zeros(shape) for name, shape in self.spec.parameter_shapes().items()}
-        _, step = steps_of(self.spec)
         for layer in reversed(range(L)):
             dx = 0.0
             for d, part_dy in enumerate(np.split(dy, D, axis=-1)):
@@ -136,6 +136,7 @@ class Layer(LayerBase):
                 w, dw = self._weights(suffix, self._parameters), self._weights(suffix, params)
                 x_shape = (T, N, self.spec.layer_input_size(layer))
                 slot = tuple(part[k] for part in dstate)
+                _, step = steps_of(self.spec, d)
                 dx = dx + run_backward(step, w, dw, tape.records[k], x_shape, part_dy, slot)
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
         return Grads(self._from_time_major(dy, batched), self._pack_state(dstate, batched), params)
@@ -152,7 +153,6 @@ class Layer(LayerBase):
         D = self.spec.directions
         lengths = np.full(N, T) if lengths is None else lengths
         state = self._fresh_state(parts, N)
-        step, _ = steps_of(self.spec)
         records = []
         y = self._to_time_major(x, batched)
         for layer in range(self.spec.num_layers):
@@ -163,6 +163,7 @@ class Layer(LayerBase):
                 k = layer * D + d
                 w = self._weights(self.spec.suffixes()[k], self._parameters)
                 slot = tuple(part[k] for part in state)
+                step, _ = steps_of(self.spec, d)
                 output, record = run_forward(step, w, y, slot, lengths, reverse=d == 1)
                 outputs.append(output)
                 records.append(record)

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from . import activations
 from .errors import (
     ArgumentError,
     DTypeError,
@@ -22,6 +23,7 @@ from .errors import (
     SizeError,
     UnsupportedError,
 )
+from .overlap import folds, overlaps
 
 # Gate order of every stacked matrix: block k of weight_ih, weight_hh, bias_ih, bias_hh belongs to gate k.
 GATES = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
@@ -32,9 +34,10 @@ INT64_MAX = 2**63 - 1
 # Far above any use; keeps a mistyped count from listing parameters until memory ends.
 MAX_LAYERS = 2**16
 
-# Largest number of elementary steps spent on deciding whether two strided arrays truly share an element;
-# ordinary slices need a handful.  Above it they count as overlapping.
-OVERLAP_WORK = 10_000
+
+def gate_names(cell, coupled=False):
+    """The gates of a cell in the order of their row blocks."""
+    return tuple(gate for gate in GATES[cell] if not (coupled and gate == "f"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Spec:
         P of an LSTM with projection, 0 <= P < H; 0 means none.
     reset_after : bool
         Of the GRU: multiply by the reset gate after (True) or before the recurrent product.
+    peepholes, coupled : bool
+        Of the LSTM: gates i, f, o see the cell state; f = 1 - i and there is no gate f.
+    clip : float, optional
+        Bound of the gates' pre-activations.
+    activations : tuple
+        As `activations.normalize` gives it; anything that it takes.
 
     Raises
     ------
@@ -77,6 +86,10 @@ class Spec:
     dtype: np.dtype = DTYPES[0]
     proj_size: int = 0
     reset_after: bool = True
+    peepholes: bool = False
+    coupled: bool = False
+    clip: float | None = None
+    activations: tuple = ()
 
     def __post_init__(self):
         def put(name, value):
@@ -88,7 +101,7 @@ class Spec:
         if self.num_layers > MAX_LAYERS:
             raise ArgumentError("num_layers", f"at most {MAX_LAYERS}", self.num_layers)
         _check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
-        for name in ("bias", "batch_first", "bidirectional", "reset_after"):
+        for name in ("bias", "batch_first", "bidirectional", "reset_after", "peepholes", "coupled"):
             put(name, _check_bool(name, getattr(self, name)))
         put("dropout", _check_probability("dropout", self.dropout))
         put("dtype", check_dtype("dtype", self.dtype))
@@ -99,9 +112,20 @@ class Spec:
             ("proj_size", 0, "lstm"),
             ("nonlinearity", "tanh", "rnn"),
             ("reset_after", True, "gru"),
+            ("peepholes", False, "lstm"),
+            ("coupled", False, "lstm"),
         ):
             if self.cell != cell and getattr(self, name) != neutral:
                 raise ArgumentError(name, f"{neutral!r} for cell {self.cell!r}", repr(getattr(self, name)))
+        if self.clip is not None:
+            put("clip", _check_positive("clip", self.clip))
+        put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
+        if self.cell == "rnn" and self.activations:
+            if self.nonlinearity != "tanh":
+                raise ArgumentError("nonlinearity", "'tanh' beside activations", repr(self.nonlinearity))
+            if self.activations == ((("relu",),),):  # which has a name and a kernel of its own
+                put("nonlinearity", "relu")
+                put("activations", ())
         self._check_sizes()
 
     def _check_sizes(self):
@@ -122,12 +146,31 @@ class Spec:
             shapes.update(bias_ih=(rows,), bias_hh=(rows,))
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, self.hidden_size)
+        if self.peepholes:
+            shapes["weight_peephole"] = ((self.gates - 1) * self.hidden_size,)
         return shapes
+
+    @functools.cached_property
+    def gate_names(self):
+        """The gates in the order of their row blocks; coupled ones leave no f."""
+        return gate_names(self.cell, self.coupled)
 
     @functools.cached_property
     def gates(self):
         """G: number of gates."""
-        return len(GATES[self.cell])
+        return len(self.gate_names)
+
+    @functools.cached_property
+    def general(self):
+        """Whether the cell has options that its usual equations do not have."""
+        return bool(self.peepholes or self.coupled or self.clip is not None or self.activations)
+
+    def functions(self, direction):
+        """The activations of a direction: place -> (name, *parameters)."""
+        own = activations.places(self.cell, self.coupled)
+        if not self.activations:
+            return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}
+        return dict(zip(own, self.activations[min(direction, len(self.activations) - 1)], strict=True))
 
     @functools.cached_property
     def directions(self):
@@ -171,7 +214,8 @@ class Spec:
         -------
         dict of str to tuple of int
             In PyTorch's order: per layer and direction weight_ih (G*H, in), weight_hh (G*H, H or P),
-            bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H).
+            bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H), weight_peephole (3*H,) of gates i f o, or
+            coupled (2*H,) of i o.
         """
         return {
             name + suffix: shape
@@ -232,6 +276,13 @@ def _check_probability(field, value):
     if not 0 <= value < 1:  # NaN fails here
         raise ArgumentError(field, "a number p, 0 <= p < 1", value)
     return float(value)
+
+
+def _check_positive(field, value):
+    number = activations.finite(value)
+    if number is None or number <= 0:
+        raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
+    return number
 
 
 def check_dtype(field, value):
@@ -470,32 +521,12 @@ def check_out(out, shape, dtype, inputs):
     check_shape("out", out, shape)
     if not out.flags.writeable:
         raise ArgumentError("out", "a writeable array", "a read-only one")
-    if not out.flags.forc and _folds(out):
+    if not out.flags.forc and folds(out):
         raise OverlapError("out", "elements apart in memory", f"strides {out.strides}")
     for array in inputs:
         if array is not None and overlaps(out, array):
             raise OverlapError("out", "memory apart from the inputs", "shared memory")
     return out
-
-
-def overlaps(a, b):
-    """Whether two arrays share an element (or may: see OVERLAP_WORK)."""
-    if not np.may_share_memory(a, b):  # compares bounds only
-        return False
-    try:
-        return np.shares_memory(a, b, max_work=OVERLAP_WORK)
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _folds(array):
-    """Whether elements of one array may share memory: strides that do not nest."""
-    reach = array.itemsize
-    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
-        if stride < reach:
-            return True
-        reach += stride * (size - 1)
-    return False
 
 
 def check_batch_size(spec, chunk, N, batch_size):

@@ -36,9 +36,9 @@ static void *random_block(model *m, int64_t count, double scale)
     return values;
 }
 
-static int64_t gates_of(rnncore_cell cell)
+static int64_t gates_of(const rnncore_config *c)
 {
-    return cell == RNNCORE_LSTM ? 4 : cell == RNNCORE_GRU || cell == RNNCORE_GRU_RESET_BEFORE ? 3 : 1;
+    return c->cell == RNNCORE_LSTM ? 4 - c->coupled : c->cell >= RNNCORE_GRU ? 3 : 1;
 }
 
 static int64_t slots(const model *m) { return m->config.num_layers * m->directions; }
@@ -50,19 +50,21 @@ static int64_t input_size(const model *m, int64_t slot)
 
 static void make_params(model *m)
 {
-    const int64_t H = m->config.hidden_size, rows = gates_of(m->config.cell) * H;
+    const int64_t H = m->config.hidden_size, rows = gates_of(&m->config) * H, peepholes = rows - H;
     for (int64_t i = 0; i < slots(m); i++) {
-        m->params[i] = (rnncore_params){.weight_ih = random_block(m, rows * input_size(m, i), 0.3),
-                                        .weight_hh = random_block(m, rows * m->out, 0.3),
-                                        .bias_ih = random_block(m, rows, 0.3),
-                                        .bias_hh = random_block(m, rows, 0.3),
-                                        .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL};
+        m->params[i] =
+            (rnncore_params){.weight_ih = random_block(m, rows * input_size(m, i), 0.3),
+                             .weight_hh = random_block(m, rows * m->out, 0.3),
+                             .bias_ih = random_block(m, rows, 0.3),
+                             .bias_hh = random_block(m, rows, 0.3),
+                             .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL,
+                             .weight_peephole = m->config.peepholes ? random_block(m, peepholes, 0.3) : NULL};
     }
 }
 
 static void make_outputs(model *m)
 {
-    const int64_t H = m->config.hidden_size, rows = gates_of(m->config.cell) * H;
+    const int64_t H = m->config.hidden_size, rows = gates_of(&m->config) * H, peepholes = rows - H;
     const int has_c = m->config.cell == RNNCORE_LSTM;
     m->outputs = m->block_count;
     m->y = block(m, m->y_bytes);
@@ -77,28 +79,37 @@ static void make_outputs(model *m)
                             .weight_hh = block(m, (size_t)(rows * m->out) * m->elem),
                             .bias_ih = block(m, (size_t)rows * m->elem),
                             .bias_hh = block(m, (size_t)rows * m->elem),
-                            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL};
+                            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL,
+                            .weight_peephole = m->config.peepholes ? block(m, (size_t)peepholes * m->elem) : NULL};
     }
 }
 
 void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional)
 {
+    model_init_config(m,
+                      &(rnncore_config){.cell = cell,
+                                        .dtype = dtype,
+                                        .input_size = I,
+                                        .hidden_size = H,
+                                        .proj_size = P,
+                                        .num_layers = L,
+                                        .bidirectional = bidirectional,
+                                        .dropout = L > 1 ? 0.25 : 0,
+                                        .isa = isa},
+                      T, N);
+}
+
+void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N)
+{
     const int uses = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
-    *m = (model){.T = T,
+    const int64_t I = config->input_size, H = config->hidden_size;
+    *m = (model){.config = *config,
+                 .T = T,
                  .N = N,
-                 .directions = bidirectional ? 2 : 1,
-                 .out = P ? P : H,
-                 .elem = dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
-    m->config = (rnncore_config){.cell = cell,
-                                 .dtype = dtype,
-                                 .input_size = I,
-                                 .hidden_size = H,
-                                 .proj_size = P,
-                                 .num_layers = L,
-                                 .bidirectional = bidirectional,
-                                 .dropout = L > 1 ? 0.25 : 0,
-                                 .isa = isa};
+                 .directions = config->bidirectional ? 2 : 1,
+                 .out = config->proj_size ? config->proj_size : H,
+                 .elem = config->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
     m->x_bytes = (size_t)(T * N * I) * m->elem;
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
@@ -106,7 +117,7 @@ void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *is
     make_params(m);
     m->x = random_block(m, T * N * I, 1);
     m->h0 = random_block(m, slots(m) * N * m->out, 1);
-    m->c0 = cell == RNNCORE_LSTM ? random_block(m, slots(m) * N * H, 1) : NULL;
+    m->c0 = config->cell == RNNCORE_LSTM ? random_block(m, slots(m) * N * H, 1) : NULL;
     if (rnncore_plan_create(&m->config, &m->plan)) {
         fputs("model_init: no plan\n", stderr);
         exit(2);

@@ -20,14 +20,15 @@ typedef struct model {
     rnncore_grads grads[MODEL_MAX_PARAMS];
     size_t x_bytes, y_bytes, h_bytes, c_bytes;
     void *x, *y, *h0, *c0, *h_n, *c_n, *dx, *dh0, *dc0;
-    void *blocks[MODEL_MAX_PARAMS * 10 + 16]; /* everything to free */
-    size_t sizes[MODEL_MAX_PARAMS * 10 + 16];
+    void *blocks[MODEL_MAX_PARAMS * 12 + 16]; /* everything to free */
+    size_t sizes[MODEL_MAX_PARAMS * 12 + 16];
     int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
 /* Builds plan, parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */
 void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional);
+void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N); /* the same, with any options */
 void model_free(model *m);
 
 /* Arguments of a sound call; the outputs of a cell without c leave its pointers NULL. */

@@ -60,6 +60,17 @@ static const struct bad_config {
     ROW("proj_size large", SHAPE, RNNCORE_LSTM, SIZES, .proj_size = 5),
     ROW("proj_size negative", SHAPE, RNNCORE_LSTM, SIZES, .proj_size = -1),
     ROW("isa", UNSUPPORTED, RNNCORE_LSTM, SIZES, .isa = "z80"),
+    ROW("peepholes of a GRU", ARGUMENT, RNNCORE_GRU, SIZES, .peepholes = 1),
+    ROW("peepholes", ARGUMENT, RNNCORE_LSTM, SIZES, .peepholes = 2),
+    ROW("coupled gates of an RNN", ARGUMENT, RNNCORE_RNN_TANH, SIZES, .coupled = 1),
+    ROW("clip negative", ARGUMENT, RNNCORE_LSTM, SIZES, .clip = -1),
+    ROW("clip nan", ARGUMENT, RNNCORE_LSTM, SIZES, .clip = (double)NAN),
+    ROW("function", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[0][0].function = (rnncore_function)12),
+    ROW("alpha", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[0][0] = {RNNCORE_ELU, .alpha = (double)INFINITY}),
+    ROW("place of another cell", ARGUMENT, RNNCORE_GRU, SIZES, .activations[0][3].function = RNNCORE_TANH),
+    ROW("place f of coupled gates", ARGUMENT, RNNCORE_LSTM, SIZES, .coupled = 1,
+        .activations[0][1].function = RNNCORE_TANH),
+    ROW("other direction", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[1][0].function = RNNCORE_TANH),
 #undef SIZES
 #undef ROW
 };
@@ -370,13 +381,42 @@ static void check_stream(model *m)
     free(memory);
 }
 
-static void check_bits(rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t N, int64_t P)
+/* All but the instruction set and the element type; options reach every function and every cell that has any. */
+#define SIZES .input_size = 5, .hidden_size = 19, .num_layers = 2
+static const rnncore_config bit_configs[] = {
+    {.cell = RNNCORE_RNN_TANH, SIZES},
+    {.cell = RNNCORE_RNN_RELU, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7},
+    {.cell = RNNCORE_GRU, SIZES},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES},
+    {.cell = RNNCORE_RNN_TANH, SIZES, .clip = 1, .activations = {{{RNNCORE_SOFTPLUS}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .clip = 0.5},
+    {.cell = RNNCORE_LSTM,
+     SIZES,
+     .peepholes = 1,
+     .activations = {{{RNNCORE_HARD_SIGMOID, 0.2, 0.5},
+                      {RNNCORE_AFFINE, 0.5, 0.25},
+                      {RNNCORE_ELU, 0.7},
+                      {RNNCORE_SOFTSIGN},
+                      {RNNCORE_SCALED_TANH, 1.5, 0.5}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .coupled = 1, .peepholes = 1},
+    {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {RNNCORE_HARD_SIGMOID, 0.2, 0.5}, {RNNCORE_LEAKY_RELU, 0.1}}}},
+    {.cell = RNNCORE_GRU_RESET_BEFORE,
+     SIZES,
+     .clip = 2,
+     .activations = {{{RNNCORE_SOFTSIGN}, {RNNCORE_SIGMOID}, {RNNCORE_THRESHOLDED_RELU, -0.2}}}},
+    {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {0}, {RNNCORE_RELU}}}},
+};
+#undef SIZES
+
+static void check_bits(const rnncore_config *config, int64_t N)
 {
     model m;
     size_t bytes;
-    model_init(&m, cell, dtype, isa, 6, N, 5, 19, P, 2, 0);
+    model_init_config(&m, config, 6, N);
     const rnncore_forward_args args = model_forward_args(&m);
-    check_subject = isa;
+    check_subject = config->isa;
     CHECK_STATUS(rnncore_forward(m.plan, m.weights, &args), RNNCORE_OK);
     check_stream(&m);
     void *fast = model_outputs(&m, &bytes);
@@ -393,11 +433,14 @@ static void test_bits(void)
 {
     const char *isa;
     for (int i = 0; (isa = rnncore_isa_name(i)) != NULL; i++)
-        for (int cell = RNNCORE_RNN_TANH; cell <= RNNCORE_GRU_RESET_BEFORE; cell++)
+        for (size_t k = 0; k < COUNT(bit_configs); k++)
             for (int dtype = RNNCORE_FLOAT32; dtype <= RNNCORE_FLOAT64; dtype++)
                 for (int64_t N = 1; N <= 11; N += 10) {
-                    check_bits((rnncore_cell)cell, (rnncore_dtype)dtype, isa, N, 0);
-                    if (cell == RNNCORE_LSTM) check_bits(RNNCORE_LSTM, (rnncore_dtype)dtype, isa, N, 7);
+                    rnncore_config config = bit_configs[k];
+                    config.isa = isa;
+                    config.dtype = (rnncore_dtype)dtype;
+                    config.dropout = 0.25;
+                    check_bits(&config, N);
                 }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Measures the error of v_tanh and v_sigmoid at the scalar width and checks the promises of vmath.h.
+/* Measures the error of v_tanh, v_sigmoid, v_expm1_below and v_softplus at the scalar width and checks the promises of vmath.h.
  * float: every finite value of both signs, against double. double: dense random values and the neighbourhoods of
  * the reduction's breakpoints, against long double.
  * Build twice, with -DRC_F32=1 and -DRC_F64=1; usage: vmath_ulp [stride]; stride > 1 takes every stride-th value.
@@ -23,9 +23,13 @@ typedef double wide;
 #define LOWEST_EXPONENT FLT_MIN_EXP
 #define wide_tanh tanh
 #define wide_exp exp
+#define wide_expm1 expm1
+#define wide_log1p log1p
 static const double TANH_ULP = 4.0;      /* unit in the last place of the true value */
 static const double SIGMOID_UNITS = 2.0; /* units of 2^-24 */
 static const double TANH_BACKSTEP = 5.0; /* largest fall between neighbours, ULP of the larger value */
+static const double EXPM1_ULP = 3.0;
+static const double SOFTPLUS_ULP = 3.0; /* normal results of exp(x) */
 #else
 typedef long double wide;
 #define DTYPE "float64"
@@ -33,9 +37,13 @@ typedef long double wide;
 #define LOWEST_EXPONENT DBL_MIN_EXP
 #define wide_tanh tanhl
 #define wide_exp expl
+#define wide_expm1 expm1l
+#define wide_log1p log1pl
 static const double TANH_ULP = 3.0;
 static const double SIGMOID_UNITS = 1.6;    /* units of 2^-53 */
 static const double SIGMOID_TAIL_ULP = 3.0; /* x < 0, normal results */
+static const double EXPM1_ULP = 3.0;
+static const double SOFTPLUS_ULP = 3.5;
 #if LDBL_MANT_DIG < 64
 #error "the reference needs a long double of at least 64 bits"
 #endif
@@ -89,8 +97,39 @@ static wide true_sigmoid(wide x)
     return fabs((double)x) < 0x1p-14 ? 0.5 + x / 4 - x * x * x / 48 : 1 / (1 + wide_exp(-x));
 }
 
+static void check_special_exponentials(void)
+{
+    const real inf = (real)INFINITY, nan_ = (real)NAN, zero = (real)0;
+    expect(v_expm1_below(-zero) == zero && v_expm1_below(zero) == zero, "expm1(0) = 0", zero);
+    expect(v_expm1_below(-inf) == -1, "expm1(-inf) = -1", -inf);
+    expect(isnan(v_expm1_below(nan_)) && isnan(v_softplus(nan_)), "expm1(NaN), softplus(NaN)", nan_);
+    expect(v_softplus(inf) == inf && same_bits(v_softplus(-inf), zero), "softplus(inf), softplus(-inf)", inf);
+}
+
+/* One positive finite x, its negative for expm1 and both signs for softplus. */
+static void check_exponentials(real x, peak *expm1_peak, peak *softplus_peak)
+{
+    const real e = v_expm1_below(-x), up = v_softplus(x), down = v_softplus(-x);
+    expect(e >= -1 && e <= 0, "-1 <= expm1 <= 0", -x);
+    if (x < ldexp(1.0, -DIGITS - 1) && x >= ldexp(1.0, LOWEST_EXPONENT)) expect(e == -x, "expm1(x) = x for tiny x", -x);
+    if (x < 64) {
+        const wide truth = wide_expm1(-(wide)x);
+        note(expm1_peak, (double)fabsl((wide)e - truth) / ulp_of(truth), -x);
+    } else {
+        expect(e == -1 && up == x, "saturated", x);
+    }
+    const wide z = wide_exp(-(wide)x), small = wide_log1p(z);
+    if ((double)z >= ldexp(1.0, LOWEST_EXPONENT)) {
+        note(softplus_peak, (double)fabsl((wide)up - (x + small)) / ulp_of(x + small), x);
+        note(softplus_peak, (double)fabsl((wide)down - small) / ulp_of(small), -x);
+    } else {
+        expect(up == x && down >= 0 && down < ldexp(1.0, LOWEST_EXPONENT + 1), "softplus far out", x);
+    }
+}
+
 static void check_special(void)
 {
+    check_special_exponentials();
     const real inf = (real)INFINITY, nan_ = (real)NAN, zero = (real)0, half = (real)0.5, one = (real)1;
     expect(same_bits(v_tanh(zero), zero), "tanh(+0) = +0", zero);
     expect(same_bits(v_tanh(-zero), -zero), "tanh(-0) = -0", -zero);
@@ -137,16 +176,20 @@ static real from_bits(uint32_t b)
 static void walk(uint64_t stride)
 {
     peak t = {"tanh, ULP", 0, 0}, s = {"sigmoid, units of 2^-24", 0, 0}, back = {"tanh, step back, ULP", 0, 0};
+    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0};
     real before = 0;
     for (uint64_t b = 1; b < 0x7f800000u; b += stride) {
         const real x = from_bits((uint32_t)b), y = v_tanh(x);
         check_value(x, &t, &s);
+        check_exponentials(x, &e, &plus);
         if (y < before) note(&back, (before - y) / ulp_of(before * (1 - FLT_EPSILON / 4.0)), x);
         before = y;
     }
     report(&t, TANH_ULP);
     report(&s, SIGMOID_UNITS);
     report(&back, TANH_BACKSTEP);
+    report(&e, EXPM1_ULP);
+    report(&plus, SOFTPLUS_ULP);
 }
 #else
 /* xorshift64*: a fixed seed, so that every run measures the same values. */
@@ -167,6 +210,7 @@ static void note_tail(real x, peak *p)
 static void walk(uint64_t stride)
 {
     peak t = {"tanh, ULP", 0, 0}, s = {"sigmoid, units of 2^-53", 0, 0}, tail = {"sigmoid(x < 0), ULP", 0, 0};
+    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0};
     uint64_t state = 88172645463325252ull;
     for (uint64_t k = 0; k < 12000000; k += stride) {
         const real kinds[4] = {40 * uniform(&state), uniform(&state), exp(-40 * uniform(&state)),
@@ -174,17 +218,22 @@ static void walk(uint64_t stride)
         const real x = kinds[k / stride % 4];
         check_value(x, &t, &s);
         note_tail(x, &tail);
+        check_exponentials(x, &e, &plus);
     }
     for (int m = 1; m < 112; m++) /* m*ln(2)/4: centres and breakpoints of the reduction */
         for (int64_t j = -2000; j <= 2000; j++) {
             const real x = m * 0x1.62e42fefa39efp-3 * (1 + (double)j * 0x1p-52);
             check_value(x, &t, &s);
             note_tail(x, &tail);
+            check_exponentials(x, &e, &plus);
+            check_exponentials(2 * x, &e, &plus);
         }
     for (uint64_t k = 0; k < 2000000; k += stride) note_tail(750 * uniform(&state), &tail);
     report(&t, TANH_ULP);
     report(&s, SIGMOID_UNITS);
     report(&tail, SIGMOID_TAIL_ULP);
+    report(&e, EXPM1_ULP);
+    report(&plus, SOFTPLUS_ULP);
 }
 #endif
 

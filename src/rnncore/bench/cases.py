@@ -31,6 +31,9 @@ class Case:
         Steps, batch, input size, hidden size, layers, directions.
     dtype : {"float32", "float64"}
     threads : int
+    ragged : bool
+        Rows of a sequence have lengths of their own, spread evenly from 1 to T; what they hold after their
+        end is not computed.
     mode : {"sequence", "step", "train"}
         One inference call over T steps; one step of a stream that keeps its state (T is 1); forward and
         backward.
@@ -48,6 +51,7 @@ class Case:
     dtype: str = "float32"
     threads: int = 1
     mode: str = "sequence"
+    ragged: bool = False
     source: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +66,8 @@ class Case:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.D not in (1, 2):
             raise ValueError(f"D: expected 1 or 2, got {self.D}")
+        if self.ragged and self.mode != "sequence":
+            raise ValueError(f"ragged: expected mode 'sequence', got {self.mode!r}")
         if self.mode == "step" and (self.T != 1 or self.D != 1):
             raise ValueError(f"mode 'step': expected T = 1 and D = 1, got T = {self.T}, D = {self.D}")
 
@@ -69,7 +75,8 @@ class Case:
     def problem_name(self) -> str:
         """Identity of the computation, whatever the number of threads."""
         dtype = {"float32": "f32", "float64": "f64"}[self.dtype]
-        return f"{self.cell}-{dtype}-{self.mode}-T{self.T}N{self.N}I{self.I}H{self.H}L{self.L}D{self.D}"
+        kind = "ragged" if self.ragged else self.mode
+        return f"{self.cell}-{dtype}-{kind}-T{self.T}N{self.N}I{self.I}H{self.H}L{self.L}D{self.D}"
 
     @property
     def name(self) -> str:
@@ -80,6 +87,21 @@ class Case:
     def itemsize(self) -> int:
         """Bytes of one element."""
         return np.dtype(self.dtype).itemsize
+
+    def lengths(self) -> np.ndarray:
+        """Valid steps of each row, int64 (N,): T, or if ragged in no order, spread from 1 to T."""
+        if not self.ragged:
+            return np.full(self.N, self.T)
+        spread = np.linspace(1, self.T, self.N).round().astype(np.int64)
+        return np.random.default_rng(zlib.crc32(self.problem_name.encode())).permutation(spread)
+
+    def active(self) -> np.ndarray:
+        """Rows alive at each step, (T,)."""
+        return (self.lengths()[None] > np.arange(self.T)[:, None]).sum(axis=1)
+
+    def tokens(self) -> int:
+        """Valid (step, row) pairs: T*N unless ragged."""
+        return int(self.lengths().sum())
 
     def layer_input(self, layer: int) -> int:
         """Input size of a layer: I, above the first D*H."""
@@ -104,7 +126,7 @@ class Case:
     def flops(self) -> int:
         """Multiplications and additions of the products: 2*T*N*G*H*(I+H) per layer and direction, training
         3x."""
-        rows = self.T * self.N * GATES[self.cell] * self.H
+        rows = self.tokens() * GATES[self.cell] * self.H
         forward = sum(2 * rows * (self.layer_input(layer) + self.H) for layer, _ in self.directions())
         return forward * (3 if self.mode == "train" else 1)
 
@@ -239,6 +261,16 @@ def _throughput() -> list[Case]:
     return [*rows, Case("lstm", 25, 32, 256, 256, dtype="float64", source="double precision")]
 
 
+def _ragged() -> list[Case]:
+    source = "lengths from 1 to T; the row before it is the same batch with all of them T"
+    sizes = [(cell, 50, 32, h) for cell in CELLS for h in (64, 128, 256)] + [("lstm", 100, 24, 200)]
+    return [
+        Case(cell, t, n, h, h, ragged=ragged, source=source)
+        for cell, t, n, h in sizes
+        for ragged in (False, True)
+    ]
+
+
 def _odd() -> list[Case]:
     source = "sizes that no kernel was made for"
     rows = [Case(cell, 50, 1, h, h, source=source) for cell in CELLS for h in (96, 200, 320, 650)]
@@ -268,6 +300,7 @@ SETS: dict[str, Callable[[], list[Case]]] = {
     "deepcpu": _deepcpu,
     "trading": _trading,
     "throughput": _throughput,
+    "ragged": _ragged,
     "odd": _odd,
     "train": _train,
 }

@@ -165,6 +165,23 @@ static void meet(limits_job *job)
         if (spins > LIMITS_SPINS) sched_yield();
 }
 
+/* Worker i works on the i-th of the processors that this process may use: two threads that start on one processor may stay
+ * there for longer than a measurement takes. Where that cannot be asked for, the system decides. */
+static void settle(const limits_worker *worker)
+{
+#if defined(__linux__)
+    cpu_set_t all, one;
+    if (worker->job->threads == 1 || sched_getaffinity(0, sizeof all, &all)) return;
+    int wanted = (int)(worker - worker->job->workers) % CPU_COUNT(&all), cpu = 0;
+    while (!CPU_ISSET(cpu, &all) || wanted-- > 0) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    (void)sched_setaffinity(0, sizeof one, &one);
+#else
+    (void)worker;
+#endif
+}
+
 static int prepare(limits_worker *worker)
 {
     const limits_job *job = worker->job;
@@ -203,6 +220,7 @@ static void *work(void *argument)
 {
     limits_worker *worker = argument;
     limits_job *job = worker->job;
+    settle(worker);
     if (prepare(worker) != 0) atomic_store(&job->failed, 1);
     meet(job);
     while (!atomic_load(&job->stop) && !atomic_load(&job->failed)) {
@@ -215,16 +233,15 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* The caller is worker 0. A thread that cannot be started shrinks the meeting, so that the others can leave. */
+/* A thread that cannot be started shrinks the meeting, so that the others can leave. */
 static limits_status run(limits_job *job, double seconds)
 {
     job->workers = calloc((size_t)job->threads, sizeof *job->workers);
     if (!job->workers) return LIMITS_MEMORY;
     job->deadline = now() + seconds;
-    int started = 1;
-    job->workers[0].job = job;
+    int started = 0;
+    for (int i = 0; i < job->threads; i++) job->workers[i].job = job;
     for (; started < job->threads; started++) {
-        job->workers[started].job = job;
         if (pthread_create(&job->workers[started].thread, NULL, work, &job->workers[started]) != 0) break;
     }
     const int missing = job->threads - started;
@@ -232,8 +249,7 @@ static limits_status run(limits_job *job, double seconds)
         atomic_store(&job->failed, 1);
         atomic_fetch_add(&job->arrived, missing);
     }
-    work(&job->workers[0]);
-    for (int t = 1; t < started; t++) pthread_join(job->workers[t].thread, NULL);
+    for (int t = 0; t < started; t++) pthread_join(job->workers[t].thread, NULL);
     free(job->workers);
     if (missing > 0) return LIMITS_THREAD;
     return atomic_load(&job->failed) ? LIMITS_MEMORY : LIMITS_OK;

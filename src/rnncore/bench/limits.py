@@ -14,6 +14,8 @@ import os
 import time
 from typing import Any
 
+import numpy as np
+
 from .cases import GATES, Case
 
 SIZES = tuple(
@@ -116,6 +118,35 @@ def measure(
     return Limits(best, peaks, bandwidth, latency)
 
 
+def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
+    """The few rates that bound one case, measured now by the extension.
+
+    On a shared machine the clock and the caches change from minute to minute. Measured beside each round of
+    a row, the limit changes with them, and a fraction of it does not.
+
+    Cost: about `seconds` for the peak and for each size of weights that the case reads.
+    """
+    core = extension()
+    peak = 1e9 * core.fma_peak(isa, case.dtype, case.threads, seconds)
+    rates = [
+        (float(size), 1e9 * core.read_bandwidth(isa, size, case.dtype, case.threads, seconds))
+        for size in sorted(set(_read_sizes(case)))
+    ]
+    return Limits(isa, {f"{isa}/{case.dtype}/{case.threads}": peak}, {str(case.threads): rates})
+
+
+def limit_now(case: Case, limits: Limits) -> float:
+    """`limit_seconds` with rates measured now; with those of `limits` where this machine cannot measure them."""
+    core = extension()
+    here = core is not None and limits.isa in core.isas()
+    return limit_seconds(case, measure_for(case, limits.isa) if here else limits)
+
+
+def _read_sizes(case: Case) -> list[int]:
+    rows = GATES[case.cell] * case.H * case.itemsize
+    return [case.weight_bytes(), rows * case.H, *(rows * case.layer_input(layer) for layer in range(case.L))]
+
+
 def with_drift(limits: Limits, *, seconds: float = 0.05) -> Limits:
     """Measure the float32 peaks again, at the end of a run, and note them as fractions of the first ones."""
     core = extension()
@@ -163,14 +194,15 @@ def limit_seconds(case: Case, limits: Limits) -> float:
         input_bytes = rows * case.layer_input(layer) * case.itemsize
         step_bytes = rows * case.H * case.itemsize
         resident = case.weight_bytes()
-        input_flops = 2.0 * case.T * case.N * rows * case.layer_input(layer)
-        step_flops = 2.0 * case.N * rows * case.H
+        input_flops = 2.0 * case.tokens() * rows * case.layer_input(layer)
+        active = case.active()
+        step_flops = 2.0 * rows * case.H * active
         input_read = input_bytes / limits.read_rate(resident if stream else input_bytes, case.threads)
         step_read = step_bytes / limits.read_rate(resident if stream else step_bytes, case.threads)
         input_time = max(input_flops / peak, input_read)
-        step_time = case.T * max(step_flops / peak, step_read)
+        step_time = float(np.maximum(step_flops / peak, step_read).sum())
         if case.mode == "train":
-            total += 3 * input_time + 2 * step_time + case.T * step_flops / peak
+            total += 3 * input_time + 2 * step_time + float(step_flops.sum()) / peak
         else:
             total += input_time + step_time
     return total

@@ -30,7 +30,7 @@ def checked_part(case: Case) -> tuple[int, int]:
     training)."""
     if case.mode == "step":
         return STEP_CHECK, case.N
-    if case.mode == "train" or case.D == 2:
+    if case.mode == "train" or case.D == 2 or case.ragged:
         return case.T, case.N
     share = FLOP_BUDGET / case.flops()
     steps = max(1, min(case.T, int(case.T * share * case.N)))
@@ -57,7 +57,7 @@ def _from_twin(case: Case, problem: Problem) -> dict[str, np.ndarray]:
     layer = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype="float64")
     layer.load_state_dict(problem.params)
     if case.mode != "train":
-        return {"y": layer(problem.x)[0]}
+        return {"y": layer(problem.x, lengths=case.lengths() if case.ragged else None)[0]}
     _, _, tape = layer.forward(problem.x)
     grads = layer.backward(tape, problem.dy)
     return {**grads.params, "x": grads.x}

@@ -175,13 +175,14 @@ class Runner:
         self._use_threads(case.threads)
         systems = [self._prepare(name, case) for name in self.plan.systems]
         ready = [system for system in systems if system["status"] == "ok"]
-        self._measure(case, ready)
+        limits_now = self._measure(case, ready, limits)
         for _ in range(self.plan.rounds * (len(systems) - len(ready))):
             self.tick(case.name)
-        limit = limits_module.limit_seconds(case, limits) if limits else None
+        limit = float(np.median(limits_now)) if limits_now else None
         stats.add_ratios(systems)
         for system in systems:
-            system["fraction"] = limit / system["median"] if limit and "median" in system else None
+            timed = system["status"] == "ok" and limits_now
+            system["fraction"] = stats.paired_ratio(limits_now, system["rounds"]) if timed else None
         return {
             "set": group,
             "name": case.name,
@@ -215,7 +216,7 @@ class Runner:
     def _prepare(self, name: str, case: Case) -> dict[str, Any]:
         kind = peers.load(name)
         system = {"name": name, "ours": kind.ours, "version": "", "status": "ok", "reason": "", "error": None}
-        refusal = kind.refuses(case)
+        refusal = kind.refuses(case) or ("" if kind.takes_lengths or not case.ragged else "takes no lengths")
         if refusal:
             return {**system, "status": "refused", "reason": refusal}
         right = self._expected(case)
@@ -243,10 +244,16 @@ class Runner:
         system.update(status="failed", reason=str(error))
         return system
 
-    def _measure(self, case: Case, systems: list[dict[str, Any]]) -> None:
+    def _measure(
+        self, case: Case, systems: list[dict[str, Any]], limits: limits_module.Limits | None
+    ) -> list[float]:
+        """Time the systems in rounds; return the limit (seconds), measured again in each round."""
+        limits_now = []
         calls: dict[str, list[np.ndarray]] = {system["name"]: [] for system in systems}
         busy: dict[str, list[float]] = {system["name"]: [] for system in systems}
         for number in range(self.plan.rounds):
+            if limits:
+                limits_now.append(limits_module.limit_now(case, limits))
             # Every second round backwards: what a neighbour leaves in the caches hits all alike.
             for system in systems if number % 2 == 0 else systems[::-1]:
                 name = system["name"]
@@ -265,3 +272,4 @@ class Runner:
                 system.update(
                     stats.summarise(calls[system["name"]]), busy=float(np.median(busy[system["name"]]))
                 )
+        return limits_now

@@ -53,8 +53,9 @@ def collect(file, size):
     visit("", file)
     file.visititems(visit)
     attributes = {"groups": groups}
-    if "model_config" in file.attrs:
-        attributes["model_config"] = _text(file.attrs["model_config"])
+    for key in ("model_config", "keras_version"):
+        if key in file.attrs:
+            attributes[key] = _text(file.attrs[key])
     return arrays, attributes
 
 

@@ -7,20 +7,37 @@ note), or a live model or layer. A chain of known layers becomes a model as a wh
 writing needs keras. Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN.
 """
 
+import dataclasses
 import functools
+import sys
 
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from ..modules import ACTIVATIONS, build_module
 from . import keras_file
+from .keras_file import major as _major
 from .records import CLASSES, Contents, make_record, narrow, one_direction
-from .spec import cell_options, from_system, to_system
+from .spec import from_system, grouped, refuse_options, spread, to_system
 
 LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 NAMES = {cell: name for name, cell in LAYERS.items()}
 # What a layer of each cell does unless its config says otherwise: activation, recurrent_activation.
 DEFAULTS = {"rnn": ("tanh", None), "lstm": ("tanh", "sigmoid"), "gru": ("tanh", "sigmoid")}
+# Keras' names of our functions.
+FUNCTIONS = {
+    "linear": ("affine", 1.0, 0.0),
+    "relu": ("relu",),
+    "tanh": ("tanh",),
+    "sigmoid": ("sigmoid",),
+    "hard_sigmoid": ("hard_sigmoid", 1 / 6, 0.5),
+    "leaky_relu": ("leaky_relu", 0.2),
+    "elu": ("elu", 1.0),
+    "softsign": ("softsign",),
+    "softplus": ("softplus",),
+}
+# Up to Keras 2 the hard sigmoid was steeper.
+OLD_FUNCTIONS = {"hard_sigmoid": ("hard_sigmoid", 0.2, 0.5)}
 
 
 def _activation_name(value):
@@ -32,7 +49,7 @@ def _activation_name(value):
     return "linear" if value is None else str(value)
 
 
-def _cell_options(cell, config):
+def _cell_options(cell, config, version):
     """Layer options for a config's activations; UnsupportedError if the cells compute no such thing."""
     activation, recurrent = DEFAULTS[cell]
     activation = _activation_name(config.get("activation", activation))
@@ -42,7 +59,11 @@ def _cell_options(cell, config):
         "lstm": (recurrent, activation, activation),
         "gru": (recurrent, activation),
     }
-    return cell_options(cell, names[cell])
+    known = FUNCTIONS | (OLD_FUNCTIONS if version < 3 else {})
+    for name in names[cell]:
+        if name not in known:
+            raise UnsupportedError("activations", "one of " + ", ".join(known), repr(name))
+    return {"activations": spread(cell, [known[name] for name in names[cell]])}
 
 
 def _direction(name, cell, config, weights):
@@ -74,11 +95,11 @@ def _notes(config):
     return tuple(found)
 
 
-def _read_plain(name, kind, config, weights, **extra):
+def _read_plain(name, kind, config, weights, version, **extra):
     """A Record of a SimpleRNN, LSTM or GRU."""
     cell = LAYERS[kind]
     parameters, reset_after = _direction(name, cell, config, weights)
-    options = _cell_options(cell, config) | {"batch_first": not config.get("time_major", False)}
+    options = _cell_options(cell, config, version) | {"batch_first": not config.get("time_major", False)}
     if cell == "gru":
         options["reset_after"] = reset_after
     extra.setdefault("order", "backwards" if config.get("go_backwards") else "forward")
@@ -87,7 +108,7 @@ def _read_plain(name, kind, config, weights, **extra):
     return make_record(name, f"keras {kind}", cell, [parameters], options=options, notes=notes, **extra)
 
 
-def _read_bidirectional(name, config, weights):
+def _read_bidirectional(name, config, weights, version):
     """A Record of a Bidirectional wrapper around two alike layers."""
     forward = config["layer"]
     kind, inner = forward["class_name"], forward["config"]
@@ -98,15 +119,15 @@ def _read_bidirectional(name, config, weights):
         raise UnsupportedError(name, "a forward layer that reads forward", "one that goes backwards")
     half = len(weights) // 2
     records = [
-        _read_plain(name, kind, part, piece, order="forward")
+        _read_plain(name, kind, part, piece, version, order="forward")
         for part, piece in ((inner, weights[:half]), (backward, weights[half:]))
     ]
-    if records[0].spec != records[1].spec or inner.get("return_sequences") != backward.get(
-        "return_sequences"
-    ):
+    spec, other = records[0].spec, records[1].spec
+    alike = dataclasses.replace(other, nonlinearity=spec.nonlinearity, activations=spec.activations) == spec
+    if not alike or inner.get("return_sequences") != backward.get("return_sequences"):
         raise UnsupportedError(name, "two alike layers", "different ones", "one layer has one size and cell")
-    spec = records[0].spec
-    options = {"bidirectional": True, "batch_first": spec.batch_first} | _own_options(spec)
+    options = {"bidirectional": True, "batch_first": spec.batch_first, "reset_after": spec.reset_after}
+    options["activations"] = (spec.functions(0), other.functions(0))
     directions = [one_direction(record.parameters, "_l0") for record in records]
     return make_record(
         name,
@@ -120,15 +141,8 @@ def _read_bidirectional(name, config, weights):
     )
 
 
-def _own_options(spec):
-    """The options that belong to a Spec's cell alone."""
-    return {"rnn": {"nonlinearity": spec.nonlinearity}, "gru": {"reset_after": spec.reset_after}}.get(
-        spec.cell, {}
-    )
-
-
-def _read_stacked(name, config, weights):
-    """A Record of an RNN layer around one cell or StackedRNNCells of one kind and size."""
+def _read_stacked(name, config, weights, version):
+    """Records of an RNN layer around a cell or StackedRNNCells: one if they are alike, else one per cell."""
     cell = config.get("cell") or {}
     cells = cell["config"]["cells"] if cell.get("class_name") == "StackedRNNCells" else [cell]
     records, taken = [], 0
@@ -137,29 +151,37 @@ def _read_stacked(name, config, weights):
         if kind not in LAYERS:
             raise UnsupportedError(name, "cells " + ", ".join(f"{k}Cell" for k in LAYERS), kind)
         count = 3 if inner.get("use_bias", True) else 2
-        records.append(_read_plain(name, kind, inner, weights[taken : taken + count]))
+        records.append(_read_plain(name, kind, inner, weights[taken : taken + count], version))
         taken += count
     first = records[0].spec
-    alike = {(r.spec.cell, r.spec.hidden_size, r.spec.bias, *_own_options(r.spec).values()) for r in records}
-    if len(alike) != 1:
-        raise UnsupportedError(
-            name, "stacked cells of one kind and size", "different ones", "one layer has one of each"
-        )
+    backwards, sequences = bool(config.get("go_backwards")), bool(config.get("return_sequences", False))
+    if any(dataclasses.replace(r.spec, input_size=first.input_size) != first for r in records):
+        # The first one turns the sequence round, the others take what comes.
+        for k, record in enumerate(records):
+            record.name, record.order = f"{name}/{k}", "backwards" if backwards and k == 0 else "forward"
+            record.return_sequences = sequences or k < len(records) - 1
+            record.notes = _notes(config) if k == 0 else ()
+        return records
     directions = [one_direction(record.parameters, "_l0") for record in records]
-    return make_record(
+    record = make_record(
         name,
         f"keras RNN({', '.join(NAMES[r.spec.cell] + 'Cell' for r in records)})",
         first.cell,
         directions,
-        options={"batch_first": first.batch_first} | _own_options(first),
-        order="backwards" if config.get("go_backwards") else "forward",
-        return_sequences=bool(config.get("return_sequences", False)),
+        options={
+            "batch_first": first.batch_first,
+            "reset_after": first.reset_after,
+            "activations": first.functions(0),
+        },
+        order="backwards" if backwards else "forward",
+        return_sequences=sequences,
         notes=_notes(config),
     )
+    return [record]
 
 
-def read_layer(name, kind, config, weights):
-    """A Record of one Keras layer.
+def read_layers(name, kind, config, weights, version=3):
+    """The Records of one Keras layer, to be run one after the other: several for stacked cells that differ.
 
     Parameters
     ----------
@@ -170,6 +192,8 @@ def read_layer(name, kind, config, weights):
         As its get_config() gives it.
     weights : list of arrays
         As its get_weights() gives them.
+    version : int
+        Of Keras; the hard sigmoid changed with 3.
 
     Raises
     ------
@@ -177,11 +201,11 @@ def read_layer(name, kind, config, weights):
         UnsupportedError where the cells cannot compute what it does.
     """
     weights = [np.asarray(array) for array in weights]
-    if kind == "Bidirectional":
-        return _read_bidirectional(name, config, weights)
     if kind == "RNN":
-        return _read_stacked(name, config, weights)
-    return _read_plain(name, kind, config, weights)
+        return _read_stacked(name, config, weights, version)
+    if kind == "Bidirectional":
+        return [_read_bidirectional(name, config, weights, version)]
+    return [_read_plain(name, kind, config, weights, version)]
 
 
 def is_recurrent(kind):
@@ -279,15 +303,20 @@ CHAIN = {
 }
 
 
-def _read_entries(entries, chain_error):
+def _read_entries(entries, chain_error, version):
     """Contents of (name, class, config, weights) entries in the model's order."""
     found, stages = Contents("keras"), []
     for name, kind, config, weights in entries:
         if is_recurrent(kind):
-            found.add(name, functools.partial(read_layer, name, kind, config, weights))
-            if name in found.records:
-                stages.append(found.records[name].module)
-                if found.records[name].merge is None:
+            try:
+                records = read_layers(name, kind, config, weights, version)
+            except UnsupportedError as error:
+                found.refused[name] = error
+                continue
+            for record in records:
+                found.records[record.name] = record
+                stages.append(record.module)
+                if record.merge is None:
                     chain_error = chain_error or f"{name} gives two outputs (merge_mode None)"
             continue
         shown = f"{name}: {kind}"
@@ -331,18 +360,17 @@ def load(source):
         h5py is not installed.
     """
     if not hasattr(source, "get_config"):
-        entries, chain_error = keras_file.read(source)
-        return _read_entries(entries, chain_error)
+        return _read_entries(*keras_file.read(source))
+    version = _major(getattr(sys.modules[type(source).__module__.split(".")[0]], "__version__", None))
     if hasattr(source, "layers") and hasattr(source, "get_layer"):
         listed, chain_error = keras_file.listed_layers(type(source).__name__, source.get_config())
         entries = [
             (name, kind, config, [] if kind == "InputLayer" else source.get_layer(name).get_weights())
             for name, kind, config in listed
         ]
-        return _read_entries(entries, chain_error)
-    return _read_entries(
-        [(source.name, type(source).__name__, source.get_config(), source.get_weights())], None
-    )
+        return _read_entries(entries, chain_error, version)
+    entry = (source.name, type(source).__name__, source.get_config(), source.get_weights())
+    return _read_entries([entry], None, version)
 
 
 def export(layer):
@@ -361,7 +389,7 @@ def export(layer):
     Raises
     ------
     UnsupportedError
-        A projection, which Keras has not.
+        A projection, peepholes, coupled gates, a clip, or activations that Keras has not.
 
     Notes
     -----
@@ -374,8 +402,8 @@ def export(layer):
         "use_bias": spec.bias,
         "dtype": spec.dtype.name,
     }
-    if spec.cell == "rnn":
-        config["activation"] = spec.nonlinearity
+    refuse_options("keras", spec)
+    config |= _function_config(spec)
     if spec.cell == "gru":
         config["reset_after"] = spec.reset_after
     suffixes = spec.suffixes()
@@ -393,6 +421,21 @@ def export(layer):
             }
         )
     return made
+
+
+def _function_config(spec):
+    """The activations of a layer as Keras says them."""
+    each = {tuple(grouped(spec, d, "keras")) for d in range(spec.directions)}
+    recurrent, *others = each.pop()
+    if each or len(set(others)) > 1:
+        raise UnsupportedError("activations", "one for c and g, and for both directions", "different ones")
+    names = {entry: name for name, entry in FUNCTIONS.items()}
+    found = {"activation": recurrent} if spec.cell == "rnn" else {"activation": others[0]}
+    found |= {} if spec.cell == "rnn" else {"recurrent_activation": recurrent}
+    for entry in found.values():
+        if entry not in names:
+            raise UnsupportedError("activations", "one of " + ", ".join(names.values()), repr(entry))
+    return {key: names[entry] for key, entry in found.items()}
 
 
 def model(layer):

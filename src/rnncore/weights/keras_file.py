@@ -39,6 +39,8 @@ def read(path):
     entries : list of (name, class name, config, list of arrays)
     chain_error : str or None
         Why the layers are no chain.
+    version : int
+        Of Keras; 3 if the file does not say.
 
     Raises
     ------
@@ -46,20 +48,27 @@ def read(path):
     """
     with reading(path, "a Keras file"):
         if zipfile.is_zipfile(path):
-            with _unzipped(path) as (config, weights):
-                return _read_config(path, config, File(path, weights))
+            with _unzipped(path) as (config, weights, version):
+                return *_read_config(path, config, File(path, weights)), version
         with open(path, "rb") as start:
             if start.read(len(SIGNATURE)) != SIGNATURE:
                 raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
         file = File(path, path)
+        version = major(file.attributes.get("keras_version"))
         if "model_config" in file.attributes:
-            return _read_config(path, _config(path, file.attributes["model_config"]), file)
-        return _read_bare(file), "a file of weights alone holds no model"
+            return *_read_config(path, _config(path, file.attributes["model_config"]), file), version
+        return _read_bare(file), "a file of weights alone holds no model", version
+
+
+def major(version):
+    """The first number of a version's text, 3 if there is none."""
+    found = re.match(r"\d{1,3}(?=\.)", version) if isinstance(version, str) else None
+    return int(found[0]) if found else 3
 
 
 @contextlib.contextmanager
 def _unzipped(path):
-    """config.json, parsed, and the path of a copy of model.weights.h5 that lives as long as the block."""
+    """config.json, parsed, the path of a copy of model.weights.h5 that lives as long as the block, Keras' version."""
     limits = {"config.json": MAX_CONFIG, "model.weights.h5": MAX_EXPANSION * os.path.getsize(path)}
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         for name, limit in limits.items():
@@ -68,7 +77,10 @@ def _unzipped(path):
                     str(path), f"{name} of at most {limit} bytes", archive.getinfo(name).file_size
                 )
         config = _config(path, archive.read("config.json").decode())
-        yield config, archive.extract("model.weights.h5", folder)
+        says = {}
+        if "metadata.json" in archive.namelist() and archive.getinfo("metadata.json").file_size <= MAX_CONFIG:
+            says = _config(path, archive.read("metadata.json").decode())
+        yield config, archive.extract("model.weights.h5", folder), major(says.get("keras_version"))
 
 
 def _config(path, text):
@@ -142,19 +154,20 @@ class File:
 
     def by_class(self, kind, count):
         """Keras 3: the group of the layer number `count` of its class."""
-        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
-        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() + (f"_{count}" if count else "")
+        name = _snake(kind, count)
         return next((f"{c}/{name}" for c in CONTAINERS if self.below(f"{c}/{name}")), None)
 
-    def weights(self, group):
-        """Keras 3: a layer's arrays in the order of get_weights()."""
+    def weights(self, group, cells=()):
+        """Keras 3: a layer's arrays in the order of get_weights(); `cells`: classes of stacked cells."""
         if group is None:
             return []
         found = self.variables(group)
         for name in ("cell", "layer", "forward_layer", "backward_layer"):
             if self.below(f"{group}/{name}"):
-                found += self.weights(f"{group}/{name}")
-        for name in sorted(self.below(f"{group}/cells"), key=_number):
+                found += self.weights(f"{group}/{name}", cells)
+        names = [_snake(kind, cells[:k].count(kind)) for k, kind in enumerate(cells)]
+        stored = self.below(f"{group}/cells")
+        for name in names if set(names) == set(stored) else sorted(stored, key=_number):
             found += self.weights(f"{group}/cells/{name}")
         return found
 
@@ -172,6 +185,18 @@ class File:
         return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
 
 
+def _snake(kind, count):
+    """Keras' name of the object number `count` of a class."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() + (f"_{count}" if count else "")
+
+
+def _cells(config):
+    """Classes of the cells of an RNN layer around StackedRNNCells."""
+    inner = (config.get("cell") or {}).get("config") or {}
+    return [str(cell["class_name"]) for cell in inner.get("cells", []) if "class_name" in cell]
+
+
 def _number(name):
     """Sorts lstm_cell, lstm_cell_1, lstm_cell_2 ... as Keras counts them."""
     digits = re.search(r"_(\d{1,9})$", name)
@@ -185,7 +210,7 @@ def _read_config(path, config, file):
         if file.legacy is not None:
             weights = file.legacy_weights(name)
         else:
-            weights = file.weights(file.by_class(kind, counts.get(kind, 0)))
+            weights = file.weights(file.by_class(kind, counts.get(kind, 0)), _cells(inner))
             counts[kind] = counts.get(kind, 0) + 1
         entries.append((name, kind, inner, weights))
     return entries, chain_error

@@ -17,18 +17,20 @@ from .records import CLASSES, Contents, FormatError, Record, build_layer
 KEY = "rnncore"
 LAYER, SEQUENTIAL = "rnncore.layer", "rnncore.sequential"
 VERSION = 1
-FIELDS = tuple(field.name for field in dataclasses.fields(Spec))
+FIELDS = {field.name: field.default for field in dataclasses.fields(Spec)}
+# Options of cells: a file names them where they are used.
+OPTIONAL = ("peepholes", "coupled", "clip", "activations")
 
 
 def architecture(spec):
     """A Spec as a JSON-ready dict."""
-    found = {name: getattr(spec, name) for name in FIELDS}
-    return found | {"dtype": spec.dtype.name}
+    found = {name: getattr(spec, name) for name in FIELDS} | {"dtype": spec.dtype.name}
+    return {name: value for name, value in found.items() if name not in OPTIONAL or value != FIELDS[name]}
 
 
 def spec_of(fields):
     """The Spec of such a dict; ArgumentError, DTypeError or SizeError if it describes none."""
-    if not isinstance(fields, dict) or set(fields) != set(FIELDS):
+    if not isinstance(fields, dict) or set(fields) | set(OPTIONAL) != set(FIELDS):
         raise ArgumentError("architecture", f"exactly the fields {', '.join(FIELDS)}", str(fields)[:200])
     if not isinstance(fields["dtype"], str):  # NumPy would take structures, too
         raise ArgumentError("dtype", "text", str(fields["dtype"])[:40])
@@ -72,7 +74,7 @@ def header_of(path, metadata):
 def layer_spec(fields, tensors):
     """The Spec that these fields describe, if `tensors` are its parameters."""
     spec = spec_of(fields)
-    kinds = 2 + 2 * spec.bias + bool(spec.proj_size)
+    kinds = 2 + 2 * spec.bias + bool(spec.proj_size) + spec.peepholes
     # Counted before it is listed: a header may claim any number of layers.
     if len(tensors) != spec.num_layers * spec.directions * kinds:
         raise ArgumentError("tensors", f"those of {spec}", f"{len(tensors)} arrays")

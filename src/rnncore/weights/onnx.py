@@ -11,12 +11,12 @@ import pathlib
 
 import numpy as np
 
-from .. import modules
+from .. import activations, modules
 from .. import spec as checks
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from . import onnx_graph
 from .records import CELLS, Contents, FormatError, build_layer, make_record, reading
-from .spec import SATURATED, cell_options, from_system
+from .spec import SATURATED, from_system, spread
 
 SLOTS = {
     "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
@@ -25,6 +25,7 @@ SLOTS = {
 }
 OUTPUTS = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
 ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+FUNCTIONS = {name.lower(): own for own, name in onnx_graph.NAMES.items()}  # ONNX' names in lower case: ours
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 
 
@@ -60,48 +61,69 @@ class Node:
         return self.attrs.get("layout", 0) == 1
 
     @property
+    def coupled(self):
+        return self.op == "LSTM" and bool(self.attrs.get("input_forget", 0))
+
+    @property
     def activations(self):
-        """Names in lower case, per direction."""
-        names = self.attrs.get("activations") or ACTIVATIONS[self.op] * self.D
-        names = [(name.decode() if isinstance(name, bytes) else name).lower() for name in names]
-        if len(names) != self.D * len(ACTIVATIONS[self.op]):
-            raise ArgumentError("activations", f"{self.D * len(ACTIVATIONS[self.op])} names", str(len(names)))
+        """Per direction the functions of the groups, (name, *parameters) each.
+
+        `activation_alpha` and `activation_beta` have values for the functions that take them, in order.
+        """
         count = len(ACTIVATIONS[self.op])
-        return [tuple(names[d * count : (d + 1) * count]) for d in range(self.D)]
+        names = self.attrs.get("activations") or ACTIVATIONS[self.op] * self.D
+        if len(names) != self.D * count:
+            raise ArgumentError("activations", f"{self.D * count} names", str(len(names)))
+        given = [iter(self.attrs.get(key) or ()) for key in ("activation_alpha", "activation_beta")]
+        found = []
+        for name in names:
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            if name.lower() not in FUNCTIONS:
+                raise UnsupportedError(
+                    "activations", "one of " + ", ".join(onnx_graph.NAMES.values()), repr(name)
+                )
+            own = FUNCTIONS[name.lower()]
+            defaults = activations.FUNCTIONS[own].defaults
+            parameters = [
+                float(next(values, default)) for values, default in zip(given, defaults, strict=False)
+            ]
+            found.append((own, *parameters))
+        return [tuple(found[d * count : (d + 1) * count]) for d in range(self.D)]
 
 
-def _clips(node):
+def _clip(node):
+    """The clip where it may change a bit, else None."""
     clip = node.attrs.get("clip", 0)
-    if not clip:
-        return False
-    saturating = all(name in ("sigmoid", "tanh") for names in node.activations for name in names)
-    return not (saturating and clip >= SATURATED.get(node.arrays["W"].dtype, np.inf))
+    if not clip or clip == np.inf:
+        return None
+    gates = [name for names in node.activations for name, *_ in (names[:2] if node.op == "LSTM" else names)]
+    saturating = all(name in ("sigmoid", "tanh") for name in gates)
+    return None if saturating and clip >= SATURATED.get(node.arrays["W"].dtype, np.inf) else clip
 
 
-# What an operator may ask for beyond the cells: name, whether a node does, and what it may have instead.
-FEATURES = (
-    ("peepholes", lambda node: np.any(node.arrays.get("P", 0)), "none, or zeros"),
-    ("input_forget", lambda node: node.attrs.get("input_forget", 0), "0"),
-    ("clip", _clips, "none, or one above saturation"),
-)
+def _has_peepholes(node):
+    """Whether there are any; zeros do nothing."""
+    return bool(np.any(node.arrays.get("P", 0)))
 
 
-def _check_features(node):
-    for name, present, expected in FEATURES:
-        if present(node):
-            raise UnsupportedError(name, expected, "others", "not computed by the cells")
-
-
-def _direction(node, d):
-    """Canonical parameters of direction `d`."""
+def _direction(node, d, peepholes):
+    """Canonical parameters of direction `d`, with peepholes or without."""
     bias = node.arrays["B"][d] if "B" in node.arrays else None
-    cell, after = CELLS[node.op], bool(node.attrs.get("linear_before_reset", 0))
-    return from_system("onnx", cell, node.arrays["W"][d], node.arrays["R"][d], bias, reset_after=after)
+    W, R = node.arrays["W"][d], node.arrays["R"][d]
+    peephole = node.arrays["P"][d] if "P" in node.arrays else np.zeros(len(R) // 4 * 3, R.dtype)
+    peephole = peephole if peepholes else None
+    after = bool(node.attrs.get("linear_before_reset", 0))
+    options = {"reset_after": after, "coupled": node.coupled}
+    return from_system("onnx", CELLS[node.op], W, R, bias, peephole=peephole, **options)
 
 
-def _options(node, d):
-    """Fields of Spec that direction `d` of the node needs."""
-    options = {"batch_first": node.batch_first} | cell_options(CELLS[node.op], node.activations[d])
+def _options(node, directions):
+    """Fields of Spec that these directions of the node need."""
+    options = {"batch_first": node.batch_first, "clip": _clip(node)}
+    functions = node.activations
+    options["activations"] = tuple(spread(CELLS[node.op], functions[d], node.coupled) for d in directions)
+    if node.op == "LSTM":
+        options["coupled"] = node.coupled
     if node.op == "GRU":
         options["reset_after"] = bool(node.attrs.get("linear_before_reset", 0))
     return options
@@ -113,17 +135,12 @@ def read_nodes(name, nodes):
     Raises
     ------
     RnncoreError
-        UnsupportedError where the cells cannot compute what the nodes ask for.
+        They ask for functions that do not exist, or their arrays do not fit together.
     """
-    for node in nodes:
-        _check_features(node)
-        if len(set(node.activations)) > 1:
-            raise UnsupportedError(
-                "activations", "the same in both directions", "different ones", "use run_node"
-            )
     first = nodes[0]
-    options = _options(first, 0) | {"bidirectional": first.D == 2}
-    directions = [_direction(node, d) for node in nodes for d in range(node.D)]
+    options = _options(first, range(first.D)) | {"bidirectional": first.D == 2}
+    peepholes = any(map(_has_peepholes, nodes))
+    directions = [_direction(node, d, peepholes) for node in nodes for d in range(node.D)]
     order = "reverse" if first.direction == "reverse" else "forward"
     return make_record(name, f"onnx {first.op}", CELLS[first.op], directions, options=options, order=order)
 
@@ -218,7 +235,7 @@ def run_node(op, inputs, attrs=None, implementation=None):
     Raises
     ------
     RnncoreError
-        UnsupportedError where the cells cannot compute it.
+        What is wrong with the inputs or attributes.
     """
     if op not in SLOTS:
         raise ArgumentError("op", "one of " + ", ".join(SLOTS), repr(op))
@@ -226,7 +243,6 @@ def run_node(op, inputs, attrs=None, implementation=None):
     if unknown := set(arrays) - set(SLOTS[op]):
         raise ArgumentError("inputs", "one of " + ", ".join(SLOTS[op]), min(unknown))
     node = Node(op, attrs or {}, arrays)
-    _check_features(node)
     lengths = arrays.get("sequence_lens")
     results = [_run_direction(node, d, lengths, implementation) for d in range(node.D)]
     axis = 2  # of D: (T, N, D, H) and (N, T, D, H)
@@ -242,7 +258,8 @@ def run_node(op, inputs, attrs=None, implementation=None):
 
 def _run_direction(node, d, lengths, implementation):
     """y in X's layout and the state's parts (1, N, H) of one direction."""
-    record = make_record(node.op, node.op, CELLS[node.op], [_direction(node, d)], options=_options(node, d))
+    directions = [_direction(node, d, _has_peepholes(node))]
+    record = make_record(node.op, node.op, CELLS[node.op], directions, options=_options(node, [d]))
     reverse = node.direction == "reverse" or d == 1
     layer = build_layer(record.spec, record.parameters, implementation)
     runner = modules.Recurrent(layer, order="reverse" if reverse else "forward")
@@ -289,7 +306,8 @@ def export(layer, path=None, *, state=False, lengths=False):
     Raises
     ------
     UnsupportedError
-        A projection, which ONNX has not; the package onnx is missing.
+        A projection, which ONNX has not, or different activations for i, f and o or for r and z; the package onnx is
+        missing.
 
     Notes
     -----

@@ -5,10 +5,13 @@ import collections
 
 import numpy as np
 
+from ..activations import FUNCTIONS
 from ..errors import ArgumentError, UnsupportedError
 from .records import CLASSES, one_direction
-from .spec import to_system
+from .spec import grouped, refuse_options, to_system
 
+# Our functions by ONNX' names.
+NAMES = {own: "".join(part.capitalize() for part in own.split("_")) for own in FUNCTIONS}
 RECURRENT = ("RNN", "GRU", "LSTM")
 OPSET = 17
 IR_VERSION = 8
@@ -236,12 +239,13 @@ def _count_inner(graph):
 
 
 def _weights(layer, k):
-    """W, R and B of layer `k` in ONNX's layout."""
+    """W, R, B and P of layer `k` in ONNX's layout."""
     spec, parameters = layer.spec, layer.parameters()
     found = collections.defaultdict(list)
     for suffix in spec.suffixes()[k * spec.directions : (k + 1) * spec.directions]:
-        values = to_system("onnx", spec.cell, one_direction(parameters, suffix), reset_after=spec.reset_after)
-        for name, value in zip("WRB", values, strict=True):
+        options = {"reset_after": spec.reset_after, "coupled": spec.coupled}
+        values = to_system("onnx", spec.cell, one_direction(parameters, suffix), **options)
+        for name, value in zip("WRBP", values, strict=False):
             if value is not None:
                 found[name].append(value)
     return {f"{name}{k}": np.stack(values) for name, values in found.items()}
@@ -252,8 +256,16 @@ def _node_attributes(spec):
         "hidden_size": spec.hidden_size,
         "direction": "bidirectional" if spec.bidirectional else "forward",
     }
-    if spec.cell == "rnn":
-        attrs["activations"] = [spec.nonlinearity.capitalize()] * spec.directions
+    if spec.activations or spec.nonlinearity != "tanh":
+        entries = [entry for d in range(spec.directions) for entry in grouped(spec, d, "onnx")]
+        attrs["activations"] = [NAMES[name] for name, *_ in entries]
+        for k, key in enumerate(("activation_alpha", "activation_beta")):
+            if given := [parameters[k] for _, *parameters in entries if len(parameters) > k]:
+                attrs[key] = given
+    if spec.clip is not None:
+        attrs["clip"] = spec.clip
+    if spec.coupled:
+        attrs["input_forget"] = 1
     if spec.cell == "gru":
         attrs["linear_before_reset"] = int(spec.reset_after)
     return attrs
@@ -267,6 +279,8 @@ def _layer_nodes(helper, spec, k, source, target, state, lengths):
     if state:
         inputs += [f"{part}0_{k}" if spec.num_layers > 1 else f"{part}0" for part in parts]
         outputs += [f"{part}n_{k}" if spec.num_layers > 1 else f"{part}n" for part in parts]
+    if spec.peepholes:
+        inputs += [""] * (7 - len(inputs)) + [f"P{k}"]
     while not inputs[-1]:
         inputs.pop()
     kind = CLASSES[spec.cell]
@@ -307,6 +321,7 @@ def _signature(helper, kind, spec, state, lengths, onnx):
 def build(layer, state, lengths):
     """The model of a layer; see `onnx.export`."""
     spec = layer.spec
+    refuse_options("onnx", spec)
     constants = {"flat": np.array([0, 0, -1], np.int64)}
     for k in range(spec.num_layers):
         constants |= _weights(layer, k)

@@ -7,18 +7,20 @@ import importlib
 
 import numpy as np
 
-from ..errors import ArgumentError, RnncoreError, UnsupportedError
-from ..spec import Spec, check_parameters
+from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
+from ..spec import Spec, check_parameters, gate_names
 
 CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 CELLS = {name: cell for cell, name in CLASSES.items()}
 
 # Options that only one cell's constructor takes.
-_OWN_OPTIONS = {"nonlinearity": "rnn", "proj_size": "lstm", "reset_after": "gru"}
-
-
-class FormatError(ArgumentError):
-    """A file that is damaged, or not what its format promises; nothing was built from it."""
+_OWN_OPTIONS = {
+    "nonlinearity": "rnn",
+    "proj_size": "lstm",
+    "reset_after": "gru",
+    "peepholes": "lstm",
+    "coupled": "lstm",
+}
 
 
 @contextlib.contextmanager
@@ -240,7 +242,7 @@ def make_record(name, source, cell, directions, *, options, **extra):
         Shapes or dtypes do not fit together.
     """
     first = {key: narrow(value, f"{name}.{key}") for key, value in directions[0].items()}
-    H = first["weight_ih"].shape[0] // {"rnn": 1, "lstm": 4, "gru": 3}[cell]
+    H = first["weight_ih"].shape[0] // len(gate_names(cell, options.get("coupled", False)))
     D = 2 if options.get("bidirectional") else 1
     spec = Spec(
         cell,
@@ -250,6 +252,7 @@ def make_record(name, source, cell, directions, *, options, **extra):
         bias="bias_ih" in first,
         dtype=first["weight_ih"].dtype,
         proj_size=first["weight_hr"].shape[0] if "weight_hr" in first else 0,
+        peepholes="weight_peephole" in first,
         **options,
     )
     parameters = {}
@@ -265,5 +268,5 @@ def make_record(name, source, cell, directions, *, options, **extra):
 
 def one_direction(parameters, suffix):
     """The canonical parameters of one layer and direction, without their suffix."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
     return {name: parameters[name + suffix] for name in names if name + suffix in parameters}

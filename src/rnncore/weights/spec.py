@@ -3,7 +3,7 @@
 
 Canonical is PyTorch's layout: gates LSTM i f g o, GRU r z n; weight_ih (G*H, I), weight_hh (G*H, H or P), two
 biases. `from_system` and `to_system` convert one layer in one direction; a conversion that would lose
-something is refused. A new system is a row in SYSTEMS; a new cell option is a row in CELL_OPTIONS.
+something is refused. A new system is a row in SYSTEMS.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..spec import GATES
+from ..spec import gate_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,20 @@ class Convention:
         Whether matrices are (in, G*H) instead of (G*H, in).
     projection : bool
         Whether an LSTM may have one.
+    peepholes : str
+        Gates of an LSTM's peepholes in order; "": it has none.
+    coupled, clip, activations : bool
+        Whether it has those options; coupled gates keep the row blocks of gate f, unused.
     """
 
     gates: dict
     bias: dict
     columns: bool = False
     projection: bool = False
+    peepholes: str = ""
+    coupled: bool = False
+    clip: bool = False
+    activations: bool = False
 
 
 SYSTEMS = {
@@ -47,10 +55,15 @@ SYSTEMS = {
         gates={"rnn": "h", "lstm": "ifgo", "gru": "zrn", "gru_before": "zrn"},
         bias={"rnn": "one", "lstm": "one", "gru": "pair", "gru_before": "one"},
         columns=True,
+        activations=True,
     ),
     "onnx": Convention(
         gates={"rnn": "h", "lstm": "iofg", "gru": "zrn", "gru_before": "zrn"},
         bias={"rnn": "joined", "lstm": "joined", "gru": "joined", "gru_before": "joined"},
+        peepholes="iof",
+        coupled=True,
+        clip=True,
+        activations=True,
     ),
     # oneDNN's ldigo; u r o are our z r n, and the linear-before-reset GRU has a fourth bias row.
     "onednn": Convention(
@@ -58,6 +71,7 @@ SYSTEMS = {
         bias={"rnn": "one", "lstm": "one", "gru": "four", "gru_before": "one"},
         columns=True,
         projection=True,
+        peepholes="ifo",
     ),
     "openvino": Convention(
         gates={"rnn": "h", "lstm": "figo", "gru": "zrn", "gru_before": "zrn"},
@@ -80,38 +94,53 @@ SYSTEMS = {
         gates={"rnn": "h", "lstm": "igfo", "gru_before": "rzn"},
         bias={"rnn": "one", "lstm": "one", "gru_before": "one"},
         columns=True,
+        peepholes="ifo",
     ),
 }
 
-# What the cells can compute: cell and activations of its gates (LSTM: gates, cell input, cell output; GRU:
-# gates, candidate) -> the layer's options.
-CELL_OPTIONS = {
-    ("rnn", ("tanh",)): {"nonlinearity": "tanh"},
-    ("rnn", ("relu",)): {"nonlinearity": "relu"},
-    ("lstm", ("sigmoid", "tanh", "tanh")): {},
-    ("gru", ("sigmoid", "tanh")): {},
-}
+# Other systems name one function for several places: gates, cell input, cell output; GRU: gates, candidate.
+GROUPS = {"rnn": (("h",),), "lstm": (("i", "f", "o"), ("g",), ("c",)), "gru": (("r", "z"), ("n",))}
 
 # An activation input of this magnitude is saturated: sigmoid gives exactly 0 or 1 in that dtype, tanh exactly
 # -1 or 1 long before, so clipping there changes no bit. exp(-x) < half the least subnormal number.
 SATURATED = {np.dtype(np.float32): 105.0, np.dtype(np.float64): 746.0}
 
 
-def cell_options(cell, activations):
-    """The layer options that give a cell these activations.
+def spread(cell, functions, coupled=False):
+    """Functions of a cell's groups as a Spec's activations of one direction: place -> function."""
+    pairs = zip(GROUPS[cell], functions, strict=True)
+    return {place: entry for group, entry in pairs for place in group if not (coupled and place == "f")}
+
+
+def grouped(spec, direction, system):
+    """The reverse of `spread`: the functions of a layer's groups, (name, *parameters) each.
 
     Raises
     ------
     UnsupportedError
-        The cells compute no such combination.
+        Places of a group have different functions: `system` has one for all of them.
     """
-    key = (cell, tuple(activations))
-    if key not in CELL_OPTIONS:
-        known = " or ".join("/".join(names) for kind, names in CELL_OPTIONS if kind == cell)
-        raise UnsupportedError(
-            "activations", f"{known} for {cell}", "/".join(key[1]), "not computed by the cells"
-        )
-    return CELL_OPTIONS[key]
+    own, found = spec.functions(direction), []
+    for group in GROUPS[spec.cell]:
+        entries = {own[place] for place in group if place in own}
+        if len(entries) > 1:
+            got = ", ".join(entry[0] for entry in sorted(entries))
+            raise UnsupportedError("activations", f"one function for {' '.join(group)} in {system}", got)
+        found.append(entries.pop())
+    return found
+
+
+def refuse_options(system, spec):
+    """UnsupportedError for the first option of a layer that a system cannot hold."""
+    convention = SYSTEMS[system]
+    for name, present, possible in (
+        ("peepholes", spec.peepholes, bool(convention.peepholes)),
+        ("coupled", spec.coupled, convention.coupled),
+        ("clip", spec.clip is not None, convention.clip),
+        ("activations", bool(spec.activations), convention.activations),
+    ):
+        if present and not possible:
+            raise UnsupportedError(name, f"none for {system}", repr(getattr(spec, name)), "it has none")
 
 
 # Biases ----------------------------------------------------------------------------------------------------
@@ -200,7 +229,9 @@ def _candidate(cell, order, H, reset_after):
     return slice(order.index("n") * H, (order.index("n") + 1) * H)
 
 
-def from_system(system, cell, weight_ih, weight_hh, bias=None, *, reset_after=True):
+def from_system(
+    system, cell, weight_ih, weight_hh, bias=None, *, reset_after=True, coupled=False, peephole=None
+):
     """Canonical parameters of one layer in one direction.
 
     Parameters
@@ -213,19 +244,23 @@ def from_system(system, cell, weight_ih, weight_hh, bias=None, *, reset_after=Tr
         In the system's form.
     reset_after : bool
         Of the GRU.
+    coupled : bool
+        Of the LSTM: gate f, which is 1 - i then, is left out.
+    peephole : array (3*H,), optional
+        Of the LSTM.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        weight_ih (G*H, I), weight_hh (G*H, H or P), and with a bias bias_ih, bias_hh (G*H,); views where
-        possible.
+        weight_ih (G*H, I), weight_hh (G*H, H or P), with a bias bias_ih, bias_hh (G*H,), with peepholes
+        weight_peephole; views where possible.
 
     Raises
     ------
     ArgumentError, ShapeError, UnsupportedError
     """
     convention, order, kind = _row(system, cell, reset_after)
-    wanted = "".join(GATES[cell])
+    wanted, rows = "".join(gate_names(cell, coupled)), 0
     found = {}
     for name, matrix in (("weight_ih", weight_ih), ("weight_hh", weight_hh)):
         matrix = np.asarray(matrix)
@@ -234,26 +269,40 @@ def from_system(system, cell, weight_ih, weight_hh, bias=None, *, reset_after=Tr
         matrix = matrix.T if convention.columns else matrix
         if len(matrix) == 0 or len(matrix) % len(order):
             raise ShapeError(name, f"a multiple of {len(order)} gates", f"{len(matrix)}", "transposed?")
+        rows = rows or len(matrix)
         found[name] = reorder(matrix, order, wanted)
     if bias is not None:
         split, _, shape = BIASES[kind]
-        H = len(found["weight_ih"]) // len(order)
+        H = rows // len(order)
         bias, expected = np.asarray(bias), shape(len(order), H)
         if bias.shape != expected:
             raise ShapeError("bias", f"shape {expected}", f"{bias.shape}")
         parts = split(bias, _candidate(cell, order, H, reset_after))
         for name, part in zip(("bias_ih", "bias_hh"), parts, strict=True):
             found[name] = reorder(part, order, wanted)
+    if peephole is not None:
+        peephole, expected = np.asarray(peephole), (rows // len(order) * 3,)
+        if peephole.shape != expected:
+            raise ShapeError("peephole", f"shape {expected}", f"{peephole.shape}")
+        wanted = wanted.replace("g", "")
+        found["weight_peephole"] = reorder(peephole, _peepholes(system, convention), wanted)
     return found
 
 
-def to_system(system, cell, parameters, *, reset_after=True):
+def _peepholes(system, convention):
+    """The gates of a system's peepholes in its order."""
+    if not convention.peepholes:
+        raise UnsupportedError("peepholes", f"none for {system}", "some", "it has none")
+    return convention.peepholes
+
+
+def to_system(system, cell, parameters, *, reset_after=True, coupled=False):
     """One layer in one direction in the layout of another system: the reverse of `from_system`.
 
     Parameters
     ----------
-    system, cell, reset_after
-        As there.
+    system, cell, reset_after, coupled
+        As there; the row blocks of gate f, unused, become zeros.
     parameters : dict of str to array
         Canonical, without suffix; a weight_hr is refused where the system has no projection.
 
@@ -262,6 +311,8 @@ def to_system(system, cell, parameters, *, reset_after=True):
     weight_ih, weight_hh : numpy.ndarray
     bias : numpy.ndarray, pair of them or None
         Where the system has one bias, the sum, rounded once.
+    peephole : numpy.ndarray
+        Where `parameters` hold some.
 
     Raises
     ------
@@ -274,16 +325,31 @@ def to_system(system, cell, parameters, *, reset_after=True):
         raise UnsupportedError(
             "proj_size", f"0 for {system}", parameters["weight_hr"].shape[0], "it has no projection"
         )
-    own = "".join(GATES[cell])
-    matrices = [reorder(parameters[name], own, order) for name in ("weight_ih", "weight_hh")]
+    own = "".join(gate_names(cell, coupled))
+
+    def reordered(name, own=own, wanted=order):
+        blocks = parameters[name]
+        if coupled:
+            if not convention.coupled:
+                raise UnsupportedError("coupled", f"False for {system}", True, "it has a gate f")
+            own, blocks = own + "f", np.concatenate([blocks, np.zeros_like(np.split(blocks, len(own))[0])])
+        return reorder(blocks, own, wanted)
+
+    matrices = [reordered(name) for name in ("weight_ih", "weight_hh")]
     if convention.columns:
         matrices = [np.ascontiguousarray(matrix.T) for matrix in matrices]
     bias = None
     if "bias_ih" in parameters:
-        b_ih, b_hh = (reorder(parameters[name], own, order) for name in ("bias_ih", "bias_hh"))
+        b_ih, b_hh = (reordered(name) for name in ("bias_ih", "bias_hh"))
         n = _candidate(cell, order, len(b_ih) // len(order), reset_after)
         bias = BIASES[kind][1](b_ih, b_hh, n)
-    return (*matrices, bias)
+    if "weight_peephole" not in parameters:
+        return (*matrices, bias)
+    return (
+        *matrices,
+        bias,
+        reordered("weight_peephole", own.replace("g", ""), _peepholes(system, convention)),
+    )
 
 
 def split_joined(kernel, input_size):

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedError
 from . import safetensors
 from .records import CLASSES, Contents, FormatError, make_record, one_direction, reading
-from .spec import to_system
+from .spec import refuse_options, to_system
 
 _NAME = re.compile(r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d{1,6})(_reverse)?)?")
 _CELL_OF_GATES = {1: "rnn", 4: "lstm", 3: "gru"}
@@ -234,9 +234,10 @@ def state_dict(layer, prefix=""):
     Raises
     ------
     UnsupportedError
-        A GRU that resets before the product: PyTorch has none.
+        A GRU that resets before the product, peepholes, coupled gates, a clip, other activations: PyTorch has none.
     """
     parameters = layer.state_dict()
+    refuse_options("torch", layer.spec)
     for suffix in layer.spec.suffixes()[:1]:
         to_system(
             "torch", layer.spec.cell, one_direction(parameters, suffix), reset_after=layer.spec.reset_after

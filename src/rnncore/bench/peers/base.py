@@ -23,6 +23,8 @@ class Peer:
     ours: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     """Importable modules without which the peer is left out."""
+    takes_lengths: ClassVar[bool] = False
+    """Whether it runs ragged cases, zeros after each row's end."""
     distribution: ClassVar[str] = ""
     """Whose version is quoted."""
 

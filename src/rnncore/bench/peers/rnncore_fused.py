@@ -16,6 +16,7 @@ class RnncoreFused(Peer):
     ours = True
     needs = ("rnncore._core",)
     distribution = "rnncore"
+    takes_lengths = True
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
@@ -27,12 +28,13 @@ class RnncoreFused(Peer):
         self.layer.load_state_dict(problem.params)
         self.y = np.empty((case.T, case.N, case.D * case.H), case.dtype)
         self.grads: Any = None
+        self.lengths = case.lengths() if case.ragged else None
         if case.mode == "step":
             self.stream = self.layer.stream(batch_size=case.N)
             self.y = np.empty((case.N, case.H), case.dtype)
 
     def forward(self) -> np.ndarray:
-        self.layer(self.problem.x, out=self.y, num_threads=self.case.threads)
+        self.layer(self.problem.x, lengths=self.lengths, out=self.y, num_threads=self.case.threads)
         return self.y
 
     def reset(self) -> None:

@@ -23,6 +23,7 @@ class Torch(Peer):
     name = "torch"
     needs = ("torch",)
     distribution = "torch"
+    takes_lengths = True
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
@@ -32,6 +33,7 @@ class Torch(Peer):
         self.torch = torch
         self.module = build(torch, case, problem)
         self.x = torch.from_numpy(problem.x)
+        self.lengths = torch.from_numpy(case.lengths())
         self.state: Any = None
         if case.mode == "train":
             self.x.requires_grad_()
@@ -46,7 +48,12 @@ class Torch(Peer):
         return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
     def forward(self) -> Any:
-        return self.module(self.x)[0]
+        return self._forward_packed() if self.case.ragged else self.module(self.x)[0]
+
+    def _forward_packed(self) -> Any:
+        tools = self.torch.nn.utils.rnn
+        packed = tools.pack_padded_sequence(self.x, self.lengths, enforce_sorted=False)
+        return tools.pad_packed_sequence(self.module(packed)[0], total_length=self.case.T)[0]
 
     def reset(self) -> None:
         self.state = None

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Handwriting generation; run it with ``python -m examples.handwriting``."""

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""The reader: a bidirectional GRU that reads moves and says which digit they draw; trained on real writers only."""
+
+import numpy as np
+
+import rnncore
+from examples.common import dropout
+from examples.handwriting.strokes import DIGITS, FEATURES, batch, parts
+from rnncore.modules import Recurrent, Sequential
+
+
+class Reader:
+    """Both directions' last states, dropout, a linear head."""
+
+    def __init__(self, hidden, rate, seed):
+        self.rate = rate
+        seeds = np.random.SeedSequence(seed).spawn(2)
+        self.gru = rnncore.GRU(FEATURES, hidden, bidirectional=True, seed=seeds[0])
+        self.head = rnncore.Linear(2 * hidden, DIGITS, seed=seeds[1])
+        self.modules = {"gru": self.gru, "head": self.head}
+        self.model = Sequential(Recurrent(self.gru, return_sequences=False), self.head)
+
+    def train(self, moves, optimizer, rng, threads):
+        """One step of the optimiser on a `Batch`; returns the loss."""
+        _, state, tape = self.gru.forward(moves.features(), lengths=moves.lengths, num_threads=threads)
+        h, mask = dropout(np.concatenate(list(state), axis=1), self.rate, rng)
+        logits, head_tape = self.head.forward(h)
+        loss, d_logits = rnncore.cross_entropy(logits, moves.labels)
+        head_grads = self.head.backward(head_tape, d_logits)
+        d_state = np.stack(np.split(head_grads.x * mask, 2, axis=1))
+        optimizer.step([self.gru.backward(tape, None, d_state).params, head_grads.params])
+        return loss
+
+    def logits(self, moves):
+        """Of a `Batch`, (N, 10)."""
+        return self.model(moves.features(), moves.lengths)
+
+    def read(self, drawings, rng):
+        """Loss on `drawings` and the digits read, (N,)."""
+        logits = np.concatenate([self.logits(batch(part, rng)) for part in parts(drawings)])
+        return rnncore.cross_entropy(logits, drawings.labels)[0], logits.argmax(axis=1)
