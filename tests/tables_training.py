@@ -71,3 +71,16 @@ BAD_CSV = {
     "huge-numbers": ("a\n" + "1e200\n-1e200\n" * 100, [], ["vary"]),
     "long-horizon": ("a\n" + "1\n2\n4\n" * 30, ["--horizon", "500"], ["at least"]),
 }
+
+# Quick runs of the forecasting examples: how far the error must lie below the best naive forecast's, and accuracy.
+# The full runs' bars, but for air one hour ahead: so short a training gains less there.
+EXAMPLE_BARS = {
+    "hours, 1 h": 0.40,
+    "hours, 24 h": 0.25,
+    "air, 1 h": 0.02,
+    "air, 24 h": 0.25,
+    "speakers": 0.96,
+}
+
+# How far the share of hours inside an interval may lie from its level.
+EXAMPLE_COVERAGE = {0.8: 0.04, 0.95: 0.03}

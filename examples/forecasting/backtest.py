@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Train a `windows.Model`, forecast before every hour of the test part, compare, draw: for `hours` and `air`."""
 
+import copy
 import json
 
 import numpy as np
@@ -91,7 +92,8 @@ def coverage(quantiles, truth, name, unit, log):
 
 
 def speed(model, origins, arguments, log):
-    """Training speed beside PyTorch: windows built, forward, loss, backward, update."""
+    """Training speed beside PyTorch: windows built, forward, loss, backward, update; of a copy."""
+    model = copy.deepcopy(model)
     s, rng = model.settings, np.random.default_rng(0)
     optimizer = Adam([model.layer, model.head], lr=s.lr, weight_decay=s.weight_decay, clip_norm=1.0)
 
