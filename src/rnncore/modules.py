@@ -3,13 +3,18 @@
 
 Embedding, Recurrent (a layer that may read backwards, merge directions, return its last step), Linear,
 LayerNorm, Activation, Softmax, Sequential. All but Recurrent act on the last axis, so they take sequences,
-single steps and batches alike. Forward only; thin NumPy. A new module is a class and a row in KINDS.
+single steps and batches alike. Thin NumPy; Embedding, Linear and Attention, which reads a second input and so
+is no part of a chain, also have `forward` and `backward`. A new module is a class and a row in KINDS.
 """
+
+import contextlib
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import spec as checks
-from .errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from .attention import Attention as Attention  # it belongs here, but is no part of a chain
+from .errors import ArgumentError, DTypeError, ShapeError, TapeError, UnsupportedError
 from .initializers import seed_streams
 from .linear import Linear
 
@@ -48,6 +53,7 @@ class Module:
 
     def __init__(self, **parameters):
         self._parameters = parameters
+        self._version = 0
 
     @property
     def kind(self):
@@ -86,6 +92,7 @@ class Module:
             checks.check_shape(name, checks.as_array(name, value, (own.dtype,)), own.shape)
         for name, value in values.items():
             self._parameters[name][...] = value
+        self._version += 1
 
     def load_state_dict(self, values):
         """Copy in all parameters; see `update_parameters`."""
@@ -94,13 +101,30 @@ class Module:
                 raise ArgumentError(name, "an array", "nothing", "missing")
         self.update_parameters(values)
 
-    def _features(self, x, size):
+    def _features(self, x, size, name="x"):
         """`x` with `size` features in its last axis and the parameters' dtype."""
         (own, *_) = self._parameters.values()
-        x = checks.as_array("x", x, (own.dtype,))
+        x = checks.as_array(name, x, (own.dtype,))
         if x.ndim < 1 or x.shape[-1] != size:
-            raise ShapeError("x", f"shape (..., {size})", str(x.shape))
+            raise ShapeError(name, f"shape (..., {size})", str(x.shape))
         return x
+
+
+@dataclass(frozen=True)
+class EmbeddingGrads:
+    """Gradients of `Embedding` by parameter name; numbers have none."""
+
+    params: dict[str, np.ndarray]
+
+
+@dataclass
+class EmbeddingTape:
+    """What `Embedding.backward` needs: the numbers, the module, the age of its rows, whether it was used."""
+
+    owner: object
+    version: int
+    ids: np.ndarray
+    used: bool = field(default=False)
 
 
 class Embedding(Module):
@@ -145,6 +169,56 @@ class Embedding(Module):
         if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):
             raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
         return self._parameters["weight"][ids]
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Context manager for optimisers: the table as an array that may be written; it counts as changed."""
+        yield self._parameters
+        self._version += 1
+
+    def forward(self, ids):
+        """Return ``(rows, tape)``; the tape keeps `ids` itself, which must not change before `backward`."""
+        return self(ids), EmbeddingTape(self, self._version, np.asarray(ids))
+
+    def backward(self, tape, dy):
+        """Gradients of one forward call.
+
+        Parameters
+        ----------
+        tape : EmbeddingTape
+            Used up by this call.
+        dy : array (..., embedding_dim), the table's dtype
+            0 where a number only fills up a ragged batch.
+
+        Returns
+        -------
+        EmbeddingGrads
+            `params["weight"]`, dense: 0 in the rows that were not asked for.
+
+        Raises
+        ------
+        TapeError, ShapeError, DTypeError
+
+        Notes
+        -----
+        The numbers are sorted, then each row is one sum; O(ids * embedding_dim) and a table of zeros.
+        """
+        if not isinstance(tape, EmbeddingTape) or tape.owner is not self:
+            raise TapeError("tape", "a tape of this module", "another one")
+        if tape.used:
+            raise TapeError("tape", "a fresh tape", "one that was used", "call forward again")
+        if tape.version != self._version:
+            raise TapeError("tape", "a tape of the current parameters", "an older one", "call forward again")
+        dy = self._features(dy, self.embedding_dim, "dy")
+        checks.check_shape("dy", dy, (*tape.ids.shape, self.embedding_dim))
+        tape.used = True
+        dweight = np.zeros((self.num_embeddings, self.embedding_dim), self.dtype)
+        if tape.ids.size:
+            flat = tape.ids.reshape(-1)
+            order = np.argsort(flat, kind="stable")
+            rows, starts = np.unique(flat[order], return_index=True)
+            dweight[rows] = np.add.reduceat(dy.reshape(-1, self.embedding_dim)[order], starts, axis=0)
+        return EmbeddingGrads({"weight": dweight})
 
 
 class LayerNorm(Module):
