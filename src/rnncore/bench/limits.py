@@ -11,7 +11,9 @@ import importlib.util
 import itertools
 import math
 import os
+import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ SIZES = tuple(
 
 SCALING = 0.85
 """Least part of n times one thread's peak that n free cores reach; a clock lower by 10 % is usual."""
+TRIES = 9
+"""Short measurements of a rate beside a row."""
 DRIFT = 0.1
 """Largest change of the peak during a run that passes without a word."""
 
@@ -122,15 +126,22 @@ def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
     """The few rates that bound one case, measured now by the extension.
 
     On a shared machine the clock and the caches change from minute to minute. Measured beside each round of
-    a row, the limit changes with them, and a fraction of it does not.
+    a row, the limit changes with them, and a fraction of it does not. As a row's figure is the median of its
+    calls, a rate here is the median of `TRIES` short measurements, not the best one.
 
     Cost: about `seconds` for the peak and for each size of weights that the case reads.
     """
     core = extension()
-    peak = 1e9 * core.fma_peak(isa, case.dtype, case.threads, seconds)
+    part = seconds / TRIES
+
+    def typical(measure_once: Callable[..., float], *arguments: Any) -> float:
+        return 1e9 * statistics.median(
+            measure_once(*arguments, case.dtype, case.threads, part) for _ in range(TRIES)
+        )
+
+    peak = typical(core.fma_peak, isa)
     rates = [
-        (float(size), 1e9 * core.read_bandwidth(isa, size, case.dtype, case.threads, seconds))
-        for size in sorted(set(_read_sizes(case)))
+        (float(size), typical(core.read_bandwidth, isa, size)) for size in sorted(set(_read_sizes(case)))
     ]
     return Limits(isa, {f"{isa}/{case.dtype}/{case.threads}": peak}, {str(case.threads): rates})
 
