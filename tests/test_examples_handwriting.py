@@ -188,7 +188,6 @@ def test_the_quick_run_reaches_its_bars(tmp_path):
     assert max(found["generated"].values()) > 0.85
     for name in (
         "digits.png",
-        "digits.svg",
         "bias.png",
         "densities.png",
         "number.png",
