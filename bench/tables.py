@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""Write the measured part of docs/performance.md from a report of `rnncore bench`: python bench/tables.py REPORT."""
+"""Write the measured part of a document from reports of `rnncore bench`, of which the first tells the machine:
 
+python bench/tables.py [--document docs/training.md] REPORT ...
+"""
+
+import argparse
 import pathlib
-import sys
 
 from rnncore.bench import report
 from rnncore.bench.limits import Limits
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs/performance.md"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
 
 
-def measured(path):
-    """The measured part: machine, limits, summary and rows of a report."""
-    found = report.read(path)
+def measured(paths):
+    """The measured part: machine, limits and doubts of each report, summary and rows of all."""
+    reports = [report.read(path) for path in paths]
+    found, rows = reports[0], [row for each in reports for row in each["rows"]]
     machine = found["machine"]
     facts = ", ".join(f"{key}: {value}" for key, value in machine.items() if isinstance(value, (str, int)))
-    limits = Limits.from_json(found["limits"]) if found["limits"] else None
-    parts = [facts, *found["doubts"], report.limits_text(limits), report.summary(found["rows"])]
-    parts.append(report.row_table(found["rows"]))
+    parts = [facts]
+    for each in reports:
+        parts += each["doubts"]
+        parts.append(report.limits_text(Limits.from_json(each["limits"]) if each["limits"] else None))
+    parts += [report.summary(rows), report.row_table(rows)]
     return "\n\n".join(f"```text\n{part}\n```" for part in parts if part)
 
 
 def main():
     """Replace what stands between the marks of the document."""
-    path = pathlib.Path(sys.argv[1])
-    text = DOCUMENT.read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("reports", nargs="+", type=pathlib.Path, metavar="REPORT")
+    parser.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/performance.md")
+    options = parser.parse_args()
+    text = options.document.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    DOCUMENT.write_text(
-        f"{before}{BEGIN}\nFrom `bench/results/{path.name}`.\n\n{measured(path)}\n{END}{after}",
-        encoding="utf-8",
+    names = " and ".join(f"`bench/results/{path.name}`" for path in options.reports)
+    options.document.write_text(
+        f"{before}{BEGIN}\nFrom {names}.\n\n{measured(options.reports)}\n{END}{after}", encoding="utf-8"
     )
 
 

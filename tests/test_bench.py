@@ -390,6 +390,26 @@ def test_tiny_run(case):
 
 
 @needs_oracle
+@pytest.mark.parametrize("name", ["rnncore", "torch"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("lstm", 3, 2, 4, 5, mode="train"),
+        Case("gru", 3, 2, 4, 5, mode="fit"),
+        Case("rnn", 3, 2, 4, 5, L=2, D=2, dtype="float64", mode="fit"),
+    ],
+    ids=lambda case: case.problem_name,
+)
+def test_tiny_training(name, case):
+    if peers.load(name).missing():
+        pytest.skip(f"{name} is not installed")
+    with runner.Runner(dataclasses.replace(QUICK, systems=[name])) as run:
+        (found,) = run.row("train", case)["systems"]
+    assert found["status"] == "ok", found["reason"]
+    assert found["median"] > 0
+
+
+@needs_oracle
 def test_wrong_results_are_not_timed(monkeypatch):
     right = numpy_peer.cell_step
     monkeypatch.setattr(numpy_peer, "cell_step", lambda *a: tuple(1.01 * s for s in right(*a)))

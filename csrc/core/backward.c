@@ -55,6 +55,8 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
                                   call->segment_steps, 1, call->segment_steps);
+        if (call->args->recurrent_dropout > 0)
+            rc_workspace_take_masks(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows);
     }
     for (int d = 0; d < plan->directions; d++) {
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
@@ -73,6 +75,8 @@ static void lay_out(backward_call *call, rc_arena *arena)
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_backward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
+        if (a->recurrent_dropout > 0)
+            rc_workspace_take_masks(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
     }
     const int64_t out_row = plan->directions * plan->out * plan->elem, below = plan->config.num_layers - 1;
     call->dy_top = gathers_dy(call) ? rc_arena_take(arena, call->valid, out_row) : NULL;
@@ -81,7 +85,7 @@ static void lay_out(backward_call *call, rc_arena *arena)
         call->dh_out[d] = rc_arena_take(arena, call->valid, plan->out_ld * plan->elem);
     if (call->again) take_segment(call, arena, most_rows);
     call->items = rc_arena_take(arena, items_count(call), sizeof *call->items);
-    call->scratch_bytes = rc_gradient_scratch_bytes(plan, a->backend);
+    call->scratch_bytes = rc_gradient_scratch_bytes(plan, a->backend == RNNCORE_BLAS || a->recurrent_dropout > 0);
     call->scratch = rc_arena_take(arena, call->threads, call->scratch_bytes);
 }
 
@@ -137,6 +141,7 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
         .c_first = first_c(call, &tape, direction, items->first),
         .in_size = in_size,
+        .drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction),
         .backend = a->backend,
         .ws = &call->workspace[run],
         .again = call->again ? &call->forward[run] : NULL,
@@ -186,11 +191,15 @@ static int64_t input_pieces(const layer_items *items)
     return (most + RC_INPUT_TOKENS - 1) / RC_INPUT_TOKENS;
 }
 
-/* Ranges of the units of each weight gradient: as the request says, whatever threads turn up. */
-static int64_t unit_ranges(const backward_call *call)
+/* Ranges of the units of each weight gradient of a layer: as the request says, whatever threads turn up. */
+static int64_t unit_ranges(const backward_call *call, int64_t layer)
 {
-    const int64_t ranges = call->threads * RC_PIECES_PER_THREAD / (2 * call->plan->directions);
-    return call->threads == 1 || ranges < 1 ? 1 : ranges < call->plan->out ? ranges : call->plan->out;
+    const rnncore_plan *plan = call->plan;
+    const int64_t widest = rc_input_size(plan, layer) > plan->out ? rc_input_size(plan, layer) : plan->out;
+    const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
+    const int64_t shared = call->threads > 1 ? call->threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
+    const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;
+    return ranges < 1 ? 1 : ranges < plan->out ? ranges : plan->out;
 }
 
 static void input_item(const layer_items *items, int64_t i, char *scratch)
@@ -230,7 +239,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
-    const int64_t ranges = unit_ranges(call);
+    const int64_t ranges = unit_ranges(call, items->layer);
     const int d = (int)(i / (ranges * RC_OPERANDS));
     const rc_operand operand = (rc_operand)(i / ranges % RC_OPERANDS);
     const rc_gradient_source source = {
@@ -250,6 +259,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .c = call->again ? call->c[d] : tape.c[d],
         .c_first = first_c(call, &tape, d, items->first),
         .dh_out = call->dh_out[d],
+        .workspace = a->recurrent_dropout > 0 ? call->workspace : NULL,
         .grads = &a->grads[items->layer * plan->directions + d],
         .backend = a->backend,
     };
@@ -257,16 +267,16 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         rc_weight_gradient(&source, operand, i % ranges, ranges, items->last < a->steps, scratch);
 }
 
-static int64_t weight_pieces(const backward_call *call)
+static int64_t weight_pieces(const layer_items *items)
 {
-    return call->plan->directions * RC_OPERANDS * unit_ranges(call);
+    return items->call->plan->directions * RC_OPERANDS * unit_ranges(items->call, items->layer);
 }
 
 /* First the weight gradients, which are larger. */
 static void product_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
-    const int64_t weights = weight_pieces(items->call);
+    const int64_t weights = weight_pieces(items);
     char *scratch = items->call->scratch + worker->seat * items->call->scratch_bytes;
     if (i < weights) weight_item(items, i, scratch);
     else input_item(items, i - weights, scratch);
@@ -299,7 +309,7 @@ static void backward_work(void *context, const rc_worker *worker)
         items.last = items.first + call->segment_steps;
         const int64_t inputs = call->parts * input_pieces(&items);
         rc_items_run(next++, call->parts * plan->directions, sequence_item, &items, worker);
-        rc_items_run(next++, weight_pieces(call) + inputs, product_item, &items, worker);
+        rc_items_run(next++, weight_pieces(&items) + inputs, product_item, &items, worker);
         items.direction = 1;
         if (plan->directions == 2) rc_items_run(next++, inputs, reverse_item, &items, worker);
     }

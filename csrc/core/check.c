@@ -86,6 +86,8 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
 
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
 
+static int is_probability(double p) { return p >= 0 && p < 1; }
+
 rnncore_status rc_check_segments(int64_t steps, int64_t segments)
 {
     return in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
@@ -101,6 +103,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
     if (!status) status = check_threads(a->threads);
     if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
     if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
+    if (!status && a->tape && !is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
 }
 
@@ -116,6 +119,7 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
     if (!status && a->dy.data) status = check_array(plan, &a->dy);
     if (!status && a->dx.data) status = check_array(plan, &a->dx);
     if (!status) status = check_threads(a->threads);
+    if (!status && !is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     for (int64_t i = 0; !status && i < plan->config.num_layers * plan->directions; i++) {
         const rnncore_grads *g = &a->grads[i];
         if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size ||

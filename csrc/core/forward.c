@@ -39,6 +39,8 @@ static void lay_out(forward_call *call, rc_arena *arena)
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, a->steps,
                                   split == RC_SPLIT_UNITS ? call->strategy.threads : 1, most_steps);
+        if (a->tape && a->recurrent_dropout > 0)
+            rc_workspace_take_masks(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
     }
     call->done = rc_arena_take(arena, plan->config.num_layers, sizeof *call->done);
     call->items = rc_arena_take(arena, 2 * plan->config.num_layers, sizeof *call->items);
@@ -76,6 +78,7 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
     if (a->tape) {
         const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
         const int64_t first = batch->first_token;
+        run.drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction);
         run.x = rc_compact_rows(tape.x, run.in_size, 0, elem);
         run.y[0] = rc_compact_rows(tape.y, row, column, elem);
         run.gates = tape.gates[direction] ? tape.gates[direction] + first * plan->gates_ld * elem : NULL;

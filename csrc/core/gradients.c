@@ -46,21 +46,23 @@ static int64_t widest(const rnncore_plan *plan)
 
 typedef struct scratch {
     const void **gates, **rows; /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
+    char *panel;                /* [RC_OUTER_TOKENS][RC_PANEL_BYTES] */
     char *zero;                 /* one row of zeros */
     char *result;               /* [RC_INPUT_TOKENS][widest] */
-    char *gathered;             /* [tokens][widest], for BLAS, as is the next */
-    char *gathered_gates;       /* [tokens][gates_ld] */
+    char *gathered;             /* [tokens][widest], where operands are copied, for BLAS or through a mask */
+    char *gathered_gates;       /* [tokens][gates_ld], for BLAS */
 } scratch;
 
 enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
 
-static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_arena *arena)
+static scratch lay_out(const rnncore_plan *plan, int gathers, rc_arena *arena)
 {
     const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
-    const int64_t gathered = backend == RNNCORE_BLAS ? MOST_TOKENS : 0;
+    const int64_t gathered = gathers ? MOST_TOKENS : 0;
     return (scratch){
         .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
         .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
+        .panel = rc_arena_take(arena, RC_OUTER_TOKENS, RC_PANEL_BYTES),
         .zero = rc_arena_take(arena, 1, row),
         .result = rc_arena_take(arena, RC_INPUT_TOKENS, row),
         .gathered = rc_arena_take(arena, gathered, row),
@@ -68,16 +70,16 @@ static scratch lay_out(const rnncore_plan *plan, rnncore_backend backend, rc_are
     };
 }
 
-static scratch scratch_of(const rnncore_plan *plan, rnncore_backend backend, char *memory)
+static scratch scratch_of(const rnncore_plan *plan, int gathers, char *memory)
 {
     rc_arena arena = rc_arena_over(memory, SIZE_MAX);
-    return lay_out(plan, backend, &arena);
+    return lay_out(plan, gathers, &arena);
 }
 
-int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend)
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers)
 {
     rc_arena arena = rc_arena_counting();
-    lay_out(plan, backend, &arena);
+    lay_out(plan, gathers, &arena);
     return (int64_t)rc_arena_bytes(&arena);
 }
 
@@ -172,63 +174,109 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
     return (operand == RC_OPERAND_C_AFTER ? s->c : s->mid) + held_row * plan->ld * elem;
 }
 
-static void gather_rows(const void *const *rows, int64_t tokens, int64_t bytes, char *to)
-{
-    for (int64_t i = 0; i < tokens; i++) memcpy(to + i * bytes, rows[i], (size_t)bytes);
-}
-
-/* Units [first, last) of a plane over the tokens whose rows are in `own`. */
-static void add_plane(const rc_gradient_source *s, const product *p, int plane, int64_t first, int64_t last,
-                      int64_t tokens, const scratch *own, int add)
+/* A copy of a row of h through the mask of its slot. */
+static const void *dropped_row(const rc_gradient_source *s, const void *row, int64_t part, int64_t slot,
+                               const scratch *own, int64_t token)
 {
     const rnncore_plan *plan = s->plan;
-    const int64_t elem = plan->elem, row = p->gate[plane] * p->units + first, column = plane * p->plane + first;
-    const void *const *gates = own->gates;
-    char *weight = p->weight + row * p->columns * elem;
-    if (p->elementwise) {
-        if (!add) memset(weight, 0, (size_t)((last - first) * elem));
-        plan->kernels->add_products(weight, gates, column, (const void *const *)own->rows, first, tokens, last - first);
-    } else if (s->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_a = 1,
-                                                   .m = last - first,
-                                                   .n = p->columns,
-                                                   .k = tokens,
-                                                   .a = own->gathered_gates + column * elem,
-                                                   .lda = p->gates_row,
-                                                   .b = own->gathered,
-                                                   .ldb = p->columns,
-                                                   .c = weight,
-                                                   .ldc = p->columns,
-                                                   .beta = add});
-    } else {
-        plan->kernels->outer(&(rc_outer){.tokens = tokens,
-                                         .first = column,
-                                         .units = last - first,
-                                         .columns = p->columns,
-                                         .add = add,
-                                         .gates = gates,
-                                         .in = (const void *const *)own->rows,
-                                         .out = weight,
-                                         .out_row = p->columns});
-    }
-    if (!p->bias) return;
-    if (!add) memset(p->bias + row * elem, 0, (size_t)((last - first) * elem));
-    plan->kernels->add_rows(p->bias + row * elem, gates, tokens, column, last - first);
+    const char *mask = s->workspace[part * plan->directions + s->direction].mask + slot * plan->out_ld * plan->elem;
+    char *copy = own->gathered + token * plan->out * plan->elem;
+    plan->kernels->multiply(copy, row, mask, plan->out);
+    return copy;
 }
 
-/* Units [begin, end), counted over all planes. */
+static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
+{
+    for (int64_t i = 0; i < tokens; i++)
+        if (rows[i] != to + i * bytes) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+}
+
+/* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
+static int range_of(const product *p, int plane, int64_t begin, int64_t end, int64_t *first, int64_t *last)
+{
+    *first = begin - plane * p->units > 0 ? begin - plane * p->units : 0;
+    *last = end - plane * p->units < p->units ? end - plane * p->units : p->units;
+    return *first < *last;
+}
+
+static void add_bias(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                     const scratch *own, int add)
+{
+    int64_t first, last;
+    for (int i = 0; p->bias && i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *bias = p->bias + (p->gate[i] * p->units + first) * s->plan->elem;
+        if (!add) memset(bias, 0, (size_t)((last - first) * s->plan->elem));
+        s->plan->kernels->add_rows(bias, own->gates, tokens, i * p->plane + first, last - first);
+    }
+}
+
+static void add_elementwise(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                            const scratch *own, int add)
+{
+    int64_t first, last;
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *weight = p->weight + (p->gate[i] * p->units + first) * s->plan->elem;
+        if (!add) memset(weight, 0, (size_t)((last - first) * s->plan->elem));
+        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, first, tokens,
+                                       last - first);
+    }
+}
+
+static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
+                        const scratch *own, int add)
+{
+    const int64_t elem = s->plan->elem;
+    int64_t first, last;
+    gather_rows(own->rows, tokens, p->columns * elem, own->gathered);
+    gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        rc_gemm_run(s->plan->config.dtype,
+                    &(rc_gemm){.transpose_a = 1,
+                               .m = last - first,
+                               .n = p->columns,
+                               .k = tokens,
+                               .a = own->gathered_gates + (i * p->plane + first) * elem,
+                               .lda = p->gates_row,
+                               .b = own->gathered,
+                               .ldb = p->columns,
+                               .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
+                               .ldc = p->columns,
+                               .beta = add});
+    }
+}
+
+/* Units [begin, end), counted over all planes, over the tokens whose rows are in `own`. */
 static void add_tokens(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
                        const scratch *own, int add)
 {
-    const int64_t elem = s->plan->elem;
-    if (s->backend == RNNCORE_BLAS && !p->elementwise) {
-        gather_rows((const void *const *)own->rows, tokens, p->columns * elem, own->gathered);
-        gather_rows((const void *const *)own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    add_bias(s, p, begin, end, tokens, own, add);
+    if (p->elementwise) {
+        add_elementwise(s, p, begin, end, tokens, own, add);
+        return;
     }
-    for (int plane = (int)(begin / p->units); plane < p->planes && plane * p->units < end; plane++) {
-        const int64_t first = begin - plane * p->units, last = end - plane * p->units;
-        add_plane(s, p, plane, first > 0 ? first : 0, last < p->units ? last : p->units, tokens, own, add);
+    if (s->backend == RNNCORE_BLAS) {
+        add_by_blas(s, p, begin, end, tokens, own, add);
+        return;
     }
+    rc_outer o = {
+        .tokens = tokens,
+        .columns = p->columns,
+        .add = add,
+        .gates = own->gates,
+        .in = own->rows,
+        .panel = own->panel,
+        .out_row = p->columns,
+    };
+    int64_t first, last;
+    for (int i = 0; i < p->planes; i++) {
+        if (!range_of(p, i, begin, end, &first, &last)) continue;
+        char *out = p->weight + (p->gate[i] * p->units + first) * p->columns * s->plan->elem;
+        o.plane[o.planes++] = (rc_outer_plane){.first = i * p->plane + first, .units = last - first, .out = out};
+    }
+    s->plan->kernels->outer(&o);
 }
 
 /* No token at all: the gradient is zero. */
@@ -245,7 +293,8 @@ void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t
                         char *memory)
 {
     const product p = describe(s, operand);
-    const scratch own = scratch_of(s->plan, s->backend, memory);
+    const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
+    const int masked = s->workspace && operand == RC_OPERAND_PHASE_0; /* that of phase 1 is recorded masked */
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
     const int64_t row_bytes = p.gates_row * s->plan->elem;
     int64_t tokens = 0;
@@ -258,6 +307,7 @@ void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t
             for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
                 own.gates[tokens] = p.gates + (row + slot) * row_bytes;
                 own.rows[tokens] = operand_row(s, operand, part, step, slot, held + slot);
+                if (masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;
@@ -294,7 +344,7 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
                                          .block_end = ld / plan->kernels->lanes,
                                          .k = k,
                                          .gates = 1,
-                                         .in = (const void *const *)own->rows,
+                                         .in = own->rows,
                                          .w = weights.ih_t,
                                          .init = own->zero,
                                          .out = own->result,
@@ -323,7 +373,7 @@ static void add_row(const rc_input_task *t, char *out, char *row, int64_t size)
 void rc_input_gradient(const rc_input_task *t, char *memory)
 {
     const rnncore_plan *plan = t->plan;
-    const scratch own = scratch_of(plan, t->backend, memory);
+    const scratch own = scratch_of(plan, t->backend == RNNCORE_BLAS, memory);
     const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
     const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1)); /* as rc_drop_tokens has it */
     memset(own.zero, 0, (size_t)(ld * plan->elem));

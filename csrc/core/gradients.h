@@ -16,7 +16,8 @@ typedef struct rc_gradient_source {
     int direction;
     int64_t in_size;
     const char *x, *y, *h0, *gates, *mid, *dh_out;
-    const char *c, *c_first; /* [rows][ld]; (N, H), before the first step */
+    const char *c, *c_first;       /* [rows][ld]; (N, H), before the first step */
+    const rc_workspace *workspace; /* [parts * directions]: with recurrent dropout, whose masks they hold; or NULL */
     const rnncore_grads *grads;
     rnncore_backend backend;
 } rc_gradient_source;
@@ -44,8 +45,8 @@ typedef enum rc_operand {
 
 int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
 
-/* Bytes of scratch memory of one thread. */
-int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, rnncore_backend backend);
+/* Bytes of scratch memory of one thread; `gathers`: with BLAS or recurrent dropout, whose operands are copied. */
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers);
 
 /* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
  * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and

@@ -25,14 +25,23 @@ typedef struct rc_product {
     const rc_cell_args *cell_args;
 } rc_product;
 
-/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column]. The input rows may
- * be read up to the next whole vector after their end; what stands there does not matter. */
-typedef struct rc_outer {
-    int64_t tokens, first, units, columns;
-    int add;                              /* 0: out is overwritten */
-    const void *const *gates, *const *in; /* [tokens] */
+/* A plane of gate gradients in a product over tokens: elements [first, first + units) of a token's row, and their rows of
+ * the result. */
+typedef struct rc_outer_plane {
+    int64_t first, units;
     void *out;
-    int64_t out_row; /* in elements */
+} rc_outer_plane;
+
+enum { RC_PANEL_BYTES = 256 }; /* of a token's inputs at a time, at most */
+
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column], for each plane. */
+typedef struct rc_outer {
+    int64_t tokens, columns;
+    int add, planes; /* add 0: out is overwritten */
+    rc_outer_plane plane[RC_MAX_SLOTS];
+    const void *const *gates, *const *in; /* [tokens] */
+    void *panel;                          /* scratch: [tokens][RC_PANEL_BYTES] */
+    int64_t out_row;                      /* in elements */
 } rc_outer;
 
 /* One piece of an optimiser's step; see optimise.h. */
@@ -75,7 +84,9 @@ typedef struct rc_kernels {
     void (*pack_bias)(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
 
     /* Plain arrays. */
-    void (*add)(void *out, const void *a, int64_t n); /* out += a */
+    void (*add)(void *out, const void *a, int64_t n);                        /* out += a */
+    void (*multiply)(void *out, const void *a, const void *b, int64_t n);    /* out = a * b; may be one of them */
+    void (*add_product)(void *out, const void *a, const void *b, int64_t n); /* out += a * b, two roundings */
     /* out[n] += elements first ... first+n-1 of every row, in order. */
     void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
     /* out[n] += products of elements first_a ... of a row of a and first_b ... of its row of b, in order. */
@@ -85,6 +96,7 @@ typedef struct rc_kernels {
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);
     void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
+    /* a NULL: the factors themselves */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;
 

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "check.h"
 #include "gemm.h"
+#include "tuning.h"
 
 /* The functions that a cell has where the config says nothing. */
 static rnncore_function usual(rnncore_cell cell, int place)
@@ -59,6 +60,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made.ld = rc_round_up(made.hidden, kernels->lanes);
     made.out_ld = rc_round_up(made.out, kernels->lanes);
     made.gates_ld = made.cell->slots * made.ld;
+    if (made.gates_ld * made.elem % RC_ALIASING_BYTES == 0) made.gates_ld += RC_ALIGN / made.elem;
     made.l2_bytes = rc_l2_bytes();
 
     rnncore_plan *kept = malloc(sizeof made);

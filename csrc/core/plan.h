@@ -15,7 +15,7 @@ struct rnncore_plan {
     int64_t elem;        /* bytes of an element */
     int64_t hidden, out; /* H, and O = P or H */
     int64_t ld, out_ld;  /* H and O rounded up to whole vectors */
-    int64_t gates_ld;    /* elements of a row of gates: slots * ld */
+    int64_t gates_ld;    /* elements of a row of gates: slots * ld, and a cache line more where rows would share sets */
     int64_t l2_bytes;    /* of this machine's cores */
 };
 

@@ -23,6 +23,13 @@ void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *pl
     ws->c = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->mid = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->in_mid = rc_arena_take(arena, rows * slices, sizeof(void *));
+    ws->mask = NULL;
+}
+
+void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows)
+{
+    ws->mask = rc_arena_take(arena, rows, plan->out_ld * plan->elem);
+    for (int i = 0; i < 2; i++) ws->dropped[i] = rc_arena_take(arena, rows, plan->out_ld * plan->elem);
 }
 
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
@@ -40,6 +47,47 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
     ws->in = rc_arena_take(arena, ws->chunk * rows, sizeof(void *));
     ws->gates = rc_arena_take(arena, ws->chunk * rows, row_bytes);
     ws->x = rc_arena_take(arena, ws->chunk * rows, in_size * plan->elem);
+}
+
+/* -- Recurrent dropout ---------------------------------------------------------------------------------------------- */
+
+void rc_draw_masks(const rnncore_plan *plan, const rc_batch *batch, const rc_drop *drop, rc_workspace *ws)
+{
+    const int64_t row_bytes = plan->out_ld * plan->elem;
+    memset(ws->mask, 0, (size_t)(batch->rows * row_bytes));
+    for (int64_t j = 0; j < batch->rows; j++)
+        plan->kernels->dropout(ws->mask + j * row_bytes, NULL, plan->out, drop->key,
+                               (uint64_t)(rc_batch_row(batch, j) * plan->out), drop->p);
+}
+
+/* to = from * mask, units [begin, end) of all rows. */
+static void drop_units(const rnncore_plan *plan, const rc_workspace *ws, char *to, const char *from, int64_t rows,
+                       int64_t begin, int64_t end)
+{
+    for (int64_t j = 0; j < rows; j++) {
+        const int64_t at = (j * plan->out_ld + begin) * plan->elem;
+        plan->kernels->multiply(to + at, from + at, ws->mask + at, end - begin);
+    }
+}
+
+void rc_start_dropped(const rnncore_plan *plan, const rc_batch *batch, rc_workspace *ws, int current)
+{
+    const int64_t row_bytes = plan->out_ld * plan->elem;
+    for (int i = 0; i < 2; i++) {
+        memset(ws->dropped[i], 0, (size_t)(batch->rows * row_bytes));
+        point_rows(ws->in_h[i], ws->dropped[i], batch->rows, row_bytes);
+    }
+    drop_units(plan, ws, ws->dropped[current], ws->h[current], batch->rows, 0, plan->out);
+}
+
+/* This slice's units of what the next product reads, before the others read it: of the new h, or, between two phases, of the
+ * second one's operand. */
+static void drop_operand(const rc_step *s, char *to, const char *from, const rc_slice *slice)
+{
+    const int64_t lanes = s->plan->kernels->lanes, blocks = s->plan->out_ld / lanes;
+    if (s->ws->mask)
+        drop_units(s->plan, s->ws, to, from, s->rows, rc_slice_begin(slice, blocks) * lanes,
+                   rc_slice_end(slice, blocks) * lanes);
 }
 
 /* -- Forward -------------------------------------------------------------------------------------------------------- */
@@ -192,10 +240,13 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
             .cell_args = &args,
         };
         recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
+        if (i + 1 < cell->phases) drop_operand(s, mid, mid, slice);
+        else if (!projected) drop_operand(s, ws->dropped[1 - s->current], h, slice);
         if (!rc_slice_sync(slice)) return 0;
     }
     if (projected) {
         project(s, h, in_mid, slice);
+        drop_operand(s, ws->dropped[1 - s->current], h, slice);
         if (!rc_slice_sync(slice)) return 0;
     }
     return 1;
@@ -317,6 +368,10 @@ void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew)
     memset(ws->h[1], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
     load_state(batch, ws->c, plan->ld, run->c0, plan->hidden, plan->elem);
     for (int i = 0; i < 2; i++) point_rows(ws->in_h[i], ws->h[i], batch->rows, plan->out_ld * plan->elem);
+    if (ws->mask) {
+        rc_draw_masks(plan, batch, &run->drop, ws);
+        rc_start_dropped(plan, batch, ws, 0);
+    }
 
     for (int64_t first = 0; first < batch->steps; first += ws->chunk) {
         const int64_t last = first + ws->chunk < batch->steps ? first + ws->chunk : batch->steps;

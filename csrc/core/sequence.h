@@ -6,6 +6,7 @@
 
 #include "batch.h"
 #include "plan.h"
+#include "splitmix.h"
 #include "tape.h"
 #include "team.h"
 
@@ -19,13 +20,32 @@ typedef struct rc_workspace {
     int64_t chunk;        /* forward: steps of a chunk */
     char *gates, *x;      /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
     char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
+    char *mask;           /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
+    char *dropped[2];     /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
 } rc_workspace;
+
+/* Recurrent dropout of one layer and direction; p 0: none. */
+typedef struct rc_drop {
+    double p;
+    uint64_t key;
+} rc_drop;
+
+static inline rc_drop rc_drop_of(const rnncore_plan *plan, double p, uint64_t call_key, int64_t layer, int direction)
+{
+    const uint64_t number = (uint64_t)(layer * plan->directions + direction);
+    return (rc_drop){p, rc_splitmix64(call_key, ((uint64_t)1 << 32) + number)}; /* as dropout.py has it */
+}
 
 /* Takes the memory that every run needs, or also that of a forward or backward sequence. */
 void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices);
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
                                int64_t slices, int64_t most_steps); /* of a chunk */
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+
+/* Draws the masks of a part's rows; `start_dropped` also points the operands of the next step's product at h * mask. */
+void rc_draw_masks(const rnncore_plan *plan, const rc_batch *batch, const rc_drop *drop, rc_workspace *ws);
+void rc_start_dropped(const rnncore_plan *plan, const rc_batch *batch, rc_workspace *ws, int current);
 
 typedef struct rc_forward_run {
     const rnncore_plan *plan;
@@ -40,6 +60,7 @@ typedef struct rc_forward_run {
     char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL */
     char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
+    rc_drop drop;
     const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
     _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;
@@ -61,6 +82,7 @@ typedef struct rc_backward_run {
     char *dh_out;        /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
     const char *c_first; /* (N, H): c before the first step of the segment, which is all steps or computed again */
     int64_t in_size;
+    rc_drop drop;
     rnncore_backend backend;
     rc_workspace *ws, *again; /* `again`: of forward, for computing again */
 } rc_backward_run;

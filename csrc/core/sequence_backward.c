@@ -98,6 +98,10 @@ void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last)
     }
     if (first < end) gather_previous_h(run, first, rc_batch_active(batch, first), ws->h[first & 1]);
     load_state(batch, ws->c, plan->ld, run->c_first, plan->hidden, plan->elem);
+    if (ws->mask) {
+        rc_draw_masks(plan, batch, &run->drop, ws);
+        rc_start_dropped(plan, batch, ws, (int)(first & 1));
+    }
     for (int64_t begin = first; begin < end; begin += ws->chunk) {
         const int64_t stop = begin + ws->chunk < end ? begin + ws->chunk : end;
         point_inputs(run, begin, stop);
@@ -126,6 +130,24 @@ static rc_product gradient_product(const rc_backward_run *run, int phase, char *
         .init_row = plan->out_ld,
         .out_row = plan->out_ld,
     };
+}
+
+/* Runs a gradient_product onto dh; with recurrent dropout what comes out of it goes through the mask. */
+static void add_recurrent_gradients(const rc_backward_run *run, const rc_product *onto_dh)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_workspace *ws = run->ws;
+    rc_product p = *onto_dh;
+    if (ws->mask) {
+        p.init = ws->zero;
+        p.init_row = 0;
+        p.out = ws->dropped[0];
+    }
+    plan->kernels->product(&p);
+    for (int64_t j = 0; ws->mask && j < p.rows; j++) {
+        const int64_t at = j * plan->out_ld * plan->elem;
+        plan->kernels->add_product((char *)onto_dh->out + at, ws->dropped[0] + at, ws->mask + at, plan->out);
+    }
 }
 
 static void add_output_gradients(const rc_backward_run *run, int64_t step, int64_t rows, char *dh)
@@ -194,9 +216,16 @@ static void earlier_phases(const rc_backward_run *run, const rc_cell_args *args,
         p.init = run->ws->zero;
         p.init_row = 0;
         p.out = args->scratch;
-        p.cell = cell->phase[i - 1].backward;
+        p.cell = run->ws->mask ? NULL : cell->phase[i - 1].backward;
         p.cell_args = args;
         run->plan->kernels->product(&p);
+        if (!run->ws->mask) continue;
+        for (int64_t j = 0; j < rows; j++) {
+            const int64_t at = j * run->plan->ld * run->plan->elem;
+            char *dq = (char *)args->scratch + at;
+            run->plan->kernels->multiply(dq, dq, run->ws->mask + at, run->plan->hidden);
+        }
+        cell->phase[i - 1].backward(args, 0, rows, 0, run->plan->ld / run->plan->kernels->lanes);
     }
 }
 
@@ -210,12 +239,12 @@ static void backward_step(const rc_backward_run *run, const rc_cell_args *args, 
     int64_t done = 0; /* rows whose last phase is through */
     if (!ready) {
         rc_product p = gather_gradients(run, step);
-        if (!plan->config.proj_size) {
+        if (!plan->config.proj_size && !run->ws->mask) {
             p.cell = cell->phase[cell->phases - 1].backward;
             p.cell_args = args;
             done = p.rows;
         }
-        plan->kernels->product(&p);
+        add_recurrent_gradients(run, &p);
     }
     if (plan->config.proj_size) {
         project_back(run, args, step, rows);
@@ -234,6 +263,7 @@ void rc_backward_begin(const rc_backward_run *run)
     memset(ws->h[0], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
     load_state(batch, plan->config.proj_size ? ws->h[1] : ws->dh, plan->out_ld, run->dh_n, plan->out, plan->elem);
     load_state(batch, ws->dc, plan->ld, run->dc_n, plan->hidden, plan->elem);
+    if (ws->mask) rc_draw_masks(plan, batch, &run->drop, ws);
 }
 
 void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
@@ -264,7 +294,7 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
     }
     if (first > 0 && first < end) { /* while the gradients of its gates are there */
         const rc_product p = gather_gradients(run, first - 1);
-        plan->kernels->product(&p);
+        add_recurrent_gradients(run, &p);
     }
 }
 
@@ -278,7 +308,7 @@ void rc_backward_end(const rc_backward_run *run)
     if (plan->config.proj_size) memset(dh, 0, (size_t)(alive * plan->out_ld * plan->elem));
     rc_product p = gradient_product(run, 0, alive ? gates_of(run, 0) : run->gates, alive);
     p.init = p.out = dh;
-    plan->kernels->product(&p);
+    add_recurrent_gradients(run, &p);
     store_state(batch, dh, plan->out_ld, run->dh0, plan->out, plan->elem, 0, batch->rows);
     if (plan->cell->has_c)
         store_state(batch, run->ws->dc, plan->ld, run->dc0, plan->hidden, plan->elem, 0, batch->rows);

@@ -37,8 +37,9 @@ static inline void store_state(const rc_batch *batch, const char *from, int64_t 
 static inline void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c)
 {
     const int64_t elem = plan->elem, first = plan->hidden * elem, bytes = (plan->ld - plan->hidden) * elem;
-    for (int64_t i = 0; bytes && i < rows * plan->cell->slots; i++)
-        memset(gates + i * plan->ld * elem + first, 0, (size_t)bytes);
+    for (int64_t i = 0; bytes && i < rows; i++)
+        for (int plane = 0; plane < plan->cell->slots; plane++)
+            memset(gates + (i * plan->gates_ld + plane * plan->ld) * elem + first, 0, (size_t)bytes);
     for (int64_t i = 0; bytes && c && i < rows; i++) memset(c + i * plan->ld * elem + first, 0, (size_t)bytes);
 }
 

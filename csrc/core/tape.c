@@ -43,6 +43,15 @@ static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch,
     return tape;
 }
 
+rnncore_status rnncore_dropout(rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key, double p)
+{
+    if (dtype != RNNCORE_FLOAT32 && dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
+    if (!out || !a || !(p >= 0 && p < 1)) return RNNCORE_ERROR_ARGUMENT;
+    if (size < 0) return RNNCORE_ERROR_SHAPE;
+    rc_find_kernels(NULL, dtype)->dropout(out, a, size, key, 0, p);
+    return RNNCORE_OK;
+}
+
 rc_tape rc_tape_of(const rnncore_plan *plan, void *tape, int64_t batch, int64_t valid, int64_t layer)
 {
     rc_arena arena = rc_arena_over(tape, SIZE_MAX);

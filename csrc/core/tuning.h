@@ -7,6 +7,10 @@
  * read bandwidth at 1.5 MB of weights. */
 #define RC_HUGE_PAGE ((size_t)2 << 20)
 
+/* Rows of gates of a multiple of this many bytes are made a cache line longer: in an L1 of 64 sets every fourth row, at
+ * most, would fall into the same set, and the products over tokens read one line of each of 128 rows. */
+#define RC_ALIASING_BYTES 1024
+
 /* Bytes of pre-activations that one thread holds between the input product and the time loop. Half of a small (512 KB)
  * L2, so they are still there when the time loop reads them. */
 #define RC_CHUNK_BYTES ((int64_t)256 << 10)
@@ -18,9 +22,11 @@
  * us to wake a thread that sleeps. */
 #define RC_MIN_FLOPS_PER_THREAD 500000.0
 
-/* Tokens that a weight gradient adds at a time: four vectors of their inputs (128 x 256 bytes) stay in L1 while the units
- * pass, and the sums are loaded and stored once per that many multiply-adds. */
-#define RC_OUTER_TOKENS 128
+/* Tokens that a weight gradient adds at a time: a panel of their inputs (64 x 256 bytes) and their gates stay in L1 while the
+ * units pass, beside whatever a neighbour on the core needs (96 and 128 are as fast on a core of one's own, and 10 % slower on
+ * a shared one). And bytes of the rows of a gradient that one piece of work adds to, over all tokens: they stay in L2. */
+#define RC_OUTER_TOKENS 64
+#define RC_OUTER_BYTES ((int64_t)256 << 10)
 
 /* Tokens of one piece of the input gradients: many rows for each weight that is read, results (of 256 floats 192 KB) that
  * stay in L2, and pieces enough to share out. */

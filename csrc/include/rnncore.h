@@ -196,6 +196,9 @@ typedef struct rnncore_forward_args {
                                     so many segments of steps begins; backward computes the rest again, one segment at a
                                     time, and gives the same bits */
     uint64_t dropout_key;   /* with a tape and dropout: the key of this call's masks */
+    double
+        recurrent_dropout; /* with a tape, 0 <= p < 1: of what the recurrent products read, one mask per row, layer and
+                                    direction for all steps (variational dropout, Gal and Ghahramani 2016) */
     rnncore_backend backend;
     int threads;        /* at most this many (>= 1), the caller's included */
     rnncore_team *team; /* or NULL: the caller's thread only */
@@ -219,7 +222,7 @@ typedef struct rnncore_grads {
 } rnncore_grads;
 
 typedef struct rnncore_backward_args {
-    int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key and threads */
+    int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key, recurrent_dropout and threads */
     const int64_t *lengths;
     void *tape;                 /* what forward recorded; used up: gradients overwrite the gates in place */
     rnncore_array dy;           /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
@@ -228,6 +231,7 @@ typedef struct rnncore_backward_args {
     void *dh0, *dc0;            /* gradients of the initial states, or NULL */
     const rnncore_grads *grads; /* L*D entries */
     uint64_t dropout_key;
+    double recurrent_dropout;
     rnncore_backend backend; /* of the forward call: of what is computed again and of the products over all tokens;
                                     RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
@@ -242,6 +246,11 @@ RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, i
 /* Needs weights packed with RNNCORE_PACK_BACKWARD, and, for a tape of segments, for the backend of the forward call. */
 RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
                                             const rnncore_backward_args *args);
+
+/* Dropout of a whole array: out[i] = a[i] * (0 with probability p, else 1 / (1 - p)) by the counter i and the key; out may be
+ * a. For weights, in forward, and with the same key for their gradients. */
+RNNCORE_API rnncore_status rnncore_dropout(rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key,
+                                           double p);
 
 /* -- Optimisers ---------------------------------------------------------------------------------------------------- */
 

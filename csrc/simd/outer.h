@@ -4,8 +4,9 @@
  * each sum one in-order chain of fused multiply-adds, so how the work is cut changes speed, never a bit.
  *
  * One lane is one column, as the gradients are stored; a tile is R units x U vectors of columns. Rows come through
- * pointers: whatever order the tokens have, nothing is gathered. The panel of U vectors stays in L1 while the units pass;
- * what the next tile of units needs, far apart in memory, is asked for one tile ahead. */
+ * pointers, whatever order the tokens have. The panel of U vectors is copied side by side first, so that it stays in L1
+ * while the units pass: rows of 1 or 4 KB, as they stand, would share a few sets of it. What the next tile of units needs,
+ * far apart in memory, is asked for one tile ahead. */
 #ifndef RC_OUTER_H
 #define RC_OUTER_H
 
@@ -17,9 +18,10 @@ enum { RC_OUTER_ROWS = 8, RC_OUTER_VECTORS = RC_REGISTERS == 32 ? 4 : 2 };
 enum { RC_OUTER_WIDE_ROWS = 6 }; /* rows of tiles wider than one vector; one vector alone needs 8 chains */
 
 typedef struct outer_tile {
-    int64_t tokens, unit, column, out_row;
+    int64_t tokens, unit, out_row;
     int add;
-    const real *const *gates, *const *in;
+    const real *const *gates;
+    const real *panel; /* [tokens][U * lanes] */
     real *out;
 } outer_tile;
 
@@ -36,8 +38,9 @@ RC_INLINE void outer_product(const int R, const int U, const outer_tile *t)
             __builtin_prefetch(out + R * t->out_row, 1);
         }
     }
-    for (int64_t k = 0; k < t->tokens; k++) {
-        const real *gates = t->gates[k] + t->unit, *in = t->in[k] + t->column;
+    const real *in = t->panel;
+    for (int64_t k = 0; k < t->tokens; k++, in += U * RC_LANES) {
+        const real *gates = t->gates[k] + t->unit;
         vec x[RC_OUTER_VECTORS];
         __builtin_prefetch(gates + R);
 #pragma GCC unroll 4
@@ -98,29 +101,51 @@ static int64_t piece_begin(int64_t total, int64_t count, int64_t i)
     return i * (total / count) + (i < longer ? i : longer);
 }
 
+/* Columns [column, column + size) of all inputs side by side, zeros up to `width`, which is whole vectors. */
+static void pack_panel(const rc_outer *o, int64_t column, int64_t size, int64_t width)
+{
+    real *to = o->panel;
+    const int64_t whole = size / RC_LANES * RC_LANES;
+    for (int64_t k = 0; k < o->tokens; k++, to += width) {
+        const real *in = (const real *)o->in[k] + column;
+        for (int64_t i = 0; i < whole; i += RC_LANES) v_store(to + i, v_load(in + i));
+        if (whole == width) continue;
+        v_store(to + whole, v_zero());
+        memcpy(to + whole, in + whole, (size_t)(size - whole) * sizeof(real));
+    }
+}
+
+/* The tiles of one plane over a panel, `size` of whose `width` vectors are columns. */
+static void plane_tiles(const rc_outer *o, const rc_outer_plane *plane, int64_t column, int64_t size, int64_t width)
+{
+    const int64_t stacks = pieces(plane->units, width == 1 ? RC_OUTER_ROWS : RC_OUTER_WIDE_ROWS);
+    for (int64_t i = 0; i < stacks; i++) {
+        const int64_t unit = piece_begin(plane->units, stacks, i);
+        const int64_t rows = piece_begin(plane->units, stacks, i + 1) - unit;
+        const outer_tile t = {
+            .tokens = o->tokens,
+            .unit = plane->first + unit,
+            .out_row = o->out_row,
+            .add = o->add,
+            .gates = (const real *const *)o->gates,
+            .panel = o->panel,
+            .out = (real *)plane->out + unit * o->out_row + column,
+        };
+        outer_fn *run = outers[rows][width];
+        if (size < width * RC_LANES) outer_edge(run, &t, rows, size);
+        else run(&t);
+    }
+}
+
 static void rc_outer_run(const rc_outer *o)
 {
     const int64_t vectors = pieces(o->columns, RC_LANES), panels = pieces(vectors, RC_OUTER_VECTORS);
     for (int64_t p = 0; p < panels; p++) {
         const int64_t first = piece_begin(vectors, panels, p), width = piece_begin(vectors, panels, p + 1) - first;
         const int64_t column = first * RC_LANES, left = o->columns - column;
-        const int64_t stacks = pieces(o->units, width == 1 ? RC_OUTER_ROWS : RC_OUTER_WIDE_ROWS);
-        for (int64_t i = 0; i < stacks; i++) {
-            const int64_t unit = piece_begin(o->units, stacks, i), rows = piece_begin(o->units, stacks, i + 1) - unit;
-            const outer_tile t = {
-                .tokens = o->tokens,
-                .unit = o->first + unit,
-                .column = column,
-                .out_row = o->out_row,
-                .add = o->add,
-                .gates = (const real *const *)o->gates,
-                .in = (const real *const *)o->in,
-                .out = (real *)o->out + unit * o->out_row + column,
-            };
-            outer_fn *run = outers[rows][width];
-            if (left < width * RC_LANES) outer_edge(run, &t, rows, left);
-            else run(&t);
-        }
+        const int64_t size = left < width * RC_LANES ? left : width * RC_LANES;
+        pack_panel(o, column, size, width * RC_LANES);
+        for (int i = 0; i < o->planes; i++) plane_tiles(o, &o->plane[i], column, size, width);
     }
 }
 

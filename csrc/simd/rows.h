@@ -13,6 +13,16 @@ static void rc_add(void *out, const void *a, int64_t n)
     for (int64_t i = 0; i < n; i++) ((real *)out)[i] += ((const real *)a)[i];
 }
 
+static void rc_multiply(void *out, const void *a, const void *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) ((real *)out)[i] = ((const real *)a)[i] * ((const real *)b)[i];
+}
+
+static void rc_add_product(void *out, const void *a, const void *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) ((real *)out)[i] += ((const real *)a)[i] * ((const real *)b)[i];
+}
+
 /* *out = *out + a . b as one in-order chain of fused multiply-adds: the bit contract in one line. */
 static void rc_chain(void *out, const void *a, const void *b, int64_t n)
 {
@@ -65,14 +75,14 @@ static void rc_add_products(void *out, const void *const *a, int64_t first_a, co
 }
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped
- * is multiplied by 0, so NaN stays NaN. */
+ * is multiplied by 0, so NaN stays NaN. a NULL: of ones. */
 static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p)
 {
     const uint64_t threshold = (uint64_t)ceil(p * 9007199254740992.0); /* 2^53 */
     const real scale = (real)(1.0 / (1.0 - p));
     for (int64_t i = 0; i < n; i++) {
         const real factor = (rc_splitmix64(key, first + (uint64_t)i) >> 11) >= threshold ? scale : 0;
-        ((real *)out)[i] = ((const real *)a)[i] * factor;
+        ((real *)out)[i] = a ? ((const real *)a)[i] * factor : factor;
     }
 }
 

@@ -67,6 +67,7 @@ cdef extern from "rnncore.h" nogil:
         void *tape
         int64_t segments
         uint64_t dropout_key
+        double recurrent_dropout
         rnncore_backend backend
         int threads
         rnncore_team *team
@@ -81,6 +82,7 @@ cdef extern from "rnncore.h" nogil:
         void *dc0
         const rnncore_grads *grads
         uint64_t dropout_key
+        double recurrent_dropout
         rnncore_backend backend
         int threads
         rnncore_team *team
@@ -122,6 +124,8 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
                                          const rnncore_forward_args *args)
+    rnncore_status rnncore_dropout(
+        rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key, double p) nogil
     size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, int64_t valid,
                               int64_t segments)
     rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)

@@ -87,6 +87,7 @@ class Weights:
         blas: bool,
         threads: int,
         team: Team,
+        recurrent_dropout: float = 0.0,
     ) -> None: ...
     def backward(
         self,
@@ -103,8 +104,10 @@ class Weights:
         blas: bool,
         threads: int,
         team: Team,
+        recurrent_dropout: float = 0.0,
     ) -> None: ...
 
+def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
 def update(
     method: str,
     tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],

@@ -230,6 +230,7 @@ cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, stat
     args.tape = NULL
     args.segments = 0
     args.dropout_key = 0
+    args.recurrent_dropout = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
     args.team = NULL
@@ -271,20 +272,22 @@ cdef class Weights:
             free(table)
         check("parameters", status)
 
-    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team):
+    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team,
+                double recurrent_dropout=0.0):
         """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
         cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
         cdef rnncore_status status
         args.tape = tape.memory.data if tape is not None else NULL
         args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_forward(self.plan.plan, self.memory.data, &args)
         check("x", status)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
-                 bint blas, int threads, Team team):
+                 bint blas, int threads, Team team, double recurrent_dropout=0.0):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
@@ -298,6 +301,7 @@ cdef class Weights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         with nogil:
             status = rnncore_backward(self.plan.plan, self.memory.data, &args)
@@ -314,6 +318,18 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
         status = rnncore_forward_naive(plan.plan, table, &args)
     free(table)
     check("x", status)
+
+
+def dropout(out, array, uint64_t key, double p):
+    """out = array with elements dropped by their place and the key, the others times 1 / (1 - p); out may be array."""
+    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef int64_t size = array.size
+    cdef void *target = address(out)
+    cdef const void *source = address(array)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_dropout(dtype, target, source, size, key, p)
+    check("p", status)
 
 
 def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The mask stream of dropout between layers: SplitMix64 as a counter-based generator.
+"""The mask streams of dropout: SplitMix64 as a counter-based generator.
 
     mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
              z = (z ^ (z >> 27)) * 0x94D049BB133111EB
              z ^ (z >> 31)                                                             (modulo 2**64)
     key(l) = mix(call_key + (l + 1) * GOLDEN)                     for the output of layer l = 0 .. L-2
     i      = (t * N + n) * F + f                                  F = D*P or D*H; time-major always
+    key(2**32 + k), i = n * F + f                                 recurrent dropout, F = P or H
+    key(2**33 + k), i = the element of weight_hh                  weight dropout; k = layer * D + direction
     keep i   iff   mix(key(l) + (i + 1) * GOLDEN) >> 11  >=  ceil(p * 2**53)
 
 Kept values are multiplied by 1 / (1 - p), computed in double and rounded once to the layer's dtype; dropped
@@ -17,6 +19,10 @@ import math
 
 import numpy as np
 
+from .errors import ArgumentError
+
+RECURRENT, WEIGHT = 2**32, 2**33
+"""Numbers of the mask streams of recurrent and of weight dropout, in place of a layer's."""
 GOLDEN = 0x9E3779B97F4A7C15
 _WORD = 2**64
 
@@ -26,6 +32,13 @@ def mix(z):
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def check_probability(name, p):
+    """p as a float; ArgumentError unless it is a number with 0 <= p < 1."""
+    if isinstance(p, bool) or not isinstance(p, (int, float, np.integer, np.floating)) or not 0 <= p < 1:
+        raise ArgumentError(name, "a number in [0, 1)", repr(p))
+    return float(p)
 
 
 def draw_call_key(rng):

@@ -27,12 +27,13 @@ class Tape(TapeBase):
         Memory it holds until `backward` has used it.
     """
 
-    def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads):
+    def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads, drops):
         super().__init__(owner, size, lengths, call_key)
         T, N, _ = size
         valid = _valid_steps(T, N, lengths)
         self.memory = _core.Tape(weights.plan, T, N, valid, segments, owner._spare_tape)
         self.weights, self.blas, self.threads = weights, blas, threads
+        self.drops = drops  # (recurrent_dropout, weight_dropout)
         self.nbytes = self.memory.nbytes
         self.version = weights.version  # the parameters may have changed since these were packed
 
@@ -115,6 +116,20 @@ class Layer(LayerBase):
             self._packed[isa] = weights
         return weights
 
+    def _dropped_weights(self, uses, key, p):
+        """Packed for one call, with elements of weight_hh dropped."""
+        plan = _core.Plan(self.spec, config.current_isa())
+        with self._lock:
+            values = dict(self._parameters)
+            for name, number in self._recurrent_weights():
+                values[name] = np.empty_like(self._parameters[name])
+                _core.dropout(values[name], self._parameters[name], masks.layer_key(key, number), p)
+            return _core.Weights(plan, values, uses, self.version, self._spare_weights)
+
+    def _recurrent_weights(self):
+        """Names of the recurrent matrices, and the numbers of their mask streams."""
+        return [("weight_hh" + s, masks.WEIGHT + k) for k, s in enumerate(self.spec.suffixes())]
+
     # Calls
 
     def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
@@ -168,7 +183,17 @@ class Layer(LayerBase):
             out[...] = y
         return (y if out is None else out), self._pack_state(final, size[2])
 
-    def forward(self, x, state=None, *, lengths=None, num_threads=None, checkpoint=None):
+    def forward(
+        self,
+        x,
+        state=None,
+        *,
+        lengths=None,
+        num_threads=None,
+        checkpoint=None,
+        recurrent_dropout=0.0,
+        weight_dropout=0.0,
+    ):
         """Run with dropout and record.
 
         Parameters
@@ -179,6 +204,13 @@ class Layer(LayerBase):
             What `backward` computes again instead of reading it from the tape, for about half as much time more: None,
             nothing; else all gate values, segment by segment of the steps: in so many segments, or with "gates" in
             about sqrt(T). More segments take less memory in `backward`. Gradients are the same to the last bit.
+        recurrent_dropout : float, optional
+            Probability, 0 <= p < 1, of dropping a unit of h from what the recurrent products read (the equations' other
+            uses of h see all of it): one mask per row, layer and direction for all steps of the call, kept units times
+            1 / (1 - p). Variational dropout (Gal and Ghahramani 2016), Keras' `recurrent_dropout`.
+        weight_dropout : float, optional
+            Probability, 0 <= p < 1, of dropping an element of a weight_hh, for all rows and steps of the call, the
+            others times 1 / (1 - p); DropConnect as in AWD-LSTM (Merity et al. 2018). Costs packing the weights once.
 
         Returns
         -------
@@ -195,15 +227,23 @@ class Layer(LayerBase):
         """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         segments = spec.check_checkpoint(checkpoint, size[0])
+        recurrent_dropout = masks.check_probability("recurrent_dropout", recurrent_dropout)
+        weight_dropout = masks.check_probability("weight_dropout", weight_dropout)
         threads = config.threads_for(num_threads)
-        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
+        drops = self.spec.drops or recurrent_dropout or weight_dropout
+        key = masks.draw_call_key(self._dropout_rng) if drops else None
         blas = config.current_backend() == "blas"
-        weights = self._weights((_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD)
-        tape = Tape(self, size, lengths, key, weights, segments, blas, threads)
+        uses = (_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD
+        weights = self._dropped_weights(uses, key, weight_dropout) if weight_dropout else self._weights(uses)
+        tape = Tape(
+            self, size, lengths, key, weights, segments, blas, threads, (recurrent_dropout, weight_dropout)
+        )
         y = _empty("x", spec.y_shape(self.spec, *size), self.spec.dtype)
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
-        weights.forward(*arrays, tape.memory, key or 0, blas, threads, config.team_for(threads))
+        weights.forward(
+            *arrays, tape.memory, key or 0, blas, threads, config.team_for(threads), recurrent_dropout
+        )
         return y, self._pack_state(final, size[2]), tape
 
     def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
@@ -272,9 +312,13 @@ class Layer(LayerBase):
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
-            tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads),
+            tape.call_key or 0, tape.blas, tape.threads, config.team_for(tape.threads), tape.drops[0],
         )  # fmt: skip
-        tape.memory = tape.weights = None  # for the next tape, also while the caller's variable still names this one
+        for name, number in self._recurrent_weights() if tape.drops[1] else ():
+            _core.dropout(params[name], params[name], masks.layer_key(tape.call_key, number), tape.drops[1])
+        tape.memory = tape.weights = (
+            None  # for the next tape, also while the caller's variable still names this one
+        )
         return Grads(dx, self._pack_state(dstate, size[2]), params)
 
     def stream(self, batch_size=1):

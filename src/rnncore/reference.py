@@ -22,9 +22,10 @@ FLOAT64 = np.dtype(np.float64)
 class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once."""
 
-    def __init__(self, owner, size, lengths, call_key, records):
+    def __init__(self, owner, size, lengths, call_key, records, drops):
         super().__init__(owner, size, lengths, call_key)
-        self.records = records  # of each layer and direction
+        self.records = records  # of each layer and direction, and with recurrent dropout of each row
+        self.drops = drops  # (recurrent_dropout, weight_dropout)
 
 
 class Layer(LayerBase):
@@ -91,13 +92,30 @@ class Layer(LayerBase):
             out[...] = y
         return (y if out is None else out), self._pack_state(state, size[2])
 
-    def forward(self, x, state=None, *, lengths=None, num_threads=None, checkpoint=None):
-        """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here."""
+    def forward(
+        self,
+        x,
+        state=None,
+        *,
+        lengths=None,
+        num_threads=None,
+        checkpoint=None,
+        recurrent_dropout=0.0,
+        weight_dropout=0.0,
+    ):
+        """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
+
+        `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
+        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
+        """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         spec.check_checkpoint(checkpoint, size[0])
-        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops else None
-        y, state, records = self._run(x, parts, lengths, size, key)
-        tape = Tape(self, size, lengths, key, records)
+        recurrent_dropout = masks.check_probability("recurrent_dropout", recurrent_dropout)
+        weight_dropout = masks.check_probability("weight_dropout", weight_dropout)
+        drops = (recurrent_dropout, weight_dropout)
+        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops or any(drops) else None
+        y, state, records = self._run(x, parts, lengths, size, key, drops)
+        tape = Tape(self, size, lengths, key, records, drops)
         return self._from_time_major(y, size[2]), self._pack_state(state, size[2]), tape
 
     def backward(self, tape, dy, dstate=None):
@@ -133,11 +151,20 @@ class Layer(LayerBase):
             for d, part_dy in enumerate(np.split(dy, D, axis=-1)):
                 k = layer * D + d
                 suffix = self.spec.suffixes()[k]
-                w, dw = self._weights(suffix, self._parameters), self._weights(suffix, params)
-                x_shape = (T, N, self.spec.layer_input_size(layer))
-                slot = tuple(part[k] for part in dstate)
                 _, step = steps_of(self.spec, d)
-                dx = dx + run_backward(step, w, dw, tape.records[k], x_shape, part_dy, slot)
+                sums = self._weights(suffix, params)
+                pieces, factors = self._pieces(k, N, tape.call_key, tape.drops)
+                part_dx = np.zeros((T, N, self.spec.layer_input_size(layer)))
+                for rows, w, factor, record in zip(*pieces, factors, tape.records[k], strict=True):
+                    dw = self._weights(suffix, {name: np.zeros_like(p) for name, p in params.items()})
+                    slot = tuple(part[k, rows] for part in dstate)
+                    shape = part_dx[:, rows].shape
+                    part_dx[:, rows] = run_backward(step, w, dw, record, shape, part_dy[:, rows], slot)
+                    dw.weight_hh *= factor
+                    for name, total in vars(sums).items():
+                        if total is not None:
+                            total += getattr(dw, name)
+                dx = dx + part_dx
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
         return Grads(self._from_time_major(dy, batched), self._pack_state(dstate, batched), params)
 
@@ -147,7 +174,7 @@ class Layer(LayerBase):
 
     # Parts of a call
 
-    def _run(self, x, parts, lengths, size, call_key):
+    def _run(self, x, parts, lengths, size, call_key, drops=(0.0, 0.0)):
         """All layers and directions; gives time-major y, the final state and one record list each."""
         T, N, batched = size
         D = self.spec.directions
@@ -161,21 +188,42 @@ class Layer(LayerBase):
             outputs = []
             for d in range(D):
                 k = layer * D + d
-                w = self._weights(self.spec.suffixes()[k], self._parameters)
-                slot = tuple(part[k] for part in state)
                 step, _ = steps_of(self.spec, d)
-                output, record = run_forward(step, w, y, slot, lengths, reverse=d == 1)
+                pieces, _ = self._pieces(k, N, call_key, drops)
+                output, record = np.zeros((T, N, self.spec.output_size)), []
+                for rows, w in zip(*pieces, strict=True):
+                    slot = tuple(part[k, rows] for part in state)
+                    output[:, rows], saved = run_forward(
+                        step, w, y[:, rows], slot, lengths[rows], reverse=d == 1
+                    )
+                    record.append(saved)
                 outputs.append(output)
                 records.append(record)
             y = np.concatenate(outputs, axis=-1)
         return y, state, records
 
+    def _pieces(self, k, N, call_key, drops):
+        """Rows of the batch that share weights, as slices, with those weights, and factors of their weight_hh."""
+        recurrent, weight = drops
+        w = self._weights(self.spec.suffixes()[k], self._parameters)
+        factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
+        if not recurrent:
+            w.weight_hh = w.weight_hh * factor
+            return ([slice(0, N)], [w]), [factor]
+        columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
+        factors = [factor * row for row in columns]
+        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in factors]
+        return ([slice(n, n + 1) for n in range(N)], own), factors
+
+    def _factors(self, call_key, number, shape, p):
+        """What is multiplied with an array of this shape; 1 without dropout."""
+        if not p:
+            return np.ones(shape)
+        return masks.keep_mask(call_key, number, shape, p) * float(masks.scale(p, self.spec.dtype))
+
     def _mask(self, call_key, layer, shape):
         """What the output of `layer` is multiplied by; 1 without dropout."""
-        if call_key is None:
-            return 1.0
-        p = self.spec.dropout
-        return masks.keep_mask(call_key, layer, shape, p) * float(masks.scale(p, self.spec.dtype))
+        return 1.0 if call_key is None else self._factors(call_key, layer, shape, self.spec.dropout)
 
     def _fresh_state(self, parts, N):
         """New float64 arrays (L*D, N, features) from checked parts; None is zeros."""

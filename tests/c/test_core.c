@@ -171,6 +171,7 @@ SPOIL(negative_row, a->lengths = negative)
 SPOIL(tape, a->tape = (char *)a->y.data + 4)
 SPOIL(threads, a->threads = 0)
 SPOIL(backend, a->backend = (rnncore_backend)2)
+SPOIL(drop, (a->tape = (void *)(uintptr_t)64, a->recurrent_dropout = 1))
 #undef SPOIL
 
 static const bad_forward bad_forwards[] = {
@@ -193,6 +194,7 @@ static const bad_forward bad_forwards[] = {
     {"tape unaligned", RNNCORE_ERROR_ARGUMENT, 0, spoil_tape},
     {"threads", RNNCORE_ERROR_ARGUMENT, 0, spoil_threads},
     {"backend", RNNCORE_ERROR_ARGUMENT, 0, spoil_backend},
+    {"recurrent dropout", RNNCORE_ERROR_ARGUMENT, 0, spoil_drop},
 };
 
 static void test_refused_forward(void)
@@ -254,6 +256,7 @@ SPOIL(batch, a->batch = 2)
 SPOIL(negative, a->steps = -1)
 SPOIL(lengths, a->lengths = too_long)
 SPOIL(threads, a->threads = -1)
+SPOIL(drop, a->recurrent_dropout = (double)NAN)
 #undef SPOIL
 
 static const bad_backward bad_backwards[] = {
@@ -273,6 +276,7 @@ static const bad_backward bad_backwards[] = {
     {"steps", RNNCORE_ERROR_SHAPE, spoil_b_negative},
     {"length above T", RNNCORE_ERROR_LENGTHS, spoil_b_lengths},
     {"threads", RNNCORE_ERROR_ARGUMENT, spoil_b_threads},
+    {"recurrent dropout", RNNCORE_ERROR_ARGUMENT, spoil_b_drop},
 };
 
 static void test_refused_backward(void)
@@ -304,6 +308,29 @@ static void test_refused_backward(void)
     CHECK_STATUS(rnncore_backward(m.plan, m.weights, &good), RNNCORE_OK);
     CHECK(!model_untouched(&m));
     model_free(&m);
+}
+
+static void test_dropout(void)
+{
+    enum { N = 1000 };
+    static float a[N], once[N], twice[N];
+    int64_t kept = 0;
+    check_subject = "dropout";
+    for (int i = 0; i < N; i++) a[i] = 3;
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, once, a, N, 7, 0.25), RNNCORE_OK);
+    for (int i = 0; i < N; i++) {
+        CHECK(once[i] == 0 || once[i] == 4);
+        kept += once[i] != 0;
+    }
+    CHECK(kept > N / 2 && kept < N);
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, a, a, N, 7, 0.25), RNNCORE_OK);
+    CHECK(memcmp(a, once, sizeof a) == 0);
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, twice, a, N, 7, 1.0), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, twice, a, N, 7, (double)NAN), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, twice, NULL, N, 7, 0.5), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_dropout((rnncore_dtype)9, twice, a, N, 7, 0.5), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_dropout(RNNCORE_FLOAT32, twice, a, -1, 7, 0.5), RNNCORE_ERROR_SHAPE);
+    CHECK(twice[0] == 0);
 }
 
 static void test_refused_streams(void)
@@ -468,6 +495,7 @@ int main(void)
     test_packing();
     test_refused_forward();
     test_refused_backward();
+    test_dropout();
     test_refused_streams();
     test_refused_selections();
     test_bits();

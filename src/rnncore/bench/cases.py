@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-MODES = ("sequence", "step", "train")
+MODES = ("sequence", "step", "train", "fit")
+LEARNING_RATE = 1e-3
+"""Of Adam, with the usual (0.9, 0.999) and 1e-8."""
 STEP_INPUTS = 64
 """Distinct inputs that a stream walks round: enough that no branch predictor learns them, few enough for L1
 or L2."""
@@ -34,9 +36,10 @@ class Case:
     ragged : bool
         Rows of a sequence have lengths of their own, spread evenly from 1 to T; what they hold after their
         end is not computed.
-    mode : {"sequence", "step", "train"}
+    mode : {"sequence", "step", "train", "fit"}
         One inference call over T steps; one step of a stream that keeps its state (T is 1); forward and
-        backward.
+        backward; a whole iteration of training: forward, a linear head with one output, mean squared error,
+        backward, Adam with `LEARNING_RATE`.
     source : str
         Where the row comes from. Not part of its identity.
     """
@@ -77,6 +80,11 @@ class Case:
         dtype = {"float32": "f32", "float64": "f64"}[self.dtype]
         kind = "ragged" if self.ragged else self.mode
         return f"{self.cell}-{dtype}-{kind}-T{self.T}N{self.N}I{self.I}H{self.H}L{self.L}D{self.D}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.mode in ("train", "fit")
 
     @property
     def name(self) -> str:
@@ -128,7 +136,7 @@ class Case:
         3x."""
         rows = self.tokens() * GATES[self.cell] * self.H
         forward = sum(2 * rows * (self.layer_input(layer) + self.H) for layer, _ in self.directions())
-        return forward * (3 if self.mode == "train" else 1)
+        return forward * (3 if self.trains else 1)
 
     def weight_bytes(self) -> int:
         """Bytes of all weight matrices."""
@@ -146,12 +154,20 @@ class Problem:
     x : ndarray (T, N, I)
         Normal. A stream has `STEP_INPUTS` steps whatever T is.
     dy : ndarray (T, N, D*H)
-        Normal; the gradient that backward starts from.
+        Normal; the gradient that backward starts from, and its first column the target of a fit.
+    head : ndarray (1, D*H)
+        Weight of a fit's linear head; its bias starts from zero.
     """
 
     params: dict[str, np.ndarray]
     x: np.ndarray
     dy: np.ndarray
+    head: np.ndarray
+
+    @property
+    def target(self) -> np.ndarray:
+        """(T, N, 1)."""
+        return np.ascontiguousarray(self.dy[..., :1])
 
 
 def make_problem(case: Case) -> Problem:
@@ -166,7 +182,8 @@ def make_problem(case: Case) -> Problem:
     steps = STEP_INPUTS if case.mode == "step" else case.T
     x = rng.standard_normal((steps, case.N, case.I)).astype(case.dtype)
     dy = rng.standard_normal((steps, case.N, case.D * case.H)).astype(case.dtype)
-    return Problem(params, x, dy)
+    head = rng.uniform(-bound, bound, (1, case.D * case.H)).astype(case.dtype)
+    return Problem(params, x, dy, head)
 
 
 # -- Sets
@@ -290,6 +307,8 @@ def _train() -> list[Case]:
     ]
     rows += [Case(cell, 50, 24, 13, 96, mode="train", source="odd sizes") for cell in CELLS]
     rows.append(Case("lstm", 30, 7, 40, 96, L=2, D=2, mode="train", source="two layers, both directions"))
+    source = "a whole iteration: linear head, mean squared error, Adam"
+    rows += [Case(cell, 50, 32, 64, 64, mode="fit", source=source) for cell in CELLS]
     return rows
 
 

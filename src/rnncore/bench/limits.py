@@ -201,7 +201,7 @@ def limit_seconds(case: Case, limits: Limits) -> float:
         step_read = step_bytes / limits.read_rate(resident if stream else step_bytes, case.threads)
         input_time = max(input_flops / peak, input_read)
         step_time = float(np.maximum(step_flops / peak, step_read).sum())
-        if case.mode == "train":
+        if case.trains:
             total += 3 * input_time + 2 * step_time + float(step_flops.sum()) / peak
         else:
             total += input_time + step_time

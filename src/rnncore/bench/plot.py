@@ -27,7 +27,7 @@ def intensity(row: dict[str, Any]) -> float:
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[case["cell"]]
     item = {"float32": 4, "float64": 8}[case["dtype"]]
     inputs = case["D"] * sum(case["I"] if layer == 0 else case["D"] * case["H"] for layer in range(case["L"]))
-    passes = 2 if case["mode"] == "train" else 1
+    passes = 2 if case["mode"] in ("train", "fit") else 1
     read = item * gates * case["H"] * (inputs + passes * case["T"] * case["D"] * case["L"] * case["H"])
     return row["flops"] / read
 

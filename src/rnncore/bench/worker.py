@@ -56,6 +56,8 @@ class Station:
         if peer.case.mode == "train":
             peer.train()
             return peer.gradients()
+        if peer.case.mode == "fit":
+            return {"losses": np.array([float(peer.fit()) for _ in range(oracle.FIT_CHECK)])}
         if peer.case.mode == "sequence":
             return {"y": np.array(peer.result(peer.forward())[:steps, :rows])}
         peer.reset()
@@ -99,7 +101,9 @@ class Station:
                     times.append(clock() - begin)
                 if clock() >= end:
                     return times
-        call = self.peer.train if self.peer.case.mode == "train" else self.peer.forward
+        call = {"train": self.peer.train, "fit": self.peer.fit, "sequence": self.peer.forward}[
+            self.peer.case.mode
+        ]
         while True:
             begin = clock()
             call()

@@ -14,7 +14,7 @@ class Peer:
     """One system, built for one case. Lives in a process of its own.
 
     A subclass imports its system in `__init__`, takes the problem's weights, and implements what it supports
-    of `forward` (mode "sequence"), `reset` and `step` ("step"), `train` and `gradients` ("train"). Copying
+    of `forward` (mode "sequence"), `reset` and `step` ("step"), `train` and `gradients` ("train"), `fit`. Copying
     and converting that a careful user does once belongs into `__init__`; what every call needs belongs into
     the call.
     """
@@ -70,6 +70,10 @@ class Peer:
 
     def train(self) -> Any:
         """Forward and backward of sum(y * dy); the gradients are ready when it returns."""
+        raise NotImplementedError(f"{self.name} cannot train")
+
+    def fit(self) -> Any:
+        """A whole iteration of training, as `Case` has it; returns the loss before its update."""
         raise NotImplementedError(f"{self.name} cannot train")
 
     def gradients(self) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import Case, Problem
+from ..cases import LEARNING_RATE, Case, Problem
 from .base import Peer
 
 
@@ -56,6 +56,12 @@ class Jax(Peer):
         self.run_forward = jax.jit(self._forward)
         self.run_train = jax.jit(self._train)
         self.run_step = jax.jit(self._step)
+        self.run_fit = jax.jit(self._fit, donate_argnums=(0, 1, 2))
+        if case.mode == "fit":
+            bias = jax.numpy.zeros(1, case.dtype)
+            self.fitted = {**self.params, "head": jax.numpy.asarray(problem.head), "bias": bias}
+            self.moments = [{name: 0 * value for name, value in self.fitted.items()} for _ in range(2)]
+            self.target, self.count = jax.numpy.asarray(problem.target), 0
         self.grads: Any = None
         self.reset()
 
@@ -105,6 +111,20 @@ class Jax(Peer):
         _, pull = self.jax.vjp(self._forward, params, x)
         return pull(dy)
 
+    def _loss(self, values: dict[str, Any], x: Any, target: Any) -> Any:
+        error = self._forward(values, x) @ values["head"].T + values["bias"] - target
+        return self.jax.numpy.mean(error**2)
+
+    def _fit(self, values: Any, first: Any, second: Any, count: Any, x: Any, target: Any) -> Any:
+        # Adam as Optax has it.
+        tree, jnp = self.jax.tree_util.tree_map, self.jax.numpy
+        loss, grads = self.jax.value_and_grad(self._loss)(values, x, target)
+        first = tree(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
+        second = tree(lambda v, g: 0.999 * v + 0.001 * g * g, second, grads)
+        rate, root = LEARNING_RATE / (1 - 0.9**count), 1 / jnp.sqrt(1 - 0.999**count)
+        values = tree(lambda w, m, v: w - rate * m / (jnp.sqrt(v) * root + 1e-8), values, first, second)
+        return values, first, second, loss
+
     def forward(self) -> Any:
         return self.run_forward(self.params, self.x).block_until_ready()
 
@@ -117,6 +137,14 @@ class Jax(Peer):
 
     def train(self) -> None:
         self.grads = self.jax.block_until_ready(self.run_train(self.params, self.x, self.dy))
+
+    def fit(self) -> float:
+        self.count += 1
+        count = self.problem.x.dtype.type(self.count)
+        self.fitted, *self.moments, loss = self.run_fit(
+            self.fitted, *self.moments, count, self.x, self.target
+        )
+        return float(self.jax.block_until_ready((loss, self.fitted))[0])
 
     def gradients(self) -> dict[str, np.ndarray]:
         params, dx = self.grads

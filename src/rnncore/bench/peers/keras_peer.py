@@ -69,7 +69,7 @@ class Keras(Peer):
 
     @classmethod
     def refuses(cls, case: Case) -> str:
-        return "inference only in this harness" if case.mode == "train" else ""
+        return "inference only in this harness" if case.trains else ""
 
     def _apply(self, x: Any) -> Any:
         for layer in self.layers:

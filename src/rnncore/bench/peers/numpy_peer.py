@@ -48,7 +48,7 @@ class Numpy(Peer):
 
     @classmethod
     def refuses(cls, case: Case) -> str:
-        return "inference only" if case.mode == "train" else ""
+        return "inference only" if case.trains else ""
 
     def _zero_state(self) -> tuple[np.ndarray, ...]:
         zero = np.zeros((self.case.N, self.case.H), self.case.dtype)

@@ -51,7 +51,7 @@ class OpenVino(Peer):
 
     @classmethod
     def refuses(cls, case: Case) -> str:
-        if case.mode == "train":
+        if case.trains:
             return "inference only"
         return "float32 only" if case.dtype != "float32" else ""
 

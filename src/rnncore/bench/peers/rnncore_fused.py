@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import Case, Problem
+from ..cases import LEARNING_RATE, Case, Problem
 from .base import Peer
 
 
@@ -29,6 +29,13 @@ class RnncoreFused(Peer):
         self.y = np.empty((case.T, case.N, case.D * case.H), case.dtype)
         self.grads: Any = None
         self.lengths = case.lengths() if case.ragged else None
+        if case.mode == "fit":
+            from rnncore import training
+
+            self.head = training.Linear(case.D * case.H, 1, dtype=case.dtype)
+            self.head.load_state_dict({"weight": problem.head, "bias": np.zeros(1, case.dtype)})
+            self.mse_loss, self.target = training.mse_loss, problem.target
+            self.optimizer = training.Adam([self.layer, self.head], lr=LEARNING_RATE)
         if case.mode == "step":
             self.stream = self.layer.stream(batch_size=case.N)
             self.y = np.empty((case.N, case.H), case.dtype)
@@ -46,6 +53,16 @@ class RnncoreFused(Peer):
     def train(self) -> None:
         _, _, tape = self.layer.forward(self.problem.x, num_threads=self.case.threads)
         self.grads = self.layer.backward(tape, self.problem.dy)
+
+    def fit(self) -> float:
+        threads = self.case.threads
+        y, _, tape = self.layer.forward(self.problem.x, num_threads=threads)
+        pred, head_tape = self.head.forward(y)
+        loss, dpred = self.mse_loss(pred, self.target)
+        head = self.head.backward(head_tape, dpred)
+        grads = self.layer.backward(tape, head.x)
+        self.optimizer.step([grads.params, head.params], num_threads=threads)
+        return loss
 
     def gradients(self) -> dict[str, np.ndarray]:
         return {**self.grads.params, "x": self.grads.x}

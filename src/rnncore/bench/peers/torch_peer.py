@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import Case, Problem
+from ..cases import LEARNING_RATE, Case, Problem
 from .base import Peer
 
 
@@ -38,6 +38,12 @@ class Torch(Peer):
         if case.mode == "train":
             self.x.requires_grad_()
             self.dy = torch.from_numpy(problem.dy)
+        elif case.mode == "fit":
+            self.head = torch.nn.Linear(case.D * case.H, 1, dtype=self.x.dtype)
+            self.head.load_state_dict({"weight": torch.from_numpy(problem.head), "bias": self.x.new_zeros(1)})
+            self.target = torch.from_numpy(problem.target)
+            parameters = [*self.module.parameters(), *self.head.parameters()]
+            self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE)
         else:
             # Entered once, as a server does, and never left: the process has no other use.
             self.inference = torch.inference_mode()
@@ -66,6 +72,13 @@ class Torch(Peer):
         self.module.zero_grad(set_to_none=True)
         self.x.grad = None
         self.module(self.x)[0].backward(self.dy)
+
+    def fit(self) -> float:
+        self.optimizer.zero_grad()
+        loss = self.torch.nn.functional.mse_loss(self.head(self.module(self.x)[0]), self.target)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
 
     def gradients(self) -> dict[str, np.ndarray]:
         grads = {name: value.grad.numpy() for name, value in self.module.named_parameters()}
