@@ -345,3 +345,18 @@ def test_layout_of_steps_does_not_matter(dtype, layout, N):
         assert moved.step(layout(x), out=out) is out
         assert_same_bits(out, plain.step(x))
         assert_same_bits(moved.state, plain.state)
+
+
+@pytest.mark.parametrize("lengths", [None, (70, 33, 0)], ids=["full", "ragged"])
+@pytest.mark.parametrize("drop", [0.0, 0.3], ids=["plain", "dropped"])
+@pytest.mark.parametrize("cell", [rnncore.RNN, rnncore.LSTM, rnncore.GRU], ids=lambda cell: cell.__name__)
+def test_layers_that_follow_each_other_give_the_bits_of_one_thread(cell, drop, lengths):
+    """Enough steps and work for a wavefront of layers: T >= 32, three rows on four threads."""
+    x = np.random.default_rng(1).standard_normal((70, 3, 7), dtype=np.float32)
+    results = []
+    for threads in (1, 2, 4):
+        layer = cell(7, 64, 3, seed=0)
+        y, _, _ = layer.forward(x, lengths=lengths, recurrent_dropout=drop, num_threads=threads)
+        results.append((y, layer(x, lengths=lengths, num_threads=threads)[0]))
+    for other in results[1:]:
+        assert all(np.array_equal(one, two) for one, two in zip(results[0], other, strict=True))
