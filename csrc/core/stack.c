@@ -71,11 +71,10 @@ void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const 
 
 void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
 {
-    static const char zero[sizeof(double)];
     const rc_rows rows = rc_array_rows(array, 0);
-    for (int64_t j = 0; batch->length && j < batch->rows; j++)
-        for (int64_t t = batch->length[j]; t < steps; t++)
-            rc_copy(rc_rows_at(&rows, batch, t, j), rows.feature, zero, 0, size, elem);
+    for (int64_t t = 0; batch->length && t < steps; t++)
+        for (int64_t j = rc_batch_active(batch, t); j < batch->rows; j++)
+            rc_zero(rc_rows_at(&rows, batch, t, j), rows.feature, size, elem);
 }
 
 void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
