@@ -7,13 +7,25 @@
 #include "splitmix.h"
 #include "tuning.h"
 
-int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
+/* Floating-point operations of a forward call. */
+static double forward_flops(const rnncore_plan *plan, int64_t tokens)
 {
     const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
                                    ((double)plan->config.input_size + (double)plan->out + upper);
-    const double worth = flops_per_token * (double)tokens / RC_MIN_FLOPS_PER_THREAD;
+    return flops_per_token * (double)tokens;
+}
+
+int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
+{
+    const double worth = forward_flops(plan, tokens) / RC_MIN_FLOPS_PER_THREAD;
     return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
+}
+
+double rc_patience(const rnncore_plan *plan, int64_t tokens)
+{
+    const double seconds = RC_PATIENCE * forward_flops(plan, tokens) / RC_FLOPS_PER_SECOND;
+    return seconds < RC_WAKE_SECONDS ? 0 : seconds < RC_MOST_PATIENCE ? seconds : RC_MOST_PATIENCE;
 }
 
 /* Whether a layer may begin before the one below has ended, and the steps are enough to make that worth while. */

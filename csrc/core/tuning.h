@@ -21,6 +21,7 @@
 /* Fewest floating-point operations per thread worth waking a thread for: about 10 us of work at 50 GFLOP/s against a few
  * us to wake a thread that sleeps. */
 #define RC_MIN_FLOPS_PER_THREAD 500000.0
+#define RC_FLOPS_PER_SECOND 5e10
 
 /* Tokens that a weight gradient adds at a time: a panel of their inputs (64 x 256 bytes) and their gates stay in L1 while the
  * units pass, beside whatever a neighbour on the core needs (96 and 128 are as fast on a core of one's own, and 10 % slower on
@@ -45,8 +46,14 @@
 #define RC_SPIN_HOT 300
 #define RC_SPIN_PAUSES 2000
 
-/* Pauses (about 2 us) that a call waits for threads that are awake to join before its first steps. */
+/* Pauses (about 2 us) that a crew waits for threads that are awake to join before a round. And how long it waits at the
+ * start of a call for threads that sleep: this part of what the call is expected to take on one thread, if that is long
+ * enough for a thread to wake up (30 to 50 us), and not for ever. LSTM, H = 512, T = 100, two threads, calls 60 us apart:
+ * 5.0 ms, and 7.5 ms when the first round goes on without the thread that wakes up. */
 #define RC_MUSTER_SPINS 64
+#define RC_WAKE_SECONDS 0.00005
+#define RC_PATIENCE 0.1
+#define RC_MOST_PATIENCE 0.0003
 
 /* Seconds that the leader of a crew may wait for threads that do not run, beside half of the time it worked, before it goes
  * on alone; and the longest time for which calls are not shared after that. A time slice of the system is about 3 ms, an
