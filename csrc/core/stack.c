@@ -40,7 +40,7 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int threads = rc_worth_threads(plan, valid, a->threads);
     const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
     const int64_t rows = a->batch < threads ? a->batch : threads;
-    const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
+    const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
     if (a->batch >= threads &&
         (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))

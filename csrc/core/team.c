@@ -44,7 +44,7 @@ struct rnncore_team {
 static void wait_for_call(rnncore_team *team, unsigned seen)
 {
     for (int i = 0; atomic_load_explicit(&team->generation, memory_order_acquire) == seen; i++) {
-        if (i < RC_SPIN_PAUSES) {
+        if (i < RC_LINGER_PAUSES) {
             rc_pause(i);
             continue;
         }
