@@ -15,6 +15,8 @@ void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore
     ws->dh = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
     ws->dc = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->zero = rc_arena_take(arena, 1, widest_row(plan) * plan->elem);
+    ws->kept[RC_ZONE_H] = plan->config.zoneout > 0 ? rc_arena_take(arena, rows, plan->out_ld * plan->elem) : NULL;
+    ws->kept[RC_ZONE_C] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, rows, plan->ld * plan->elem) : NULL;
 }
 
 const char *rc_previous_h(const rc_batch *batch, const rc_rows *y, const char *h0, int64_t h0_row, int direction,
@@ -78,11 +80,14 @@ static void step_again(const rc_backward_run *run, int64_t step, int64_t first)
         .gates = gates_of(run, step),
         .mid = rows_of(run, run->mid, step),
         .c = rows_of(run, run->c, step),
+        .next_c = rows_of(run, run->next_c, step),
+        .zoneout = &run->zoneout,
+        .step = step,
         .c_prev = step == first || !run->c ? run->again->c : rows_of(run, run->c, step - 1),
         .backend = run->backend,
     };
     rc_forward_step(&s, &alone);
-    clear_padding(plan, rows, s.gates, s.c);
+    clear_padding(plan, rows, s.gates, s.c, s.next_c);
 }
 
 void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last)
@@ -168,6 +173,37 @@ static char *output_row(const rc_backward_run *run, int64_t step)
     return run->dh_out + rc_batch_offset(run->batch, step) * plan->out_ld * plan->elem;
 }
 
+/* -- Zoneout: its gradient of h_{t-1} goes around the cell, as does that of c_{t-1} --------------------------------- */
+
+/* Gradients of a step's h and c: what stays is that of the cell's results. */
+static void split_at_zones(const rc_backward_run *run, int64_t step, int64_t rows)
+{
+    char *const *kept = run->ws->kept;
+    if (kept[RC_ZONE_H]) rc_zone_back(&run->zoneout, RC_ZONE_H, step, rows, output_row(run, step), kept[RC_ZONE_H]);
+    if (kept[RC_ZONE_C]) rc_zone_back(&run->zoneout, RC_ZONE_C, step, rows, run->ws->dc, kept[RC_ZONE_C]);
+}
+
+/* After the cell; with a projection its gradients of h have no place for those before the step, see start_projected. */
+static void add_kept(const rc_backward_run *run, int64_t rows)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_workspace *ws = run->ws;
+    for (int64_t j = 0; j < rows; j++) {
+        const int64_t h = j * plan->out_ld * plan->elem, c = j * plan->ld * plan->elem;
+        if (ws->kept[RC_ZONE_H] && !plan->config.proj_size)
+            plan->kernels->add(ws->dh + h, ws->kept[RC_ZONE_H] + h, plan->out);
+        if (ws->kept[RC_ZONE_C]) plan->kernels->add(ws->dc + c, ws->kept[RC_ZONE_C] + c, plan->hidden);
+    }
+}
+
+/* dh of the rows that have a step after, with a projection: what goes around that step. */
+static void start_projected(const rc_backward_run *run, char *dh, int64_t rows)
+{
+    const size_t bytes = (size_t)(rows * run->plan->out_ld * run->plan->elem);
+    if (run->ws->kept[RC_ZONE_H]) memcpy(dh, run->ws->kept[RC_ZONE_H], bytes);
+    else memset(dh, 0, bytes);
+}
+
 /* Everything that reaches a step's h but the recurrent product of the step after, which is returned: rows that have a step
  * after need it. */
 static rc_product gather_gradients(const rc_backward_run *run, int64_t step)
@@ -177,7 +213,7 @@ static rc_product gather_gradients(const rc_backward_run *run, int64_t step)
     const int64_t out_row = plan->out_ld * plan->elem;
     char *dh = output_row(run, step);
     if (plan->config.proj_size) {
-        memset(dh, 0, (size_t)(later * out_row));
+        start_projected(run, dh, later);
         memcpy(dh + later * out_row, run->ws->h[1] + later * out_row, (size_t)((rows - later) * out_row));
     }
     add_output_gradients(run, step, rows, dh);
@@ -239,19 +275,21 @@ static void backward_step(const rc_backward_run *run, const rc_cell_args *args, 
     int64_t done = 0; /* rows whose last phase is through */
     if (!ready) {
         rc_product p = gather_gradients(run, step);
-        if (!plan->config.proj_size && !run->ws->mask) {
+        if (!plan->config.proj_size && !run->ws->mask && !rc_zones(plan)) {
             p.cell = cell->phase[cell->phases - 1].backward;
             p.cell_args = args;
             done = p.rows;
         }
         add_recurrent_gradients(run, &p);
     }
+    if (rc_zones(plan)) split_at_zones(run, step, rows);
     if (plan->config.proj_size) {
         project_back(run, args, step, rows);
-        return;
+    } else {
+        cell->phase[cell->phases - 1].backward(args, done, rows - done, 0, blocks);
+        earlier_phases(run, args, rows);
     }
-    cell->phase[cell->phases - 1].backward(args, done, rows - done, 0, blocks);
-    earlier_phases(run, args, rows);
+    if (rc_zones(plan)) add_kept(run, rows);
 }
 
 void rc_backward_begin(const rc_backward_run *run)
@@ -264,6 +302,7 @@ void rc_backward_begin(const rc_backward_run *run)
     load_state(batch, plan->config.proj_size ? ws->h[1] : ws->dh, plan->out_ld, run->dh_n, plan->out, plan->elem);
     load_state(batch, ws->dc, plan->ld, run->dc_n, plan->hidden, plan->elem);
     if (ws->mask) rc_draw_masks(plan, batch, &run->drop, ws);
+    if (ws->kept[RC_ZONE_H]) memset(ws->kept[RC_ZONE_H], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
 }
 
 void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
@@ -284,7 +323,7 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
             .h_prev = ws->h[0],
             .dh = ws->dh,
             .dc = ws->dc,
-            .c = rows_of(run, run->c, s),
+            .c = rows_of(run, run->next_c ? run->next_c : run->c, s),
             .scratch = ws->mid,
             .c_prev = s == first || !run->c ? ws->c : rows_of(run, run->c, s - 1),
             .options = run->weights.options,
@@ -305,7 +344,7 @@ void rc_backward_end(const rc_backward_run *run)
     const rc_batch *batch = run->batch;
     const int64_t alive = rc_batch_active(batch, 0);
     char *dh = plan->config.proj_size ? run->ws->h[1] : run->ws->dh;
-    if (plan->config.proj_size) memset(dh, 0, (size_t)(alive * plan->out_ld * plan->elem));
+    if (plan->config.proj_size) start_projected(run, dh, alive);
     rc_product p = gradient_product(run, 0, alive ? gates_of(run, 0) : run->gates, alive);
     p.init = p.out = dh;
     add_recurrent_gradients(run, &p);
