@@ -23,7 +23,7 @@ typedef struct backward_call {
     int again;             /* whether the segments are computed again, into what follows; else the tape has all */
     rc_workspace *forward; /* [parts * directions] */
     char *gates[2], *c[2], *mid[2], *next_c[2]; /* [N * segment_steps][..] of one layer */
-    char *scratch;                  /* [threads][scratch_bytes]: of the products */
+    char *scratch;                              /* [threads][scratch_bytes]: of the products */
     int64_t scratch_bytes;
     rc_items *items; /* see items_count */
 } backward_call;

@@ -76,10 +76,11 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
 static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
 {
-    static const char *const fields[] = {"cell",        "input_size",  "hidden_size", "num_layers",    "nonlinearity",
-                                         "bias",        "batch_first", "dropout",     "bidirectional", "dtype",
-                                         "proj_size",   "reset_after", "peepholes",   "coupled",       "clip",
-                                         "activations", "zoneout",     "zoneout_c",   NULL};
+    static const char *const fields[] = {"cell",          "input_size", "hidden_size", "num_layers",
+                                         "nonlinearity",  "bias",       "batch_first", "dropout",
+                                         "bidirectional", "dtype",      "proj_size",   "reset_after",
+                                         "peepholes",     "coupled",    "clip",        "activations",
+                                         "zoneout",       "zoneout_c",  NULL};
     enum { REQUIRED = (1 << 12) - 1 };
     rnncore_config *c = &file->config;
     int seen = 0;

@@ -16,7 +16,7 @@ typedef struct naive {
     const rnncore_forward_args *args;
     char *gates, *bias, *h, *c, *mid;
     char *h_prev, *c_prev; /* the state before a step, for zoneout */
-    char *x, *y; /* [T][widest] */
+    char *x, *y;           /* [T][widest] */
 } naive;
 
 static void lay_out(naive *n, rc_arena *arena)

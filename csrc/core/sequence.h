@@ -22,9 +22,10 @@ typedef struct rc_workspace {
     int64_t chunk;        /* forward: steps of a chunk */
     char *gates, *x;      /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
     char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
-    char *kept[RC_ZONES]; /* backward, NULL or [rows][out_ld], [rows][ld]: gradients that zoneout hands to h_{t-1}, c_{t-1} */
-    char *mask;           /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
-    char *dropped[2];     /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
+    char *kept
+        [RC_ZONES]; /* backward, NULL or [rows][out_ld], [rows][ld]: gradients that zoneout hands to h_{t-1}, c_{t-1} */
+    char *mask;     /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
+    char *dropped[2]; /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
 } rc_workspace;
 
 /* Recurrent dropout of one layer and direction; p 0: none. */
@@ -62,11 +63,11 @@ typedef struct rc_forward_run {
     char *h_n, *c_n;
     char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL, as is the next */
     char *next_c;
-    char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
+    char *marks; /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
     rc_drop drop;
-    rc_zoneout zoneout; /* with a tape */
-    int records;        /* whether there is a tape */
+    rc_zoneout zoneout;           /* with a tape */
+    int records;                  /* whether there is a tape */
     const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
     _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;

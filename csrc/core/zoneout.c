@@ -8,12 +8,12 @@ rc_zoneout rc_zoneout_of(const rnncore_plan *plan, const rc_batch *batch, int64_
                          int64_t layer, int direction)
 {
     const uint64_t number = (uint64_t)(layer * plan->directions + direction);
-    return (rc_zoneout){plan,
-                        batch,
-                        direction,
-                        total,
-                        {rc_splitmix64(call_key, ((uint64_t)1 << 34) + number),
-                         rc_splitmix64(call_key, ((uint64_t)1 << 35) + number)}};
+    return (rc_zoneout){
+        plan,
+        batch,
+        direction,
+        total,
+        {rc_splitmix64(call_key, ((uint64_t)1 << 34) + number), rc_splitmix64(call_key, ((uint64_t)1 << 35) + number)}};
 }
 
 static int64_t features(const rnncore_plan *plan, int zone) { return zone == RC_ZONE_H ? plan->out : plan->hidden; }

@@ -198,8 +198,8 @@ _COMMON = """
     seed : int, optional
         For the initial parameters, uniform in +-1/sqrt(H) (PyTorch's), and the dropout masks.
     zoneout : float
-        Probability, 0 <= p < 1, of a unit of h of keeping its value of the step before: in `forward` by a mask anew at each
-        step, else by its expectation, p * h_(t-1) + (1 - p) * h_t (Krueger et al. 2017).
+        Probability, 0 <= p < 1, that a unit of h keeps its value of the step before (Krueger et al. 2017): in `forward`
+        by a new mask at each step, else by the expectation p * h_(t-1) + (1 - p) * h_t.
     clip : float, optional
         Bounds the pre-activation of every gate to -clip ... clip.
     activations : mapping of place to function, or a pair of them for two directions, optional
