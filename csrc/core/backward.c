@@ -18,7 +18,7 @@ typedef struct backward_call {
     char *dy_top;            /* [valid][D*O]: the caller's dy when its features are not side by side */
     char *dy[2];             /* [valid][D*O]: gradients of the outputs of the layers below, in turn */
     char *dh_out[2];         /* [d][valid][out_ld], with a projection */
-    int64_t segments;        /* of the steps, at least 1 */
+    int64_t segments;        /* of the steps, at least 1: what is computed again, or stays in the cache, at a time */
     int64_t segment_steps;
     int again;             /* whether the segments are computed again, into what follows; else the tape has all */
     rc_workspace *forward; /* [parts * directions] */
@@ -101,11 +101,12 @@ static rc_rows output_gradients(const backward_call *call, int64_t layer)
 /* Steps that the buffers of gates hold when it is not all of them. */
 static int64_t held_steps(const backward_call *call) { return call->again ? call->segment_steps : 0; }
 
-/* (N, H): c before the first step of a segment. */
+/* (N, H): c before the first step of a segment; NULL: the tape has all steps. */
 static const char *first_c(const backward_call *call, const rc_tape *tape, int direction, int64_t first)
 {
     const int64_t mark_bytes = call->args->batch * call->plan->hidden * call->plan->elem;
-    if (first == 0 || !tape->marks[direction]) return tape->c0[direction];
+    if (first == 0) return tape->c0[direction];
+    if (!tape->marks[direction]) return NULL;
     return tape->marks[direction] + (first / call->segment_steps - 1) * mark_bytes;
 }
 
@@ -315,12 +316,25 @@ static void backward_work(void *context, const rc_worker *worker)
     }
 }
 
+/* Steps between the products over their tokens: so few, where a core's L2 does not hold all gates, that it still has those
+ * of the steps; 0: all, which is better where the products would read and write as much of the weight gradients. */
+static int64_t cached_steps(const backward_call *call)
+{
+    const rnncore_plan *plan = call->plan;
+    const int64_t row = plan->gates_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
+    const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
+    const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
+    if (call->threads > 1 || call->valid * row <= plan->l2_bytes / 2 || weights > plan->l2_bytes / 4) return 0;
+    const int64_t tokens = plan->l2_bytes / 8 / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
+    return ((tokens > RC_OUTER_TOKENS ? tokens : RC_OUTER_TOKENS) + batch - 1) / batch;
+}
+
 /* Segments as they are: the last ones of a tape may have no steps. */
 static void set_segments(backward_call *call, int64_t segments)
 {
-    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1;
+    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1, cached = cached_steps(call);
     call->again = segments > 0;
-    call->segment_steps = rc_segment_steps(steps, segments);
+    call->segment_steps = !call->again && cached && cached < steps ? cached : rc_segment_steps(steps, segments);
     call->segments = (steps + call->segment_steps - 1) / call->segment_steps;
 }
 
@@ -337,8 +351,8 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
         return RNNCORE_ERROR_ARGUMENT;
 
     call.parts = header->parts;
-    set_segments(&call, header->segments);
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
+    set_segments(&call, header->segments);
     rc_arena counting = rc_arena_counting();
     lay_out(&call, &counting);
     const size_t bytes = rc_arena_bytes(&counting);

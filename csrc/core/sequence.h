@@ -80,7 +80,7 @@ typedef struct rc_backward_run {
     char *gates, *c, *mid; /* gates become gradients */
     int64_t shift;
     char *dh_out;        /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
-    const char *c_first; /* (N, H): c before the first step of the segment, which is all steps or computed again */
+    const char *c_first; /* (N, H): c before the first step of the segment; NULL: the rows of c have it */
     int64_t in_size;
     rc_drop drop;
     rnncore_backend backend;

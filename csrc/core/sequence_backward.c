@@ -275,7 +275,8 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
     const int64_t end = last < batch->steps ? last : batch->steps;
     for (int64_t s = end - 1; s >= first; s--) {
         const int64_t rows = rc_batch_active(batch, s);
-        if (s == first && plan->cell->has_c) load_state(batch, ws->c, plan->ld, run->c_first, plan->hidden, plan->elem);
+        const int starts = s == first && run->c_first;
+        if (starts) load_state(batch, ws->c, plan->ld, run->c_first, plan->hidden, plan->elem);
         if (reads_h) gather_previous_h(run, s, rows, ws->h[0]);
         const rc_cell_args args = {
             .ld = plan->ld,
@@ -286,7 +287,7 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last)
             .dc = ws->dc,
             .c = rows_of(run, run->c, s),
             .scratch = ws->mid,
-            .c_prev = s == first || !run->c ? ws->c : rows_of(run, run->c, s - 1),
+            .c_prev = starts || !run->c ? ws->c : rows_of(run, run->c, s - 1),
             .options = run->weights.options,
             .peephole = run->weights.peephole,
         };
