@@ -30,8 +30,8 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int64_t rows = a->batch < threads ? a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
-    if (a->batch >= threads &&
-        (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))
+    const int64_t many = a->tape ? RC_MANY_TAPED_ROWS : RC_MANY_ROWS;
+    if (a->batch >= threads && (step_weights * plan->elem <= plan->l2_bytes || a->batch >= many * threads))
         return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {

@@ -67,6 +67,10 @@
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
 
+/* The same with a tape, for forward and backward, whose weight gradients want the rows' gates: LSTM, H = 512, 2 threads, by
+ * units against by rows: 2 rows 1.4 times as fast, 4 rows 1.3, 8 rows no difference. */
+#define RC_MANY_TAPED_ROWS 4
+
 /* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
  * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */
 #define RC_WALK_BYTES (128 << 10)
