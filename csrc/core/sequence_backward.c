@@ -195,11 +195,13 @@ static void add_output_gradients(const rc_backward_run *run, int64_t step, int64
 {
     const rnncore_plan *plan = run->plan;
     const units own = units_of(plan, plan->out, slice);
-    const int64_t at = own.begin * plan->elem;
-    for (int64_t j = 0; run->dy.data && j < rows; j++) {
+    const int64_t at = own.begin * plan->elem, size = own.end - own.begin;
+    const int64_t at_once =
+        size == plan->out_ld ? rc_rows_together(&run->dy, run->batch, rows, plan->out, plan->elem) : 1;
+    for (int64_t j = 0; run->dy.data && j < rows; j += at_once) {
         const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
         plan->kernels->add(dh + j * plan->out_ld * plan->elem + at, rc_rows_at(&run->dy, run->batch, time, j) + at,
-                           own.end - own.begin);
+                           at_once * size);
     }
 }
 

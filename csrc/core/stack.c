@@ -50,10 +50,12 @@ static void move_tokens(int way, const rc_batch *batch, char *compact, const rnn
 {
     const rc_rows rows = rc_array_rows(array, 0);
     for (int64_t t = 0; t < batch->steps; t++) {
-        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, compact += size * elem) {
+        const int64_t active = rc_batch_active(batch, t);
+        const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
+        for (int64_t j = 0; j < active; j += at_once, compact += n * elem) {
             char *strided = rc_rows_at(&rows, batch, t, j);
-            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, size, elem);
-            else rc_copy(strided, rows.feature, compact, elem, size, elem);
+            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, n, elem);
+            else rc_copy(strided, rows.feature, compact, elem, n, elem);
         }
     }
 }
