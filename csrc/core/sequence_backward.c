@@ -8,6 +8,7 @@
 #include "sequence.h"
 #include "state.h"
 #include "tuning.h"
+#include "wait.h"
 
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows,
                                 int64_t slices)
@@ -148,6 +149,14 @@ void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last, 
 
 /* -- Steps ---------------------------------------------------------------------------------------------------------- */
 
+/* Right after threads have met: asks for all lines of the gate gradients, half of which come from other cores. */
+static void ask_for_gradients(const void *const *rows, int64_t count, int64_t bytes)
+{
+    if (count * bytes > RC_ASK_GATES_BYTES) return;
+    for (int64_t j = 0; j < count; j++)
+        for (int64_t i = 0; i < bytes; i += RC_ALIGN) rc_ask_to_read((const char *)rows[j] + i);
+}
+
 /* This slice's units of out[rows][ld of out] = init + (gate gradients of `phase`) . W_hh^T */
 static rc_product gradient_product(const rc_backward_run *run, int phase, char *gates, int64_t rows,
                                    const rc_slice *slice)
@@ -157,6 +166,7 @@ static rc_product gradient_product(const rc_backward_run *run, int phase, char *
     const int64_t blocks = plan->out_ld / plan->kernels->lanes;
     const void **in = run->ws->in + slice->index * run->batch->rows;
     point_rows(in, gates + ph->first_slot * plan->ld * plan->elem, rows, plan->gates_ld * plan->elem);
+    if (slice->count > 1) ask_for_gradients(in, rows, ph->slots * plan->ld * plan->elem);
     return (rc_product){
         .rows = rows,
         .block_begin = rc_slice_begin(slice, blocks),

@@ -55,8 +55,9 @@
 #define RC_WAIT_GRACE 0.0005
 #define RC_MOST_ALONE 0.5
 
-/* Bytes of a new state that a thread asks the other cores for right after they have met. */
+/* Bytes of a new state, and of a step's gate gradients, that a thread asks the other cores for right after they have met. */
 #define RC_ASK_BYTES 4096
+#define RC_ASK_GATES_BYTES 16384
 
 /* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
 #define RC_CREW_STEPS 32
