@@ -65,7 +65,8 @@ static inline int64_t rc_rows_together(const rc_rows *r, const rc_batch *b, int6
     return rows > 0 && !b->row && r->feature == elem && r->row == size * elem ? rows : 1;
 }
 
-/* Copies n elements of `elem` bytes between strided rows (strides in bytes). */
+/* Copies n elements of `elem` bytes between strided rows (strides in bytes), or makes them zero. */
 void rc_copy(char *out, int64_t out_stride, const char *in, int64_t in_stride, int64_t n, int64_t elem);
+void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem);
 
 #endif
