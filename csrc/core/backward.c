@@ -420,7 +420,8 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     call.parts = header->parts;
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     set_segments(&call, header->segments);
-    if (shares_units(&call)) call.crew = rc_crew_create(call.threads); /* NULL: on fewer threads */
+    if (shares_units(&call)) /* NULL: on fewer threads */
+        call.crew = rc_crew_create(call.threads, rc_patience(plan, 2 * call.valid));
     status = run_backward(&call);
     rc_crew_destroy(call.crew);
     return status;
