@@ -174,6 +174,5 @@ class Linear:
         params = {"weight": drows.T @ rows}
         if "bias" in self._params:
             params["bias"] = drows.sum(axis=0)
-        # BLAS is slow at a product of inner length 1: three times as long for 1600 rows of 64.
-        product = np.multiply if self.out_features == 1 else np.matmul
-        return LinearGrads(product(drows, self._params["weight"]).reshape(tape.x.shape), params)
+        # Not @, nor elementwise: five and two times as long for one output and 1600 rows of 64.
+        return LinearGrads(np.dot(drows, self._params["weight"]).reshape(tape.x.shape), params)
