@@ -108,7 +108,7 @@ cdef class Spare:
 
 @cython.final
 cdef class Memory:
-    """A block for packed weights, a tape, a stream or an array; with the object it goes to `spare`, if any, or is freed."""
+    """A block for weights, a tape, a stream or an array; with the object it goes to `spare`, if any, or is freed."""
 
     cdef void *data
     cdef size_t size
