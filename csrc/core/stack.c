@@ -42,9 +42,10 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int64_t rows = a->batch < threads ? a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
-    const int64_t many = a->tape ? RC_MANY_TAPED_ROWS : RC_MANY_ROWS;
-    if (a->batch >= threads && (step_weights * plan->elem <= plan->l2_bytes || a->batch >= many * threads))
-        return by_rows;
+    const int fits = step_weights * plan->elem <= plan->l2_bytes;
+    const int64_t most = fits ? (a->tape ? 0 : RC_FEW_ROWS) : (a->tape ? RC_FEW_ROWS : RC_MANY_ROWS);
+    const int64_t few = step_weights < RC_FEW_ROWS_WEIGHTS ? 0 : most;
+    if (a->batch >= threads && a->batch > few * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {
         const int64_t layers = plan->config.num_layers;
