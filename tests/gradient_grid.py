@@ -4,6 +4,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tables
 from compiled import ISAS, build, draw
 from covering import covering_rows
@@ -11,7 +12,7 @@ from covering import covering_rows
 import rnncore
 
 # Work for three threads, units and steps with tails, segments of unequal length.
-T, I, H = 17, 9, 65  # noqa: E741
+T, I, H = 17, 9, 49  # noqa: E741
 # All steps, none, one, and others; the first row alone, or three, or eight of them.
 LENGTHS = {
     "full": None,
@@ -125,3 +126,7 @@ class Row:
 def rows_of_grid(cells, strength=STRENGTH, **factors):
     """The rows for these cells, with some factors narrowed down."""
     return [Row(**row) for row in covering_rows({"cell": cells} | FACTORS | factors, strength)]
+
+
+ROWS = rows_of_grid(tables.CELLS)
+GRID = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

@@ -7,12 +7,9 @@ Unlike a walk over single elements this also sees what is far from the diagonal,
 
 import gradient_grid
 import numpy as np
-import pytest
 import tables
 from compiled import CELL, as_state, build, draw, flat, parts_of
-from gradient_grid import rows_of_grid
-
-ROWS = rows_of_grid(tables.CELLS)
+from gradient_grid import GRID
 
 SHAPE = tables.Shape(9, 6, 5, 13)
 LENGTHS = np.array([9, 0, 4, 1, 9, 7])
@@ -55,21 +52,23 @@ def paths_of(arrays, prefix):
     return [path for path in arrays if path.startswith(prefix)]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_adjoint_identity(row):
+def adjoint_error(row, step):
+    """|<J v, w> - <v, J^T w>| with J v from points one step to either side."""
     layer = row.build()
     call = draw(layer, gradient_grid.T, row.rows)
     arguments = {"x": call.x, "state": call.state, "params": layer.state_dict()}
     rng = np.random.default_rng(7)
     v, w = unit(flat(arguments), rng), unit(flat((call.dy, call.dstate)), rng)
-    above, below = (
-        inner(outputs_of(row, moved(arguments, step, v)), w)
-        for step in (tables.DIFFERENCE_STEP, -tables.DIFFERENCE_STEP)
-    )
+    above, below = (inner(outputs_of(row, moved(arguments, s, v)), w) for s in (step, -step))
     call.dy, call.dstate = w[".0"], as_state([w[path] for path in paths_of(w, ".1")])
     grads = row.train(layer, call)[1]
-    difference = (above - below) / (2 * tables.DIFFERENCE_STEP)
-    assert abs(difference - inner(flat(grads), v)) <= tables.DIFFERENCE_TOLERANCE
+    return abs((above - below) / (2 * step) - inner(flat(grads), v))
+
+
+@GRID
+def test_adjoint_identity(row):
+    """With one of two steps: a kink of relu or a bound of clip may lie between the points of the wider one."""
+    assert any(adjoint_error(row, step) <= tables.DIFFERENCE_TOLERANCE for step in tables.DIFFERENCE_STEPS)
 
 
 @CELL

@@ -8,12 +8,10 @@ import pytest
 import tables
 from compiled import assert_near, assert_same_bits
 from covering import covering_rows
-from gradient_grid import FACTORS, STRENGTH, rows_of_grid
+from gradient_grid import FACTORS, GRID, ROWS, STRENGTH
 
 import rnncore
 
-ROWS = rows_of_grid(tables.CELLS)
-GRID = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 FUSED = pytest.mark.parametrize(
     "row", [row for row in ROWS if row.backend == "fused"], ids=lambda row: row.id
 )
