@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The compiled layers: RNN, LSTM, GRU on the C core.
 
-A call goes straight down: checks (spec.py), views, one C call. Packed weights are made when first needed, per
+A call goes straight down: checks (spec), views, one C call. Packed weights are made when first needed, per
 instruction set, and thrown away when the parameters change.
 """
 
