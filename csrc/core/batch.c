@@ -76,3 +76,12 @@ void rc_copy(char *out, int64_t out_stride, const char *in, int64_t in_stride, i
     }
     for (int64_t i = 0; i < n; i++) memcpy(out + i * out_stride, in + i * in_stride, (size_t)elem);
 }
+
+void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem)
+{
+    if (out_stride == elem) {
+        memset(out, 0, (size_t)(n * elem));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) memset(out + i * out_stride, 0, (size_t)elem);
+}

@@ -59,7 +59,8 @@ static inline char *rc_rows_at(const rc_rows *rows, const rc_batch *b, int64_t t
     return rows->data + time * rows->step + rc_batch_row(b, slot) * rows->row;
 }
 
-/* Copies n elements of `elem` bytes between strided rows (strides in bytes). */
+/* Copies n elements of `elem` bytes between strided rows (strides in bytes), or makes them zero. */
 void rc_copy(char *out, int64_t out_stride, const char *in, int64_t in_stride, int64_t n, int64_t elem);
+void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem);
 
 #endif

@@ -245,7 +245,8 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
             (rc_tape_header){args->steps, args->batch, call.valid, call.parts, args->segments};
         record_states(&call);
     }
-    if (call.strategy.split == RC_SPLIT_UNITS) call.crew = rc_crew_create(call.strategy.threads);
+    if (call.strategy.split == RC_SPLIT_UNITS)
+        call.crew = rc_crew_create(call.strategy.threads, rc_patience(plan, call.valid));
     rc_team_run(args->team, call.strategy.threads, forward_work, &call);
     rc_crew_destroy(call.crew);
     rnncore_free(memory);

@@ -155,11 +155,7 @@ static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params
     const rc_matrix peephole = {params->weight_peephole, plan->hidden, 1, rc_peepholes(plan), peephole_gates};
 
     k->pack_bias((void *)w->bias, cell, plan->hidden, params->bias_ih, params->bias_hh);
-    /* W_ih x goes to whole planes one after the other, so every vector of it is a block of its own. */
-    for (int s = 0; w->ih && s < cell->ih_slots; s++) {
-        const rc_matrix plane = {ih.data, ih.units, ih.k, 1, &cell->ih_gate[s]};
-        k->pack((void *)(w->ih + s * plan->ld * ih.k * plan->elem), &plane);
-    }
+    if (w->ih) k->pack((void *)w->ih, &ih);
     if (w->ih_t) k->pack_transposed((void *)w->ih_t, &ih);
     if (w->ih_rows) k->pack_rows((void *)w->ih_rows, &ih);
     for (int p = 0; p < cell->phases; p++) {

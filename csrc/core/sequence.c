@@ -97,24 +97,27 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
 {
     const rc_cell *cell = plan->cell;
     const int64_t blocks = plan->ld / plan->kernels->lanes;
-    const int64_t begin = rc_slice_begin(slice, blocks), end = rc_slice_end(slice, blocks);
-    int planes; /* whole ones lie side by side, and so do their weights */
     rc_product p = {
         .rows = tokens,
-        .gates = 1,
+        .block_begin = rc_slice_begin(slice, blocks),
+        .block_end = rc_slice_end(slice, blocks),
+        .k = backend == RNNCORE_FUSED ? in_size : 0,
+        .gates = cell->ih_slots,
+        .large = cell->ih_slots * plan->ld * (in_size + plan->out) * plan->elem > plan->l2_bytes / 2,
         .in = in,
         .w = weights->ih,
         .init = weights->bias,
         .out = gates,
         .out_row = plan->gates_ld,
+        .plane = plan->ld,
     };
-    p.large = blocks * cell->ih_slots * in_size * plan->kernels->lanes * plan->elem > plan->l2_bytes / 2;
-    for (int s = 0; s < cell->slots; s += planes) { /* planes without W_ih x start from their bias alone */
-        const int has_input = s < cell->ih_slots;
-        planes = slice->count > 1 ? 1 : has_input ? cell->ih_slots : cell->slots - cell->ih_slots;
-        p.k = backend == RNNCORE_FUSED && has_input ? in_size : 0;
-        p.block_begin = s * blocks + begin;
-        p.block_end = (s + planes - 1) * blocks + end;
+    plan->kernels->product(&p);
+    if (cell->slots > cell->ih_slots) { /* planes without W_ih x start from their bias alone */
+        const int64_t first = cell->ih_slots * plan->ld * plan->elem;
+        p.k = 0;
+        p.gates = cell->slots - cell->ih_slots;
+        p.init = weights->bias + first;
+        p.out = gates + first;
         plan->kernels->product(&p);
     }
     if (backend == RNNCORE_BLAS) {

@@ -7,13 +7,25 @@
 #include "splitmix.h"
 #include "tuning.h"
 
-int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
+/* Floating-point operations of a forward call. */
+static double forward_flops(const rnncore_plan *plan, int64_t tokens)
 {
     const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
                                    ((double)plan->config.input_size + (double)plan->out + upper);
-    const double worth = flops_per_token * (double)tokens / RC_MIN_FLOPS_PER_THREAD;
+    return flops_per_token * (double)tokens;
+}
+
+int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
+{
+    const double worth = forward_flops(plan, tokens) / RC_MIN_FLOPS_PER_THREAD;
     return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
+}
+
+double rc_patience(const rnncore_plan *plan, int64_t tokens)
+{
+    const double seconds = RC_PATIENCE * forward_flops(plan, tokens) / RC_FLOPS_PER_SECOND;
+    return seconds < RC_WAKE_SECONDS ? 0 : seconds < RC_MOST_PATIENCE ? seconds : RC_MOST_PATIENCE;
 }
 
 /* Whether a layer may begin before the one below has ended, and the steps are enough to make that worth while. */
@@ -28,7 +40,7 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int threads = rc_worth_threads(plan, valid, a->threads);
     const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
     const int64_t rows = a->batch < threads ? a->batch : threads;
-    const rc_strategy by_rows = {RC_SPLIT_ROWS, threads, rows < 1 ? 1 : rows};
+    const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
     if (a->batch >= threads &&
         (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))
@@ -71,11 +83,10 @@ void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const 
 
 void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
 {
-    static const char zero[sizeof(double)];
     const rc_rows rows = rc_array_rows(array, 0);
-    for (int64_t j = 0; batch->length && j < batch->rows; j++)
-        for (int64_t t = batch->length[j]; t < steps; t++)
-            rc_copy(rc_rows_at(&rows, batch, t, j), rows.feature, zero, 0, size, elem);
+    for (int64_t t = 0; batch->length && t < steps; t++)
+        for (int64_t j = rc_batch_active(batch, t); j < batch->rows; j++)
+            rc_zero(rc_rows_at(&rows, batch, t, j), rows.feature, size, elem);
 }
 
 void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,

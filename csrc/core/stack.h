@@ -19,6 +19,9 @@ typedef struct rc_strategy {
 /* How many threads the forward work of so many tokens is worth waking. */
 int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads);
 
+/* Seconds that the first step of such work may wait for threads that sleep. */
+double rc_patience(const rnncore_plan *plan, int64_t tokens);
+
 /* Depends on the request only, not on the threads that turn up. With a tape the rows are split if there are any to split:
  * backward needs the parts. */
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);

@@ -44,7 +44,7 @@ struct rnncore_team {
 static void wait_for_call(rnncore_team *team, unsigned seen)
 {
     for (int i = 0; atomic_load_explicit(&team->generation, memory_order_acquire) == seen; i++) {
-        if (i < RC_SPIN_PAUSES) {
+        if (i < RC_LINGER_PAUSES) {
             rc_pause(i);
             continue;
         }
@@ -189,23 +189,28 @@ struct rc_crew {
     rnncore_team *team;
     int threads, stalled, alone; /* the leader's: goes on alone in this call; does not try */
     double opened, waited;       /* seconds: when the call began, and how much of it the leader has waited */
+    double patience;             /* seconds after that for which it waits for threads to join */
     crew_seat seat[RC_CREW_SEATS];
 };
 
-rc_crew *rc_crew_create(int threads)
+rc_crew *rc_crew_create(int threads, double patience)
 {
     rc_crew *crew = rnncore_alloc(sizeof *crew);
-    if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1};
+    if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1, .patience = patience};
     return crew;
 }
 
 void rc_crew_destroy(rc_crew *crew) { rnncore_free(crew); }
+
+/* No more rounds for the others: they leave the call instead of waiting on a core that somebody wants. */
+static void dismiss(rc_crew *crew) { atomic_store_explicit(&crew->closed, 1, memory_order_release); }
 
 void rc_crew_open(rc_crew *crew, const rc_worker *leader)
 {
     crew->team = leader->team;
     crew->opened = crew->team ? rc_seconds() : 0;
     crew->alone = !crew->team || crew->opened < crew->team->alone_until;
+    if (crew->alone) dismiss(crew);
 }
 
 /* Waiting has cost more than a second thread can give: its work is at most as much again as the leader's own. */
@@ -225,7 +230,7 @@ void rc_crew_close(rc_crew *crew)
         team->penalty = crew->stalled ? next < RC_MOST_ALONE ? next : RC_MOST_ALONE : team->penalty / 2;
         team->alone_until = crew->stalled ? rc_seconds() + team->penalty : 0;
     }
-    atomic_store_explicit(&crew->closed, 1, memory_order_release);
+    dismiss(crew);
 }
 
 /* Waits until *value is at least `least` and returns it. A wait of more than a few looks is added to *waited (NULL: not). */
@@ -241,18 +246,21 @@ static uint64_t wait_for(const _Atomic uint64_t *value, uint64_t least, double *
     return seen;
 }
 
-/* Threads for the next round: those that have joined the call. Gives threads that are awake a moment to come. */
+/* Threads for the next round: those that have joined the call. Gives threads that are awake a moment to come, and those that
+ * sleep the time that the call has for them. */
 static int muster(const rc_crew *crew)
 {
     rnncore_team *team = crew->team;
     if (!team || crew->stalled || crew->alone) return 1;
-    int joined = 0;
-    for (int i = 0; i < RC_MUSTER_SPINS; i++) {
-        joined = joined_of(atomic_load_explicit(&team->door, memory_order_acquire));
-        if (joined + 1 >= crew->threads || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) break;
+    for (int i = 0;; i++) {
+        const int here = 1 + joined_of(atomic_load_explicit(&team->door, memory_order_acquire));
+        if (here >= crew->threads) return crew->threads;
+        if (i >= RC_MUSTER_SPINS || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) {
+            if (rc_seconds() >= crew->opened + crew->patience) return here;
+            if (i % RC_MUSTER_SPINS == RC_MUSTER_SPINS - 1) (void)sched_yield(); /* it may have woken up on this core */
+        }
         rc_pause(RC_SPIN_HOT);
     }
-    return joined + 1 < crew->threads ? joined + 1 : crew->threads;
 }
 
 void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
@@ -305,6 +313,9 @@ int rc_slice_sync(rc_slice *slice)
         if (i == 0 && reached == 2 * tick + 1) return 0;
     }
     if (leads && crew->waited > before) crew->stalled = waits_too_long(crew);
-    if (goes_alone) slice->count = 1;
+    if (goes_alone) {
+        slice->count = 1;
+        dismiss(crew);
+    }
     return 1;
 }

@@ -47,7 +47,8 @@ typedef struct rc_slice {
 
 typedef void rc_round_fn(void *context, rc_slice *slice);
 
-rc_crew *rc_crew_create(int threads); /* NULL: no memory; the leader is alone, then */
+/* `patience`: seconds that the first round may wait for threads that sleep. NULL: no memory; the leader is alone, then. */
+rc_crew *rc_crew_create(int threads, double patience);
 void rc_crew_destroy(rc_crew *crew);
 void rc_crew_open(rc_crew *crew, const rc_worker *leader); /* before the first round */
 
