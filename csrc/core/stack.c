@@ -42,9 +42,10 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int64_t rows = a->batch < threads ? a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
-    if (a->batch >= threads &&
-        (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))
-        return by_rows;
+    const int64_t few = a->tape || step_weights < RC_FEW_ROWS_WEIGHTS ? 0
+                        : step_weights * plan->elem <= plan->l2_bytes ? RC_FEW_ROWS
+                                                                      : RC_MANY_ROWS;
+    if (a->batch >= threads && a->batch > few * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {
         const int64_t layers = plan->config.num_layers;

@@ -75,6 +75,13 @@
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
 
+/* Where the weights do fit, so few rows for each thread are better shared out by units, if the weights are so many: six rows
+ * cost little more than three (LSTM, H = 256, one core: 13, 21, 30, 32, 38, 44 us a step for 1 to 6 rows), so half of the units of
+ * six are less work. (Two threads against rows: LSTM, H = 200, N = 3 and 5: 20 to 25 % faster; GRU, H = 256, N = 5: 25 %; RNN,
+ * H = 200, N = 4: even; N = 7 and 8: even to 10 % slower; GRU, H = 96: slower.) */
+#define RC_FEW_ROWS 3
+#define RC_FEW_ROWS_WEIGHTS 50000
+
 /* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
  * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */
 #define RC_WALK_BYTES (128 << 10)
