@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The compiled layers: RNN, LSTM, GRU on the C core.
 
-A call goes straight down: checks (spec.py), views, one C call. Packed weights are made when first needed, per
+A call goes straight down: checks (spec), views, one C call. Packed weights are made when first needed, per
 instruction set, and thrown away when the parameters change.
 """
 
 import contextlib
 import copy
-import threading
 
 import numpy as np
 
-from . import _core, config, spec
+from . import _core, config, forks, spec
 from . import dropout as masks
 from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
 from .errors import SizeError
@@ -60,7 +59,7 @@ class Layer(LayerBase):
         self._set_up()
 
     def _set_up(self):
-        self._lock = threading.Lock()
+        forks.give_lock(self)
         self._version = _core.Version()
         self._packed = {}
         self._spare_weights, self._spare_tape = _core.Spare(), _core.Spare()
