@@ -16,8 +16,9 @@ import numpy as np
 import rnncore
 from rnncore.modules import Activation, Attention, Embedding, Sequential
 
-from .common import dropout
+from .common import save_model
 from .text import ragged, valid
+from .training import dropout
 
 
 class Decoder:
@@ -43,17 +44,20 @@ class Decoder:
         """The trained parts by name."""
         return {"embedding": self.embedding, "gru": self.gru, "combine": self.combine, "head": self.head}
 
-    def chains(self):
-        """The two chains that make up the saved model: words to states, and context with states to logits."""
-        return {
-            "decoder": Sequential(self.embedding, self.gru),
-            "output": Sequential(self.combine, Activation("tanh"), self.head),
-        }
+    def save(self, folder, ids, lengths, memory, state):
+        """Write two chains, words to states, and context with states to logits; checked on these inputs; bytes."""
+        decoder = Sequential(self.embedding, self.gru)
+        output = Sequential(self.combine, Activation("tanh"), self.head)
+        context = np.concatenate([memory[0], state[0]], axis=-1)
+        return save_model(folder / "decoder.safetensors", decoder, ids, lengths) + save_model(
+            folder / "output.safetensors", output, context
+        )
 
     @classmethod
-    def of_chains(cls, decoder, output):
-        """The decoder of what `rnncore.load` gives for the two files."""
+    def load(cls, folder):
+        """Read what `save` wrote."""
         self = cls.__new__(cls)
+        decoder, output = (rnncore.load(folder / f"{name}.safetensors") for name in ("decoder", "output"))
         self.embedding, self.gru = decoder[0], decoder[1].layer
         self.combine, self.head = output[0], output[2]
         self.attention = Attention(scale=self.gru.spec.hidden_size**-0.5)
@@ -113,6 +117,11 @@ class Decoder:
         c, _ = self.attention(s, memory, lengths)
         loss, _ = rnncore.cross_entropy(self.logits(c[counts], s[counts]), after[counts])
         return loss * int(counts.sum()), int(counts.sum())
+
+    def loss(self, batches):
+        """Mean of -log p per word over batches (sentences, memory, lengths, state)."""
+        total, tokens = np.sum([self.score(*batch) for batch in batches], axis=0)
+        return float(total / tokens)
 
     def logits(self, c, s):
         """Scores of all words, given contexts and states (..., H)."""

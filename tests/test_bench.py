@@ -201,7 +201,10 @@ def test_limit_of_a_stream_reads_all_weights_from_where_all_of_them_fit():
 
 
 def test_limits_survive_json():
-    assert limits.Limits.from_json(json.loads(json.dumps(FLAT.to_json()))) == FLAT
+    full = dataclasses.replace(FLAT, flag_latency=1e-7, tail=(1e-6, 3e-6), drift={"1": 0.9})
+    assert limits.Limits.from_json(json.loads(json.dumps(full.to_json()))) == full
+    old = {key: value for key, value in FLAT.to_json().items() if key != "tail"}
+    assert limits.Limits.from_json(old) == FLAT
 
 
 def test_doubts_name_busy_cores_and_a_moving_clock():
@@ -233,6 +236,10 @@ def test_measured_limits_are_plausible():
         core.fma_peak("z80")
     with pytest.raises(ValueError, match="read_bandwidth"):
         core.read_bandwidth(core.isas()[0], 0)
+    with pytest.raises(ValueError, match="tail"):
+        core.tail(0)
+    median, p999 = measured.tail
+    assert 1e-8 < median <= p999
     if (os.cpu_count() or 1) > 1:
         assert core.flag_latency(0.002) > 0
 

@@ -6,6 +6,7 @@ import pytest
 
 import rnncore
 from examples import common
+from examples.training import Training, cosine, dropout
 from rnncore.modules import Sequential
 from rnncore.training import Adam, Linear, mse_loss
 
@@ -24,10 +25,10 @@ def train(out, die_at=None, **options):
     optimizer = Adam([gru, head], lr=1e-2)
     x = np.random.default_rng(0).standard_normal((5, 12, 2), dtype=np.float32)
     modules = {"gru": gru, "head": head}
-    run = common.Training(out, modules, optimizer, steps=STEPS, seed=3, **{"settings": {}, **options})
+    run = Training(out, modules, optimizer, steps=STEPS, seed=3, **{"settings": {}, **options})
     for step in run:
         y, _, tape = gru.forward(x[:, run.batch(12, 4)])
-        y, mask = common.dropout(y, 0.3, run.rng)
+        y, mask = dropout(y, 0.3, run.rng)
         pred, head_tape = head.forward(y)
         loss, dpred = mse_loss(pred, np.zeros_like(pred))
         head_grads = head.backward(head_tape, dpred)
@@ -53,7 +54,7 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch, die_at):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     now, best, _ = train(tmp_path / "whole")
-    monkeypatch.setattr(common.Training, "_save_if_due", common.Training._save)  # after each step
+    monkeypatch.setattr(Training, "_save_if_due", Training._save)  # after each step
     with pytest.raises(Killed):
         train(tmp_path / "killed", die_at)
     again_now, again_best, run = train(tmp_path / "killed")
@@ -96,6 +97,6 @@ def test_a_saved_model_is_loaded_back(tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls():
-    rates = [common.cosine(step, 100, 1.0, warmup=10) for step in range(101)]
+    rates = [cosine(step, 100, 1.0, warmup=10) for step in range(101)]
     assert rates[9] == 1.0 and rates.index(max(rates)) == 9 and rates[100] == 0.0
     assert rates[10:] == sorted(rates[10:], reverse=True)

@@ -160,7 +160,7 @@ def test_a_killed_run_loses_nothing(kind, tmp_path, monkeypatch):
         return step(*args)
 
     monkeypatch.setattr({"reader": Reader, "writer": Writer}[kind], "train", dies)
-    monkeypatch.setattr(program.common.Training, "_save_if_due", program.common.Training._save)
+    monkeypatch.setattr(program.Training, "_save_if_due", program.Training._save)
     with pytest.raises(Killed):
         train(drawings, drawings, tmp_path / "killed", arguments)
     resumed, training = train(drawings, drawings, tmp_path / "killed", arguments)

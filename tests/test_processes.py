@@ -211,6 +211,79 @@ def test_fork_while_another_thread_is_in_a_call():
         thread.join()
 
 
+@needs_fork
+@quiet_fork
+def test_fork_waits_for_an_update_of_another_thread():
+    """The child has all of the update, and may pack and update."""
+    layer = build(LSTM, SHAPE)
+    x = draw(layer, SHAPE.T, SHAPE.N).x
+    after = {name: -value for name, value in layer.state_dict().items()}
+    other = build(LSTM, SHAPE)
+    other.load_state_dict(after)
+    half, end = threading.Event(), threading.Event()
+
+    def update():
+        with layer.writing() as parameters:
+            for k, (name, value) in enumerate(after.items()):
+                parameters[name][...] = value
+                if k == 1:
+                    half.set()
+                    end.wait(0.2)
+
+    def compute():
+        layer.update_parameters({})
+        return layer(x)
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    half.wait()
+    assert same_in_child(compute, other(x))
+    thread.join()
+    assert_same_bits(layer(x), other(x))
+
+
+@needs_fork
+@quiet_fork
+def test_forks_beside_updates_find_one_set_of_parameters():
+    layer = build(LSTM, SHAPE)
+    x = draw(layer, SHAPE.T, SHAPE.N).x
+    values = [layer.state_dict(), {name: -value for name, value in layer.state_dict().items()}]
+    expected = []
+    for value in values:
+        layer.load_state_dict(value)
+        expected.append(layer(x)[0])
+    stop = threading.Event()
+
+    def update():
+        while not stop.is_set():
+            for value in values:
+                layer.load_state_dict(value)
+                layer(x[:1])
+
+    def compute():
+        y = layer(x, num_threads=1)[0]
+        return [np.array(any(np.array_equal(y, other) for other in expected))]
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    try:
+        for _ in range(10):
+            assert same_in_child(compute, [np.array(True)])
+    finally:
+        stop.set()
+        thread.join()
+
+
+@needs_fork
+@quiet_fork
+def test_a_thread_may_fork_inside_its_own_update():
+    layer = build(LSTM, SHAPE)
+    x = draw(layer, SHAPE.T, SHAPE.N).x
+    expected = layer(x)
+    with layer.writing():
+        assert same_in_child(lambda: layer(x), expected)
+
+
 # Choices ---------------------------------------------------------------------------------------------------
 
 

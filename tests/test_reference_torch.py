@@ -8,13 +8,15 @@ in float64 throughout.  GRU with reset before the product is not in PyTorch; oth
 import numpy as np
 import pytest
 import tables
+from compiled import as_state, parts_of
 
 from rnncore import dropout
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
+from pytorch import CELLS, as_module, call_module, leaf  # noqa: E402  needs torch
+
 CONFIGURATIONS = 60
-TORCH_CELLS = [cell for cell in tables.CELLS if set(dict(cell.fixed)) <= {"nonlinearity"}]
 
 
 class Configuration:
@@ -22,8 +24,8 @@ class Configuration:
 
     def __init__(self, number):
         rng = np.random.default_rng(number)
-        self.cell = TORCH_CELLS[number % len(TORCH_CELLS)]
-        self.dtype = list(tables.DTYPES.values())[number // len(TORCH_CELLS) % 2]
+        self.cell = CELLS[number % len(CELLS)]
+        self.dtype = list(tables.DTYPES.values())[number // len(CELLS) % 2]
         self.T, self.N, self.I = (int(v) for v in rng.integers(1, 9, 3))
         self.H = int(rng.integers(2, 20))
         flag = lambda p=0.5: bool(rng.random() < p)  # noqa: E731
@@ -63,52 +65,19 @@ class Configuration:
         return x, [self.draw(shape) for shape in shapes], dy, [self.draw(shape) for shape in shapes]
 
 
-def pack(parts):
-    return tuple(parts) if len(parts) == 2 else parts[0]
-
-
-def parts_of(state):
-    return list(state) if isinstance(state, tuple) else [state]
-
-
-def as_module(layer, cell, options):
-    """The same layer in PyTorch, in float64."""
-    spec = layer.spec
-    module = getattr(torch.nn, cell.layer)(spec.input_size, spec.hidden_size, dtype=torch.float64, **options)
-    assert list(module.state_dict()) == list(layer.state_dict()), "PyTorch's names in PyTorch's order"
-    module.load_state_dict({name: torch.tensor(value) for name, value in layer.state_dict().items()})
-    return module
-
-
-def call_module(module, x, state, lengths):
-    """Run, through a packed sequence if ragged."""
-    if lengths is None:
-        return module(x, state)
-    first = module.batch_first
-    packed = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), first, enforce_sorted=False)
-    packed_y, state = module(packed, state)
-    total = x.shape[1 if first else 0]
-    y, _ = torch.nn.utils.rnn.pad_packed_sequence(packed_y, first, total_length=total)
-    return y, state
-
-
-def leaf(array):
-    return torch.tensor(np.asarray(array, np.float64), requires_grad=True)
-
-
 @pytest.mark.parametrize("number", range(CONFIGURATIONS), ids=lambda number: Configuration(number).id)
 def test_agrees_with_torch(implementation, number):
     config = Configuration(number)
     make = getattr(implementation, config.cell.layer)
     layer = make(config.I, config.H, dtype=config.dtype, seed=number, **config.options)
     x, parts, dy, dparts = config.arrays(layer)
-    state = pack(parts) if config.with_state else None
+    state = as_state(parts) if config.with_state else None
     y, final, tape = layer.forward(x, state, lengths=config.lengths)
-    grads = layer.backward(tape, dy, pack(dparts))
+    grads = layer.backward(tape, dy, as_state(dparts))
 
     module = as_module(layer, config.cell, config.options)
     tx, tparts = leaf(x), [leaf(part) for part in parts]
-    ty, tfinal = call_module(module, tx, pack(tparts) if config.with_state else None, config.lengths)
+    ty, tfinal = call_module(module, tx, as_state(tparts) if config.with_state else None, config.lengths)
     outputs = [ty, *parts_of(tfinal)]
     torch.autograd.backward(outputs, [torch.tensor(np.asarray(a, np.float64)) for a in (dy, *dparts)])
 
@@ -125,7 +94,7 @@ def test_agrees_with_torch(implementation, number):
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["D1", "D2"])
-@pytest.mark.parametrize("cell", TORCH_CELLS, ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
 def test_dropout_agrees_with_torch_layers_and_our_mask(implementation, cell, both):
     """Two single PyTorch layers with our mask between them make one layer with dropout."""
     T, N, I, H, p = 5, 3, 4, 6, 0.3  # noqa: E741

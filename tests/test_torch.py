@@ -8,14 +8,13 @@ PyTorch computes in float64 throughout. `test_reference_torch.py` has smaller on
 import numpy as np
 import pytest
 import tables
-from compiled import ISAS, as_state, draw, flat, parts_of
+from compiled import ISAS, as_state, assert_near, draw, parts_of
 
 import rnncore
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-torch.set_num_threads(1)  # its threads would spin on the cores that ours need
+pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from test_reference_torch import TORCH_CELLS, as_module, call_module, leaf  # noqa: E402  needs torch
+import pytorch
 
 CONFIGURATIONS = 80
 
@@ -26,8 +25,8 @@ class Configuration:
     def __init__(self, number):
         rng = np.random.default_rng([number, 1])
         self.number = number
-        self.cell = TORCH_CELLS[number % len(TORCH_CELLS)]
-        self.name, self.dtype = list(tables.DTYPES.items())[number // len(TORCH_CELLS) % 2]
+        self.cell = pytorch.CELLS[number % len(pytorch.CELLS)]
+        self.name, self.dtype = list(tables.DTYPES.items())[number // len(pytorch.CELLS) % 2]
         self.T, self.N, self.I = (int(rng.integers(1, most)) for most in (60, 20, 70))
         self.H = 2 * int(rng.integers(1, 48)) + 1
         self.options = dict(
@@ -68,42 +67,24 @@ def test_agrees_with_torch(config):
         )
         grads = layer.backward(tape, call.dy, call.dstate)
 
-    module = as_module(layer, config.cell, options)
-    x, parts = leaf(call.x), [leaf(part) for part in parts_of(call.state)]
-    outputs = call_module(module, x, as_state(parts) if config.with_state else None, config.lengths)
+    module = pytorch.as_module(layer, config.cell, options)
+    x, parts = pytorch.leaf(call.x), [pytorch.leaf(part) for part in parts_of(call.state)]
+    outputs = pytorch.call_module(module, x, as_state(parts) if config.with_state else None, config.lengths)
     outputs = [outputs[0], *parts_of(outputs[1])]
-    gradients = [torch.tensor(array, dtype=torch.float64) for array in (call.dy, *parts_of(call.dstate))]
-    torch.autograd.backward(outputs, gradients)
-
-    forward = tables.TOLERANCES["forward", config.dtype]
-    for got, expected in zip([y, *parts_of(final)], outputs, strict=True):
-        assert tables.relative_error(got, expected.detach().numpy()) <= forward
-    expected = {"x": x, "params": dict(module.named_parameters())}
+    leaves = {"x": x, "params": dict(module.named_parameters())}
     if config.with_state:
-        expected["state"] = as_state(parts)
+        leaves["state"] = as_state(parts)
     else:
         del grads.state
-    expected = flat(_gradients(expected))
-    backward = tables.TOLERANCES["gradient", config.dtype]
-    got = flat(grads)
-    assert got.keys() == expected.keys()
-    for path, array in got.items():
-        assert tables.relative_error(array, expected[path]) <= backward, path
-
-
-def _gradients(leaves):
-    """The gradients of nested leaves, as arrays."""
-    if isinstance(leaves, dict):
-        return {name: _gradients(value) for name, value in leaves.items()}
-    if isinstance(leaves, tuple):
-        return tuple(map(_gradients, leaves))
-    return leaves.grad.numpy()
+    expected = pytorch.gradients(outputs, (call.dy, *parts_of(call.dstate)), leaves)
+    assert_near("forward", config.dtype, [y, *parts_of(final)], [part.detach().numpy() for part in outputs])
+    assert_near("gradient", config.dtype, vars(grads), expected)
 
 
 def test_configurations_cover_what_they_promise():
     """Any cell, 1 to 3 layers, both directions, ragged rows, batch-first, both dtypes, on every instruction set."""
     configs = [Configuration(number) for number in range(CONFIGURATIONS)]
-    assert {config.cell.id for config in configs} == {cell.id for cell in TORCH_CELLS}
+    assert {config.cell.id for config in configs} == {cell.id for cell in pytorch.CELLS}
     assert {(config.name, config.isa) for config in configs} == {
         (n, isa) for n in tables.DTYPES for isa in ISAS
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Backward over a stack of layers. Per layer, from the top: the time loops turn the gates on the tape into gate gradients;
- * then, all threads together, the products over all tokens give the gradients of the parameters and of the input. */
+ * Backward over a stack of layers. Per layer, from the top: the time loops turn the gates on the tape into gate gradients,
+ * a part and direction per thread, or one after the other on a crew whose threads share the units; then, all threads
+ * together, the products over all tokens give the gradients of the parameters and of the input. */
 #include "check.h"
 #include "gradients.h"
 #include "stack.h"
@@ -18,7 +19,7 @@ typedef struct backward_call {
     char *dy_top;            /* [valid][D*O]: the caller's dy when its features are not side by side */
     char *dy[2];             /* [valid][D*O]: gradients of the outputs of the layers below, in turn */
     char *dh_out[2];         /* [d][valid][out_ld], with a projection */
-    int64_t segments;        /* of the steps, at least 1 */
+    int64_t segments;        /* of the steps, at least 1: what is computed again, or stays in the cache, at a time */
     int64_t segment_steps;
     int again;             /* whether the segments are computed again, into what follows; else the tape has all */
     rc_workspace *forward; /* [parts * directions] */
@@ -26,6 +27,7 @@ typedef struct backward_call {
     char *scratch;                              /* [threads][scratch_bytes]: of the products */
     int64_t scratch_bytes;
     rc_items *items; /* see items_count */
+    rc_crew *crew;   /* when units are shared; else NULL */
 } backward_call;
 
 /* A call, and the layer, the steps [first, last) and the direction that items are of. */
@@ -44,6 +46,9 @@ static int gathers_dy(const backward_call *call)
  * direction's dx, and that dx. */
 static int64_t items_count(const backward_call *call) { return 2 + call->plan->config.num_layers * call->segments * 3; }
 
+/* Threads that share a run's units, at most. */
+static int64_t slices(const backward_call *call) { return call->crew ? call->threads : 1; }
+
 /* What the computing again of one segment of one layer needs. */
 static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows)
 {
@@ -54,7 +59,7 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
         rc_workspace_take_forward(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows,
-                                  call->segment_steps, 1, call->segment_steps);
+                                  call->segment_steps, slices(call), call->crew ? RC_CREW_STEPS : call->segment_steps);
         if (call->args->recurrent_dropout > 0)
             rc_workspace_take_masks(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows);
     }
@@ -75,7 +80,7 @@ static void lay_out(backward_call *call, rc_arena *arena)
     call->workspace = rc_arena_take(arena, runs, sizeof *call->workspace);
     for (int64_t i = 0; i < runs; i++) {
         rc_workspace counted = {0};
-        rc_workspace_take_backward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
+        rc_workspace_take_backward(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows, slices(call));
         if (a->recurrent_dropout > 0)
             rc_workspace_take_masks(arena->base ? &call->workspace[i] : &counted, arena, plan, most_rows);
     }
@@ -102,11 +107,12 @@ static rc_rows output_gradients(const backward_call *call, int64_t layer)
 /* Steps that the buffers of gates hold when it is not all of them. */
 static int64_t held_steps(const backward_call *call) { return call->again ? call->segment_steps : 0; }
 
-/* (N, H): c before the first step of a segment. */
+/* (N, H): c before the first step of a segment; NULL: the tape has all steps. */
 static const char *first_c(const backward_call *call, const rc_tape *tape, int direction, int64_t first)
 {
     const int64_t mark_bytes = call->args->batch * call->plan->hidden * call->plan->elem;
-    if (first == 0 || !tape->marks[direction]) return tape->c0[direction];
+    if (first == 0) return tape->c0[direction];
+    if (!tape->marks[direction]) return NULL;
     return tape->marks[direction] + (first / call->segment_steps - 1) * mark_bytes;
 }
 
@@ -169,8 +175,8 @@ static void sequence_item(void *context, int64_t i, const rc_worker *worker)
     (void)worker;
     const rc_backward_run run = make_run(items, i / directions, (int)(i % directions));
     if (items->last >= items->call->args->steps) rc_backward_begin(&run);
-    if (items->call->again) rc_backward_again(&run, items->first, items->last);
-    rc_backward_steps(&run, items->first, items->last);
+    if (items->call->again) rc_backward_again(&run, items->first, items->last, items->call->crew);
+    rc_backward_steps(&run, items->first, items->last, items->call->crew);
     if (items->first == 0) rc_backward_end(&run);
 }
 
@@ -300,32 +306,107 @@ static void padding_item(void *context, int64_t part, const rc_worker *worker)
     rc_zero_padding(&call->batch[part], &call->args->dx, call->args->steps, plan->config.input_size, plan->elem);
 }
 
-static void backward_work(void *context, const rc_worker *worker)
+/* -- The order of the work ------------------------------------------------------------------------------------------ */
+
+typedef struct shared_items {
+    rc_items *list;
+    int64_t count;
+    void (*item)(void *context, int64_t i, const rc_worker *worker);
+    void *context;
+} shared_items;
+
+static void round_of_items(void *context, rc_slice *slice)
 {
-    backward_call *call = context;
+    const shared_items *s = context;
+    rc_items_run(s->list, s->count, s->item, s->context, &(rc_worker){NULL, slice->index});
+}
+
+/* Items for all threads: those that have come here, or the crew that this one leads. */
+static void share(const backward_call *call, shared_items items, const rc_worker *worker)
+{
+    if (call->crew) rc_crew_round(call->crew, round_of_items, &items);
+    else rc_items_run(items.list, items.count, items.item, items.context, worker);
+}
+
+static void walk_segments(backward_call *call, const rc_worker *worker)
+{
     const rnncore_plan *plan = call->plan;
     rc_items *next = call->items;
-    if (call->dy_top) rc_items_run(next++, call->parts, load_item, call, worker);
-    if (call->args->dx.data && call->args->lengths) rc_items_run(next++, call->parts, padding_item, call, worker);
+    if (call->dy_top) share(call, (shared_items){next++, call->parts, load_item, call}, worker);
+    if (call->args->dx.data && call->args->lengths)
+        share(call, (shared_items){next++, call->parts, padding_item, call}, worker);
     for (int64_t i = plan->config.num_layers * call->segments - 1; i >= 0; i--) {
         layer_items items = {.call = call, .layer = i / call->segments};
         items.first = i % call->segments * call->segment_steps;
         items.last = items.first + call->segment_steps;
-        const int64_t inputs = call->parts * input_pieces(&items);
-        rc_items_run(next++, call->parts * plan->directions, sequence_item, &items, worker);
-        rc_items_run(next++, weight_pieces(&items) + inputs, product_item, &items, worker);
+        const int64_t runs = call->parts * plan->directions, inputs = call->parts * input_pieces(&items);
+        if (call->crew)
+            for (int64_t run = 0; run < runs; run++) sequence_item(&items, run, worker);
+        else rc_items_run(next++, runs, sequence_item, &items, worker);
+        share(call, (shared_items){next++, weight_pieces(&items) + inputs, product_item, &items}, worker);
         items.direction = 1;
-        if (plan->directions == 2) rc_items_run(next++, inputs, reverse_item, &items, worker);
+        if (plan->directions == 2) share(call, (shared_items){next++, inputs, reverse_item, &items}, worker);
     }
+}
+
+static void backward_work(void *context, const rc_worker *worker)
+{
+    backward_call *call = context;
+    if (!call->crew) {
+        walk_segments(call, worker);
+    } else if (worker->seat == 0) {
+        rc_crew_open(call->crew, worker);
+        walk_segments(call, worker);
+        rc_crew_close(call->crew);
+    } else {
+        rc_crew_follow(call->crew, worker);
+    }
+}
+
+/* Whether threads would have no run of their own, and a step is worth sharing. */
+static int shares_units(const backward_call *call)
+{
+    const rnncore_plan *plan = call->plan;
+    return call->parts == 1 && plan->directions < call->threads && call->args->backend == RNNCORE_FUSED &&
+           call->args->batch * plan->cell->gates * plan->hidden * plan->out >= RC_MIN_STEP_WORK;
+}
+
+/* Steps between the products over their tokens: so few, where a core's L2 does not hold all gates, that it still has those
+ * of the steps; 0: all, which is better where the products would read and write as much of the weight gradients. */
+static int64_t cached_steps(const backward_call *call)
+{
+    const rnncore_plan *plan = call->plan;
+    const int64_t row = plan->gates_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
+    const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
+    const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
+    if (call->threads > 1 || call->valid * row <= plan->l2_bytes / 2 || weights > plan->l2_bytes / 4) return 0;
+    const int64_t tokens = plan->l2_bytes / 8 / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
+    return ((tokens > RC_OUTER_TOKENS ? tokens : RC_OUTER_TOKENS) + batch - 1) / batch;
 }
 
 /* Segments as they are: the last ones of a tape may have no steps. */
 static void set_segments(backward_call *call, int64_t segments)
 {
-    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1;
+    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1, cached = cached_steps(call);
     call->again = segments > 0;
-    call->segment_steps = rc_segment_steps(steps, segments);
+    call->segment_steps = !call->again && cached && cached < steps ? cached : rc_segment_steps(steps, segments);
     call->segments = (steps + call->segment_steps - 1) / call->segment_steps;
+}
+
+static rnncore_status run_backward(backward_call *call)
+{
+    rc_arena counting = rc_arena_counting();
+    lay_out(call, &counting);
+    const size_t bytes = rc_arena_bytes(&counting);
+    if (!bytes) return RNNCORE_ERROR_OVERFLOW;
+    void *memory = rnncore_alloc(bytes);
+    if (!memory) return RNNCORE_ERROR_MEMORY;
+    rc_arena arena = rc_arena_over(memory, bytes);
+    lay_out(call, &arena);
+    for (int64_t i = 0; i < items_count(call); i++) call->items[i] = (rc_items){0, 0};
+    rc_team_run(call->args->team, call->threads, backward_work, call);
+    rnncore_free(memory);
+    return RNNCORE_OK;
 }
 
 rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
@@ -341,19 +422,11 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
         return RNNCORE_ERROR_ARGUMENT;
 
     call.parts = header->parts;
-    set_segments(&call, header->segments);
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
-    rc_arena counting = rc_arena_counting();
-    lay_out(&call, &counting);
-    const size_t bytes = rc_arena_bytes(&counting);
-    if (!bytes) return RNNCORE_ERROR_OVERFLOW;
-    void *memory = rnncore_alloc(bytes);
-    if (!memory) return RNNCORE_ERROR_MEMORY;
-    rc_arena arena = rc_arena_over(memory, bytes);
-    lay_out(&call, &arena);
-
-    for (int64_t i = 0; i < items_count(&call); i++) call.items[i] = (rc_items){0, 0};
-    rc_team_run(args->team, call.threads, backward_work, &call);
-    rnncore_free(memory);
-    return RNNCORE_OK;
+    set_segments(&call, header->segments);
+    if (shares_units(&call)) /* NULL: on fewer threads */
+        call.crew = rc_crew_create(call.threads, rc_patience(plan, 2 * call.valid));
+    status = run_backward(&call);
+    rc_crew_destroy(call.crew);
+    return status;
 }

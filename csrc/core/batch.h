@@ -59,6 +59,12 @@ static inline char *rc_rows_at(const rc_rows *rows, const rc_batch *b, int64_t t
     return rows->data + time * rows->step + rc_batch_row(b, slot) * rows->row;
 }
 
+/* How many of `rows` slots at one time lie side by side, `size` features each: all of them or 1. */
+static inline int64_t rc_rows_together(const rc_rows *r, const rc_batch *b, int64_t rows, int64_t size, int64_t elem)
+{
+    return rows > 0 && !b->row && r->feature == elem && r->row == size * elem ? rows : 1;
+}
+
 /* Copies n elements of `elem` bytes between strided rows (strides in bytes), or makes them zero. */
 void rc_copy(char *out, int64_t out_stride, const char *in, int64_t in_stride, int64_t n, int64_t elem);
 void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem);

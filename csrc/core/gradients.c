@@ -168,7 +168,7 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
     if (operand == RC_OPERAND_C_BEFORE) {
-        if (step == s->first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
+        if (step == s->first && s->c_first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
         return s->c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
     }
     const char *c_after = s->next_c ? s->next_c : s->c;

@@ -300,13 +300,13 @@ static void store_outputs(const rc_forward_run *run, int64_t step, int64_t rows,
 {
     const int64_t elem = run->plan->elem, out = run->plan->out;
     const int64_t begin = rc_slice_begin(slice, out), size = rc_slice_end(slice, out) - begin;
-    for (int64_t j = 0; j < rows; j++) {
-        const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
-        const char *from = h + (j * run->plan->out_ld + begin) * elem;
-        for (int i = 0; i < 2; i++) {
-            const rc_rows *y = &run->y[i];
-            if (y->data)
-                rc_copy(rc_rows_at(y, run->batch, time, j) + begin * y->feature, y->feature, from, elem, size, elem);
+    for (int i = 0; i < 2; i++) {
+        const rc_rows *y = &run->y[i];
+        const int64_t at_once = size == run->plan->out_ld ? rc_rows_together(y, run->batch, rows, out, elem) : 1;
+        for (int64_t j = 0; y->data && j < rows; j += at_once) {
+            const int64_t time = rc_batch_time(run->batch, run->direction, step, j);
+            rc_copy(rc_rows_at(y, run->batch, time, j) + begin * y->feature, y->feature,
+                    h + (j * run->plan->out_ld + begin) * elem, elem, at_once * size, elem);
         }
     }
 }

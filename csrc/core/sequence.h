@@ -18,7 +18,7 @@ typedef struct rc_workspace {
     char *next_c;         /* NULL, or [rows][ld]: c before zoneout */
     const void **in_h[2]; /* [rows]: rows of h */
     const void **in_mid;  /* [slices][rows]: rows of mid, a copy for each thread */
-    const void **in;      /* forward [chunk tokens], backward [rows]: rows of a product's operand */
+    const void **in;      /* forward [chunk tokens], backward [slices][rows]: rows of a product's operand */
     int64_t chunk;        /* forward: steps of a chunk */
     char *gates, *x;      /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
     char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
@@ -44,7 +44,8 @@ static inline rc_drop rc_drop_of(const rnncore_plan *plan, double p, uint64_t ca
 void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t slices);
 void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows, int64_t steps,
                                int64_t slices, int64_t most_steps); /* of a chunk */
-void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows,
+                                int64_t slices);
 void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 
 /* Draws the masks of a part's rows; `start_dropped` also points the operands of the next step's product at h * mask. */
@@ -88,7 +89,7 @@ typedef struct rc_backward_run {
     char *next_c;          /* NULL, or c before zoneout */
     int64_t shift;
     char *dh_out;        /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
-    const char *c_first; /* (N, H): c before the first step of the segment, which is all steps or computed again */
+    const char *c_first; /* (N, H): c before the first step of the segment; NULL: the rows of c have it */
     int64_t in_size;
     rc_drop drop;
     rc_zoneout zoneout;
@@ -101,8 +102,8 @@ void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew); /* crew NULL
 /* Backward over a part, segment by segment from the last: `again` fills gates, c and mid of the steps [first, last) from
  * inputs, outputs and c_first; `steps` turns the gates into gradients. Parts with fewer steps skip what they do not have. */
 void rc_backward_begin(const rc_backward_run *run);
-void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last);
-void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last);
+void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last, rc_crew *crew);
+void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last, rc_crew *crew);
 void rc_backward_end(const rc_backward_run *run);
 
 /* Row of h that a token's step started from: the output at the time before, or the initial state. */

@@ -42,9 +42,10 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     const int64_t rows = a->batch < threads ? a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
     if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
-    if (a->batch >= threads &&
-        (a->tape || step_weights * plan->elem <= plan->l2_bytes || a->batch >= RC_MANY_ROWS * threads))
-        return by_rows;
+    const int fits = step_weights * plan->elem <= plan->l2_bytes;
+    const int64_t most = fits ? (a->tape ? 0 : RC_FEW_ROWS) : (a->tape ? RC_FEW_ROWS : RC_MANY_ROWS);
+    const int64_t few = step_weights < RC_FEW_ROWS_WEIGHTS ? 0 : most;
+    if (a->batch >= threads && a->batch > few * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {
         const int64_t layers = plan->config.num_layers;
@@ -62,10 +63,12 @@ static void move_tokens(int way, const rc_batch *batch, char *compact, const rnn
 {
     const rc_rows rows = rc_array_rows(array, 0);
     for (int64_t t = 0; t < batch->steps; t++) {
-        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, compact += size * elem) {
+        const int64_t active = rc_batch_active(batch, t);
+        const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
+        for (int64_t j = 0; j < active; j += at_once, compact += n * elem) {
             char *strided = rc_rows_at(&rows, batch, t, j);
-            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, size, elem);
-            else rc_copy(strided, rows.feature, compact, elem, size, elem);
+            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, n, elem);
+            else rc_copy(strided, rows.feature, compact, elem, n, elem);
         }
     }
 }

@@ -22,8 +22,7 @@ int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads);
 /* Seconds that the first step of such work may wait for threads that sleep. */
 double rc_patience(const rnncore_plan *plan, int64_t tokens);
 
-/* Depends on the request only, not on the threads that turn up. With a tape the rows are split if there are any to split:
- * backward needs the parts. */
+/* Depends on the request only, not on the threads that turn up; backward goes by the parts of its forward call. */
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);
 
 /* The dense state of `layer` and `direction` inside an (L*D, N, size) array, or NULL. */

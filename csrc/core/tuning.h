@@ -33,8 +33,9 @@
  * stay in L2, and pieces enough to share out. */
 #define RC_INPUT_TOKENS 192
 
-/* Pieces that the products over all tokens are cut into, for each thread: how late the last one may be. */
-#define RC_PIECES_PER_THREAD 4
+/* Pieces that the weight gradients of a layer are cut into, for each thread, beside the smaller ones of its input's gradient:
+ * each piece copies all panels of inputs once more (backward at H = 64 with 4: GRU 7 %, RNN 18 % longer). */
+#define RC_PIECES_PER_THREAD 2
 
 /* Elements of one piece of an optimiser's step (three or four arrays of 64 KB stay in L2 between norm and update of small
  * models), and pieces per thread worth waking one: about 10 us. */
@@ -63,8 +64,9 @@
 #define RC_WAIT_GRACE 0.0005
 #define RC_MOST_ALONE 0.5
 
-/* Bytes of a new state that a thread asks the other cores for right after they have met. */
+/* Bytes of a new state, and of a step's gate gradients, that a thread asks the other cores for right after they have met. */
 #define RC_ASK_BYTES 4096
+#define RC_ASK_GATES_BYTES 16384
 
 /* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
 #define RC_CREW_STEPS 32
@@ -74,6 +76,15 @@
  * the weights are used often enough. */
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
+
+/* Where the weights do fit, so few rows for each thread are better shared out by units, if the weights are so many: six rows
+ * cost little more than three (LSTM, H = 256, one core: 13, 21, 30, 32, 38, 44 us a step for 1 to 6 rows), so half of the units of
+ * six are less work. (Two threads against rows: LSTM, H = 200, N = 3 and 5: 20 to 25 % faster; GRU, H = 256, N = 5: 25 %; RNN,
+ * H = 200, N = 4: even; N = 7 and 8: even to 10 % slower; GRU, H = 96: slower.) With a tape, whose weight gradients want the
+ * rows' gates, so few rows go by units where the weights do not fit (LSTM, H = 512, forward and backward: N = 2 1.5 times as
+ * fast, N = 8 no difference). */
+#define RC_FEW_ROWS 3
+#define RC_FEW_ROWS_WEIGHTS 50000
 
 /* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
  * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */

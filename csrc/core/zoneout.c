@@ -39,12 +39,13 @@ void rc_zone_step(const rnncore_plan *plan, const rc_zoneout *masks, int zone, i
     }
 }
 
-void rc_zone_back(const rc_zoneout *masks, int zone, int64_t step, int64_t rows, char *d, char *kept)
+void rc_zone_back(const rc_zoneout *masks, int zone, int64_t step, int64_t rows, int64_t begin, int64_t end, char *d,
+                  char *kept)
 {
     const rnncore_plan *plan = masks->plan;
     for (int64_t j = 0; j < rows; j++) {
-        const int64_t at = j * row_size(plan, zone) * plan->elem;
-        plan->kernels->unzone(d + at, kept + at, features(plan, zone), masks->key[zone],
-                              first_element(masks, zone, step, j), rc_zone_p(plan, zone));
+        const int64_t at = (j * row_size(plan, zone) + begin) * plan->elem;
+        plan->kernels->unzone(d + at, kept + at, end - begin, masks->key[zone],
+                              first_element(masks, zone, step, j) + (uint64_t)begin, rc_zone_p(plan, zone));
     }
 }

@@ -35,6 +35,7 @@ void rc_zone_step(const rnncore_plan *plan, const rc_zoneout *masks, int zone, i
                   int64_t begin, int64_t end, char *out, const char *prev, const char *next);
 
 /* The reverse: `d`, the gradient of out, becomes that of next; `kept` gets that of prev. */
-void rc_zone_back(const rc_zoneout *masks, int zone, int64_t step, int64_t rows, char *d, char *kept);
+void rc_zone_back(const rc_zoneout *masks, int zone, int64_t step, int64_t rows, int64_t begin, int64_t end, char *d,
+                  char *kept);
 
 #endif

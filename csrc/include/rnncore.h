@@ -114,8 +114,9 @@ typedef struct rnncore_config {
     int64_t num_layers;  /* L >= 1 */
     int bidirectional;   /* 0 or 1 */
     double dropout;      /* 0 <= p < 1 between layers, active when a tape is recorded */
-    double zoneout;   /* 0 <= p < 1 that a unit of h keeps its value of the step before (Krueger et al. 2017): by masks
-                            when a tape is recorded, else h_t = p * h_{t-1} + (1 - p) * what the cell gives */
+    /* Zoneout (Krueger et al. 2017): probability, 0 <= p < 1, that a unit of h keeps its value of the step before: by masks
+     * when a tape is recorded, else h_t = p * h_{t-1} + (1 - p) * what the cell gives. */
+    double zoneout;
     double zoneout_c; /* LSTM: the same of c */
     const char *isa;  /* a name from rnncore_isa_name, or NULL: the best one */
     int peepholes;    /* LSTM: i and f see c_{t-1}, o sees c_t, through weight_peephole */

@@ -5,8 +5,8 @@
  *
  * One lane is one column, as the gradients are stored; a tile is R units x U vectors of columns. Rows come through
  * pointers, whatever order the tokens have. The panel of U vectors is copied side by side first, so that it stays in L1
- * while the units pass: rows of 1 or 4 KB, as they stand, would share a few sets of it. What the next tile of units needs,
- * far apart in memory, is asked for one tile ahead. */
+ * while the units pass: rows of 1 or 4 KB, as they stand, would share a few sets of it. The gates that the next tile of units
+ * needs, far apart in memory, are asked for one tile ahead. */
 #ifndef RC_OUTER_H
 #define RC_OUTER_H
 
@@ -35,7 +35,6 @@ RC_INLINE void outer_product(const int R, const int U, const outer_tile *t)
         for (int u = 0; u < U; u++) {
             const real *out = t->out + r * t->out_row + u * RC_LANES;
             acc[r * U + u] = t->add ? v_load(out) : v_zero();
-            __builtin_prefetch(out + R * t->out_row, 1);
         }
     }
     const real *in = t->panel;

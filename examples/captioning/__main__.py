@@ -20,8 +20,9 @@ import rnncore
 from examples import data
 from examples.captioning.model import Captioner
 from examples.captioning.ngram import KneserNey, keyword_mixture
-from examples.common import Training, compare_speed, cosine, out_folder, parser
+from examples.common import compare_speed, out_folder, parser
 from examples.text import Vocabulary, tokenize
+from examples.training import Training, cosine
 
 SPLITS = ("train", "valid", "test")
 FULL = {

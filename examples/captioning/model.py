@@ -14,9 +14,10 @@ import numpy as np
 import rnncore
 from rnncore.modules import Activation, Embedding, Sequential
 
-from ..common import dropout, save_model
+from ..common import save_model
 from ..decoder import Decoder
 from ..text import Casing, Vocabulary, beam_search, detokenize, ragged, sample
+from ..training import dropout
 
 LIMIT = 25
 """Largest number of words of a caption."""
@@ -71,12 +72,8 @@ class Captioner:
 
     def loss(self, keywords, captions, size=256):
         """Mean of -log p per word of the captions."""
-        total, tokens = 0.0, 0
-        for begin in range(0, len(captions), size):
-            part = slice(begin, begin + size)
-            found = self.decoder.score(captions[part], *self.read(keywords[part]))
-            total, tokens = total + found[0], tokens + found[1]
-        return total / tokens
+        parts = [slice(begin, begin + size) for begin in range(0, len(captions), size)]
+        return self.decoder.loss((captions[part], *self.read(keywords[part])) for part in parts)
 
     def write(self, keywords, search, reward, width=1, size=200):
         """Captions, as lists of words, of numbered keywords; a keyword's first use adds `reward` to its score."""
@@ -119,14 +116,13 @@ class Captioner:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.vocabulary.save(folder / "words.json")
-        memory, lengths, state = self.read([[3, 4, 5], [6]])
-        chains = {"keywords": Sequential(self.keywords), "start": Sequential(self.start, Activation("tanh"))}
         ids, _ = ragged([[3, 4, 5], [6]])
-        inputs = {"keywords": (ids,), "start": (memory,), "decoder": (ids, lengths)}
-        inputs["output"] = (np.concatenate([memory[0], state[0]], axis=-1),)
-        chains |= self.decoder.chains()
-        return sum(
-            save_model(folder / f"{name}.safetensors", chain, *inputs[name]) for name, chain in chains.items()
+        memory, lengths, state = self.read([[3, 4, 5], [6]])
+        start = Sequential(self.start, Activation("tanh"))
+        return (
+            save_model(folder / "keywords.safetensors", Sequential(self.keywords), ids)
+            + save_model(folder / "start.safetensors", start, memory)
+            + self.decoder.save(folder, ids, lengths, memory, state)
         )
 
     @classmethod
@@ -134,10 +130,8 @@ class Captioner:
         """Read what `save` wrote."""
         folder, self = Path(folder), cls.__new__(cls)
         self.vocabulary = Vocabulary.load(folder / "words.json")
-        keywords, start, *rest = (
-            rnncore.load(folder / f"{name}.safetensors")
-            for name in ("keywords", "start", "decoder", "output")
+        self.keywords, self.start = (
+            rnncore.load(folder / f"{name}.safetensors")[0] for name in ("keywords", "start")
         )
-        self.keywords, self.start = keywords[0], start[0]
-        self.decoder = Decoder.of_chains(*rest)
+        self.decoder = Decoder.load(folder)
         return self

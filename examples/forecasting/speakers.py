@@ -9,6 +9,7 @@ import numpy as np
 
 import rnncore
 from examples import common, data
+from examples.training import Training, cosine, dropout
 from rnncore.modules import Sequential, softmax
 from rnncore.training import Adam, Linear, cross_entropy
 
@@ -47,7 +48,7 @@ class Model:
         x = x + np.float32(self.noise) * rng.standard_normal(x.shape, dtype=np.float32)
         y, _, tape = self.layer.forward(x, lengths=lengths)  # zero at the padding
         share = (1 / lengths[:, np.newaxis]).astype(np.float32)
-        mean, mask = common.dropout(y.sum(axis=0) * share, DROPOUT, rng)
+        mean, mask = dropout(y.sum(axis=0) * share, DROPOUT, rng)
         logits, head_tape = self.head.forward(mean)
         loss, dlogits = cross_entropy(logits, speakers)
         head_grads = self.head.backward(head_tape, dlogits)
@@ -71,9 +72,9 @@ class Model:
         modules = {"layer": self.layer, "head": self.head}
         settings = {"hidden": self.layer.spec.hidden_size, "noise": self.noise, "utterances": len(some)}
         options = {"seed": seed, "settings": settings, "fresh": fresh, "unit": "frame"}
-        training = common.Training(out, modules, optimizer, steps=steps, **options)
+        training = Training(out, modules, optimizer, steps=steps, **options)
         for step in training:
-            optimizer.lr = common.cosine(step, steps, LR, warmup=10)
+            optimizer.lr = cosine(step, steps, LR, warmup=10)
             rows = training.batch(len(some), BATCH)
             x, lengths = padded([some[row] for row in rows])
             training.show(self.step(optimizer, x, lengths, speakers[rows], training.rng), int(lengths.sum()))

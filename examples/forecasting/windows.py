@@ -13,6 +13,7 @@ import numpy as np
 
 import rnncore
 from examples import common
+from examples.training import Training, cosine, dropout
 from rnncore.losses import quantile_loss
 from rnncore.modules import Sequential
 from rnncore.training import Adam, Linear
@@ -141,7 +142,7 @@ class Model:
         s = self.settings
         x = self.series.window(origins, s.context, rng.random(len(origins)) < 0.5)
         y, _, tape = self.layer.forward(x)
-        ahead, mask = common.dropout(y[s.context :], s.dropout, rng)
+        ahead, mask = dropout(y[s.context :], s.dropout, rng)
         out, head_tape = self.head.forward(ahead)
         loss, dout = self.loss(out, origins)
         head_grads = self.head.backward(head_tape, dout)
@@ -169,7 +170,7 @@ class Model:
         s = self.settings
         optimizer = Adam([self.layer, self.head], lr=s.lr, weight_decay=s.weight_decay, clip_norm=1.0)
         settings = vars(s) | {"features": self.series.features.shape[1], "train": len(train)}
-        run = common.Training(
+        run = Training(
             modules=self.modules,
             optimizer=optimizer,
             steps=s.steps,
@@ -178,7 +179,7 @@ class Model:
             **options,
         )
         for step in run:
-            optimizer.lr = common.cosine(step, s.steps, s.lr, warmup=100)
+            optimizer.lr = cosine(step, s.steps, s.lr, warmup=100)
             origins = train[run.batch(len(train), s.batch)]
             run.show(self.step(optimizer, origins, run.rng), len(origins) * (s.context + HORIZON))
             if run.every(s.check):

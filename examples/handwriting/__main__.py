@@ -16,6 +16,7 @@ from examples.handwriting import baselines, drawing, torch_peer
 from examples.handwriting.reader import Reader
 from examples.handwriting.strokes import DIGITS, batch, load
 from examples.handwriting.writer import Writer
+from examples.training import Training, clock, cosine
 from rnncore.modules import Sequential
 
 JUDGE = 7
@@ -49,7 +50,7 @@ def train(model, settings, digits, valid_loss, out, arguments):
     per_epoch = -(-len(digits) // settings.size)
     steps = settings.epochs * per_epoch
     out.mkdir(parents=True, exist_ok=True)
-    training = common.Training(
+    training = Training(
         out, model.modules, optimizer, steps=steps, seed=arguments.seed, settings=asdict(settings),
         fresh=arguments.fresh, unit="point",
     )  # fmt: skip
@@ -59,14 +60,14 @@ def train(model, settings, digits, valid_loss, out, arguments):
         training.log(f"{', '.join(map(repr, model.modules.values()))}, {numbers:,} numbers")
         training.log(f"{len(digits)} digits, {points:,} points; {settings}; seed {arguments.seed}")
     for step in training:
-        optimizer.lr = float(common.cosine(step, steps, settings.lr, warmup=settings.warmup))
+        optimizer.lr = float(cosine(step, steps, settings.lr, warmup=settings.warmup))
         moves = batch(digits.take(training.batch(len(digits), settings.size)), training.rng, augment=True)
         loss = model.train(moves, optimizer, training.rng, arguments.threads)
         training.show(loss, int(moves.lengths.sum()))
         if training.every(per_epoch):
             training.judge(*valid_loss())
     training.restore_best()
-    training.log(f"trained in {common.clock(training.seconds)}, best after step {training.best_step}")
+    training.log(f"trained in {clock(training.seconds)}, best after step {training.best_step}")
     return training
 
 

@@ -4,8 +4,8 @@
 import numpy as np
 
 import rnncore
-from examples.common import dropout
 from examples.handwriting.strokes import DIGITS, FEATURES, batch, parts
+from examples.training import dropout
 from rnncore.modules import Recurrent, Sequential
 
 

@@ -4,8 +4,8 @@
 import numpy as np
 
 import rnncore
-from examples.common import dropout
 from examples.handwriting.strokes import DIGITS, FEATURES, STATES, UNIT, Drawings, State, batch, parts
+from examples.training import dropout
 from rnncore.modules import softmax
 
 PLACE = slice(FEATURES, FEATURES + 2)

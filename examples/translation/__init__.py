@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""Translation from English to French; run it with ``python -m examples.translation``."""

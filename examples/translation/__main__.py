@@ -18,8 +18,9 @@ import numpy as np
 
 import rnncore
 from examples import data
-from examples.common import Training, compare_speed, cosine, out_folder, parser
+from examples.common import compare_speed, out_folder, parser
 from examples.text import Casing, Vocabulary, tokenize
+from examples.training import Training, cosine
 from examples.translation.model import Translator
 
 SPLITS = ("train", "valid", "test")

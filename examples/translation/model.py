@@ -13,9 +13,10 @@ import numpy as np
 import rnncore
 from rnncore.modules import Activation, Embedding, Sequential
 
-from ..common import dropout, save_model
+from ..common import save_model
 from ..decoder import Decoder
 from ..text import Casing, Vocabulary, beam_search, detokenize, ragged, tokenize
+from ..training import dropout
 
 LIMIT = 20
 """Largest number of words of a translation."""
@@ -75,14 +76,9 @@ class Translator:
 
     def loss(self, pairs, size=256):
         """Mean of -log p per word of the French sentences."""
-        total, tokens = 0.0, 0
-        for begin in range(0, len(pairs), size):
-            part = pairs[begin : begin + size]
-            found = self.decoder.score(
-                [french for _, french in part], *self.read([english for english, _ in part])
-            )
-            total, tokens = total + found[0], tokens + found[1]
-        return total / tokens
+        english, french = zip(*pairs, strict=True)
+        parts = [slice(begin, begin + size) for begin in range(0, len(pairs), size)]
+        return self.decoder.loss((french[part], *self.read(english[part])) for part in parts)
 
     def numbers(self, text):
         """An English text as numbers."""
@@ -115,17 +111,12 @@ class Translator:
         Vocabulary(sorted(self.casing.small)).save(folder / "casing.json")
         ids, lengths = ragged([[3, 4, 5], [6]])
         memory, _, state = self.read([[3, 4, 5], [6]])
-        chains = {"encoder": Sequential(self.embedding, self.encoder, self.bridge)}
-        chains["start"] = Sequential(self.start, Activation("tanh"))
-        inputs = {
-            "encoder": (ids, lengths),
-            "start": (np.repeat(memory[0], 2, axis=-1),),
-            "decoder": (ids, lengths),
-        }
-        inputs["output"] = (np.concatenate([memory[0], state[0]], axis=-1),)
-        chains |= self.decoder.chains()
-        return sum(
-            save_model(folder / f"{name}.safetensors", chain, *inputs[name]) for name, chain in chains.items()
+        encoder = Sequential(self.embedding, self.encoder, self.bridge)
+        start = Sequential(self.start, Activation("tanh"))
+        return (
+            save_model(folder / "encoder.safetensors", encoder, ids, lengths)
+            + save_model(folder / "start.safetensors", start, np.repeat(memory[0], 2, axis=-1))
+            + self.decoder.save(folder, ids, lengths, memory, state)
         )
 
     @classmethod
@@ -138,14 +129,8 @@ class Translator:
         )
         self.casing = Casing([])
         self.casing.small = set(Vocabulary.load(folder / "casing.json").words)
-        encoder, start, *rest = (
-            rnncore.load(folder / f"{name}.safetensors") for name in ("encoder", "start", "decoder", "output")
-        )
-        self.embedding, self.encoder, self.bridge, self.start = (
-            encoder[0],
-            encoder[1].layer,
-            encoder[2],
-            start[0],
-        )
-        self.decoder = Decoder.of_chains(*rest)
+        encoder, start = (rnncore.load(folder / f"{name}.safetensors") for name in ("encoder", "start"))
+        self.embedding, self.encoder, self.bridge = encoder[0], encoder[1].layer, encoder[2]
+        self.start = start[0]
+        self.decoder = Decoder.load(folder)
         return self

@@ -23,11 +23,11 @@ _LATER = {
     "Forecaster": "estimators",
     "Linear": "training",
     "SGD": "training",
-    "cross_entropy": "training",
+    "cross_entropy": "losses",
     "load": "weights.native",
     "mixture_loss": "mixture",
     "mixture_sample": "mixture",
-    "mse_loss": "training",
+    "mse_loss": "losses",
 }
 _LATER_MODULES = ("mixture", "modules", "reference", "training", "weights")
 

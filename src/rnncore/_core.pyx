@@ -6,6 +6,7 @@ Callers (layers.py, stream.py) have checked shapes and dtypes; here are only poi
 """
 
 cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -107,7 +108,7 @@ cdef class Spare:
 
 @cython.final
 cdef class Memory:
-    """A block for packed weights, a tape or a stream; with the object it goes to `spare`, if any, or is freed."""
+    """A block for weights, a tape, a stream or an array; with the object it goes to `spare`, if any, or is freed."""
 
     cdef void *data
     cdef size_t size
@@ -121,6 +122,9 @@ cdef class Memory:
         if self.data == NULL:
             raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
         self.spare = spare
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
 
     def __dealloc__(self):
         if self.spare is None:

@@ -7,8 +7,8 @@ the same functions in csrc/simd/activations.h. A new function is a row in FUNCTI
 and a case there.
 """
 
-import dataclasses
 import math
+import typing
 
 import numpy as np
 
@@ -21,8 +21,7 @@ def sigmoid(a):
     return np.where(a <= 0, e, 1.0) / (1.0 + e)
 
 
-@dataclasses.dataclass(frozen=True)
-class Function:
+class Function(typing.NamedTuple):
     """One row of FUNCTIONS: value and slope take an array and the parameters; `defaults` has as many."""
 
     value: object

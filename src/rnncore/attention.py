@@ -8,12 +8,13 @@
 Dot-product attention of Luong, Pham and Manning (2015). Their "general" form, q_i W m_j, is a `Linear` before it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from . import spec as checks
-from .errors import ArgumentError, ShapeError, TapeError
+from . import spec
+from .errors import ArgumentError, ShapeError
+from .module import Tape, check_tape
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,6 @@ class AttentionGrads:
 
     queries: np.ndarray
     memory: np.ndarray
-
-
-@dataclass
-class AttentionTape:
-    """What `Attention.backward` needs: its inputs, rows first, and the weights."""
-
-    owner: object
-    queries: np.ndarray
-    memory: np.ndarray
-    weights: np.ndarray
-    used: bool = field(default=False)
 
 
 class Attention:
@@ -62,11 +52,9 @@ class Attention:
     """
 
     def __init__(self, batch_first=False, scale=1.0):
-        if not isinstance(batch_first, bool):
-            raise ArgumentError("batch_first", "True or False", repr(batch_first))
         if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < np.inf:
             raise ArgumentError("scale", "a finite number > 0", repr(scale))
-        self.batch_first, self.scale = batch_first, float(scale)
+        self.batch_first, self.scale = spec.check_bool("batch_first", batch_first), float(scale)
 
     def __repr__(self):
         return f"Attention(batch_first={self.batch_first}, scale={self.scale})"
@@ -75,7 +63,7 @@ class Attention:
         return array if self.batch_first else array.swapaxes(0, 1)
 
     def _check(self, name, array, dtypes):
-        array = checks.as_array(name, array, dtypes)
+        array = spec.as_array(name, array, dtypes)
         if array.ndim != 3:
             expected = "shape (N, T, F)" if self.batch_first else "shape (T, N, F)"
             raise ShapeError(name, expected, str(array.shape))
@@ -116,7 +104,7 @@ class Attention:
         Returns
         -------
         context, weights
-        tape : AttentionTape
+        tape : Tape
             For one call of `backward`.
         """
         q = self._check("queries", queries, (np.dtype(np.float32), np.dtype(np.float64)))
@@ -124,7 +112,7 @@ class Attention:
         if m.shape[0] != q.shape[0] or m.shape[2] != q.shape[2]:
             expected = f"{q.shape[0]} rows of {q.shape[2]} features, as the queries"
             raise ShapeError("memory", expected, f"{m.shape[0]} of {m.shape[2]}")
-        lengths = checks.check_lengths(lengths, m.shape[1], m.shape[0])
+        lengths = spec.check_lengths(lengths, m.shape[1], m.shape[0])
         scores = q @ m.swapaxes(1, 2)
         scores *= q.dtype.type(self.scale)
         valid = True
@@ -138,14 +126,14 @@ class Attention:
         seen = valid & (scores > 2 * np.log(np.finfo(q.dtype).eps))
         weights = np.exp(scores, out=np.zeros_like(scores), where=seen)
         weights /= np.maximum(weights.sum(axis=2, keepdims=True), np.finfo(q.dtype).tiny)
-        return self._rows_first(weights @ m), weights, AttentionTape(self, q, m, weights)
+        return self._rows_first(weights @ m), weights, Tape(self, 0, (q, m, weights))
 
     def backward(self, tape, dcontext):
         """Gradients of one forward call.
 
         Parameters
         ----------
-        tape : AttentionTape
+        tape : Tape
             Used up by this call.
         dcontext : array (M, N, F) of the inputs' dtype
 
@@ -158,13 +146,9 @@ class Attention:
         ------
         TapeError, ShapeError, DTypeError
         """
-        if not isinstance(tape, AttentionTape) or tape.owner is not self:
-            raise TapeError("tape", "a tape of this module", "another one")
-        if tape.used:
-            raise TapeError("tape", "a fresh tape", "one that was used", "call forward again")
-        q, m, a = tape.queries, tape.memory, tape.weights
+        q, m, a = check_tape(tape, self, 0)  # there are no parameters that could change
         dc = self._check("dcontext", dcontext, (q.dtype,))
-        checks.check_shape("dcontext", dc, q.shape)
+        spec.check_shape("dcontext", dc, q.shape)
         tape.used = True
         da = dc @ m.swapaxes(1, 2)  # of c = a m
         ds = a * (da - (a * da).sum(axis=2, keepdims=True))  # of the softmax

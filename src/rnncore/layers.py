@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The compiled layers: RNN, LSTM, GRU on the C core.
 
-A call goes straight down: checks (spec.py), views, one C call. Packed weights are made when first needed, per
+A call goes straight down: checks (spec), views, one C call. Packed weights are made when first needed, per
 instruction set, and thrown away when the parameters change.
 """
 
 import contextlib
 import copy
-import threading
 
 import numpy as np
 
-from . import _core, config, spec
+from . import _core, config, forks, spec
 from . import dropout as masks
 from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
-from .errors import MemoryExhaustedError, SizeError
+from .errors import SizeError
+from .memory import empty, recycled
 from .stream import Stream
 
 
@@ -47,13 +47,6 @@ def _usable(array):
     return array if array is None or array.flags.aligned else np.array(array)
 
 
-def _empty(field, shape, dtype):
-    try:
-        return np.empty(shape, dtype)
-    except MemoryError as error:
-        raise MemoryExhaustedError(field, f"memory for shape {shape}", "less") from error
-
-
 def _dense(parts):
     return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
 
@@ -66,10 +59,11 @@ class Layer(LayerBase):
         self._set_up()
 
     def _set_up(self):
-        self._lock = threading.Lock()
+        forks.give_lock(self)
         self._version = _core.Version()
         self._packed = {}
         self._spare_weights, self._spare_tape = _core.Spare(), _core.Spare()
+        self._spare_y, self._spare_dx, self._spare_grads = _core.Spare(), _core.Spare(), _core.Spare()
 
     def __getstate__(self):
         # Packed weights, locks and views are made anew: what counts is what the layer is and holds.
@@ -168,7 +162,7 @@ class Layer(LayerBase):
         shape = spec.y_shape(self.spec, *size)
         if out is not None:
             spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
-        y = out if out is not None and out.flags.aligned else _empty("x", shape, self.spec.dtype)
+        y = out if out is not None and out.flags.aligned else empty("x", shape, self.spec.dtype)
         final = self._empty_state(size[1])
         threads = config.threads_for(num_threads)
         backend = config.current_backend()
@@ -219,7 +213,7 @@ class Layer(LayerBase):
         tape : Tape
             For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
             with a checkpoint H for all of them, plus the input; see `tape_bytes`. The layer keeps the memory of one
-            tape that was thrown away for the next one of its size.
+            tape that was thrown away for the next one of its size, and so that of large results.
 
         Raises
         ------
@@ -238,7 +232,7 @@ class Layer(LayerBase):
         tape = Tape(
             self, size, lengths, key, weights, segments, blas, threads, (recurrent_dropout, weight_dropout)
         )
-        y = _empty("x", spec.y_shape(self.spec, *size), self.spec.dtype)
+        y = recycled("x", spec.y_shape(self.spec, *size), self.spec.dtype, self._spare_y)
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
         weights.forward(
@@ -305,10 +299,10 @@ class Layer(LayerBase):
         dy, parts = self._check_backward(tape, dy, dstate, Tape)
         size, dtype = tape.size, self.spec.dtype
         shape = spec.y_shape(self.spec, *size)
-        dx = _empty("x", (*shape[:-1], self.spec.input_size), dtype)
+        dx = recycled("x", (*shape[:-1], self.spec.input_size), dtype, self._spare_dx)
         dstate = self._empty_state(size[1])
         shapes = self.spec.parameter_shapes()
-        params = flat_views(shapes, _empty("parameters", self._flat.shape, dtype))
+        params = flat_views(shapes, recycled("parameters", self._flat.shape, dtype, self._spare_grads))
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
@@ -329,7 +323,7 @@ class Layer(LayerBase):
         return self._time_major(_usable(array), size[2])
 
     def _empty_state(self, N):
-        return tuple(_empty("state", shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
+        return tuple(empty("state", shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
 
 
 class RNN(RNNArguments, Layer):

@@ -26,7 +26,8 @@ import math
 
 import numpy as np
 
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, ShapeError
+from .losses import check_float, check_weight
 
 __all__ = ["mixture_loss", "mixture_sample"]
 
@@ -38,9 +39,7 @@ LOG_4PI = math.log(4.0 * math.pi)
 
 
 def _check_params(params):
-    params = np.asarray(params)
-    if params.dtype not in (np.float32, np.float64):
-        raise DTypeError("params", "float32 or float64", str(params.dtype))
+    params = check_float("params", params)
     if params.ndim == 0 or params.shape[-1] == 0 or params.shape[-1] % BLOCKS:
         raise ShapeError("params", "(..., 6*M) with M >= 1", str(params.shape))
     return params, params.shape[-1] // BLOCKS
@@ -50,15 +49,8 @@ def _shares(weight, shape):
     """What each point of `shape` counts, flat, with sum 1."""
     if weight is None:
         return np.full(math.prod(shape), 1.0 / math.prod(shape))
-    weight = np.asarray(weight, np.float64)
-    try:
-        weight = np.broadcast_to(weight, shape).reshape(-1)
-    except ValueError:
-        raise ShapeError("weight", f"broadcastable to {shape}", str(weight.shape)) from None
-    total = float(weight.sum())
-    if not (0 < total < math.inf and weight.min() >= 0):
-        raise ArgumentError("weight", "non-negative weights with a positive sum", f"a sum of {total}")
-    return weight / total
+    weight, total = check_weight(weight, shape)
+    return weight.reshape(-1) / total
 
 
 def mixture_loss(params, target, weight=None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The thin training layer: Adam and SGD on the C core, two losses and a linear head in NumPy.
+"""The thin training layer: Adam and SGD on the C core; with them two losses and a linear head in NumPy.
 
 Everything works on modules, objects with ``parameters()`` (dict of read-only arrays) and
 ``update_parameters(dict)`` (copies new values in). The recurrent layers and `Linear` are modules; an optimiser
@@ -17,6 +17,7 @@ from . import _core, config
 from .base import flat_views
 from .errors import ArgumentError, DTypeError, ShapeError
 from .linear import Linear, LinearGrads
+from .losses import cross_entropy, mse_loss
 from .spec import check_num_threads
 
 __all__ = ["SGD", "Adam", "Linear", "LinearGrads", "cross_entropy", "mse_loss"]
@@ -305,106 +306,3 @@ class SGD(_Optimizer):
 
     def _options(self):
         return {"beta1": self.momentum, "nesterov": self.nesterov}
-
-
-def _check_float(name, array):
-    array = np.asarray(array)
-    if array.dtype not in (np.float32, np.float64):
-        raise DTypeError(name, "float32 or float64", str(array.dtype))
-    return array
-
-
-def mse_loss(pred, target, weight=None):
-    """Mean squared error and its gradient.
-
-    Parameters
-    ----------
-    pred : ndarray, float32 or float64, any shape
-    target : array, the shape of `pred`
-    weight : array, broadcastable to `pred`, optional
-        Non-negative weights; the loss is ``sum(weight * (pred - target)**2) / sum(weight)``.
-
-    Returns
-    -------
-    loss : float
-        Summed in float64.
-    dpred : ndarray, shape and dtype of `pred`
-
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError
-        Shapes differ, `pred` is not a float array or is empty, weights are negative or sum to zero.
-    """
-    pred, target = _check_float("pred", pred), np.asarray(target)
-    if target.shape != pred.shape:
-        raise ShapeError("target", str(pred.shape), str(target.shape))
-    if not pred.size:
-        raise ShapeError("pred", "at least one element", str(pred.shape))
-    error = pred.astype(np.float64) - target
-    if weight is None:
-        slope = error / error.size
-    else:
-        weight = np.asarray(weight, np.float64)
-        try:
-            weight = np.broadcast_to(weight, pred.shape)
-        except ValueError:
-            raise ShapeError("weight", f"broadcastable to {pred.shape}", str(weight.shape)) from None
-        total = float(weight.sum())
-        if not (total > 0 and weight.min() >= 0):
-            raise ArgumentError("weight", "non-negative weights with a positive sum", f"a sum of {total}")
-        slope = error * weight / total
-    return float(np.vdot(error, slope)), (2.0 * slope).astype(pred.dtype)
-
-
-def cross_entropy(logits, labels, ignore_index=-100):
-    """Softmax cross-entropy averaged over the labels that count, and its gradient.
-
-    Parameters
-    ----------
-    logits : ndarray, float32 or float64, shape (..., C)
-    labels : array of integers, shape (...)
-        Class numbers 0..C-1, or `ignore_index` where a position must not count (padding).
-    ignore_index : int
-
-    Returns
-    -------
-    loss : float
-        Mean over the positions that count; 0.0 where none does.
-    dlogits : ndarray, shape and dtype of `logits`
-        Zero at ignored positions.
-
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError
-        Shapes do not fit, labels are not integers, or a label lies outside 0..C-1.
-
-    Notes
-    -----
-    The largest logit is subtracted first, so no exponential overflows. Three passes in the dtype of `logits`.
-    """
-    logits, labels = _check_float("logits", logits), np.asarray(labels)
-    if logits.ndim == 0 or logits.shape[-1] == 0:
-        raise ShapeError("logits", "(..., C) with C >= 1", str(logits.shape))
-    if labels.shape != logits.shape[:-1]:
-        raise ShapeError("labels", str(logits.shape[:-1]), str(labels.shape))
-    if labels.dtype.kind not in "iu":
-        raise DTypeError("labels", "integers", str(labels.dtype))
-    classes = logits.shape[-1]
-    flat, wanted = logits.reshape(-1, classes), labels.reshape(-1)
-    counts = wanted != ignore_index
-    bad = wanted[counts & ((wanted < 0) | (wanted >= classes))]
-    if bad.size:
-        raise ArgumentError("labels", f"0..{classes - 1} or {ignore_index}", str(bad[0]))
-    rows = np.flatnonzero(counts)
-    if not rows.size:
-        return 0.0, np.zeros_like(logits)
-    shifted = flat - flat.max(axis=-1, keepdims=True)
-    chosen = shifted[rows, wanted[rows]].astype(np.float64)
-    np.exp(shifted, out=shifted)
-    totals = shifted.sum(axis=-1, keepdims=True)
-    loss = float(np.mean(np.log(totals[rows, 0], dtype=np.float64) - chosen))
-    shifted /= totals
-    shifted[rows, wanted[rows]] -= 1.0
-    shifted /= rows.size
-    shifted[~counts] = 0.0
-    return loss, shifted.reshape(logits.shape)

@@ -47,29 +47,41 @@ static const struct sharing {
     rnncore_cell cell;
     int64_t T, N, I, H, P, L;
     int bidirectional;
+    int64_t segments; /* of the tape */
+    double recurrent_dropout;
 } sharings[] = {
-    {"rows", RNNCORE_LSTM, 24, 9, 8, 40, 0, 2, 0},
-    {"rows, both directions", RNNCORE_GRU_RESET_BEFORE, 24, 9, 8, 40, 0, 2, 1},
-    {"directions", RNNCORE_GRU, 24, 1, 16, 72, 0, 3, 1},
-    {"units", RNNCORE_GRU, 40, 1, 16, 136, 0, 3, 0},
-    {"units, two phases", RNNCORE_GRU_RESET_BEFORE, 40, 1, 16, 136, 0, 3, 0},
-    {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 3, 0},
-    {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1},
+    {"rows", RNNCORE_LSTM, 24, 9, 8, 40, 0, 2, 0, 0, 0},
+    {"rows, both directions", RNNCORE_GRU_RESET_BEFORE, 24, 9, 8, 40, 0, 2, 1, 0, 0},
+    {"directions", RNNCORE_GRU, 24, 1, 16, 72, 0, 3, 1, 0, 0},
+    {"units", RNNCORE_GRU, 40, 1, 16, 136, 0, 3, 0, 0, 0},
+    {"units, two phases", RNNCORE_GRU_RESET_BEFORE, 40, 1, 16, 136, 0, 3, 0, 0, 0},
+    {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 3, 0, 0, 0},
+    {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1, 0, 0},
+    {"units, segments", RNNCORE_LSTM, 100, 3, 16, 104, 0, 2, 1, 3, 0},
+    {"units, dropout", RNNCORE_LSTM, 40, 2, 16, 136, 40, 1, 0, 0, 0.3},
+    {"units, two phases, dropout", RNNCORE_GRU_RESET_BEFORE, 40, 2, 16, 136, 0, 1, 1, 4, 0.3},
 };
 
+static const struct sharing plain = {.segments = 0};
+
 /* What a call with a tape and its backward leave in all outputs. */
-static void *run(model *m, rnncore_team *team, int threads, int recording, size_t *bytes)
+static void *run(model *m, const struct sharing *s, rnncore_team *team, int threads, int recording, size_t *bytes)
 {
     rnncore_forward_args forward = model_forward_args(m);
     forward.team = team;
     forward.threads = threads;
-    forward.tape = recording ? m->tape : NULL;
+    if (recording) {
+        forward.tape = m->tape;
+        forward.segments = s->segments;
+        forward.recurrent_dropout = s->recurrent_dropout;
+    }
     model_reset(m);
     CHECK_STATUS(rnncore_forward(m->plan, m->weights, &forward), RNNCORE_OK);
     if (recording) {
         rnncore_backward_args backward = model_backward_args(m);
         backward.team = team;
         backward.threads = threads;
+        backward.recurrent_dropout = s->recurrent_dropout;
         CHECK_STATUS(rnncore_backward(m->plan, m->weights, &backward), RNNCORE_OK);
     }
     return model_outputs(m, bytes);
@@ -81,12 +93,12 @@ static void check_sharing(const struct sharing *s, int threads, int recording)
     size_t bytes;
     model_init(&m, s->cell, RNNCORE_FLOAT32, NULL, s->T, s->N, s->I, s->H, s->P, s->L, s->bidirectional);
     check_subject = s->name;
-    void *alone = run(&m, NULL, threads, recording, &bytes);
+    void *alone = run(&m, s, NULL, threads, recording, &bytes);
     for (int i = 0; i < rounds; i++) { /* a new team forgets that cores were busy, and tries again */
         rnncore_team *team;
         if (!CHECK_STATUS(rnncore_team_create(threads, &team), RNNCORE_OK)) break;
         for (int k = 0; k < 2; k++) {
-            void *together = run(&m, team, threads, recording, &bytes);
+            void *together = run(&m, s, team, threads, recording, &bytes);
             CHECK(memcmp(alone, together, bytes) == 0);
             free(together);
         }
@@ -112,10 +124,10 @@ static void test_changing_threads(void)
     rnncore_team *team;
     model_init(&m, RNNCORE_GRU, RNNCORE_FLOAT32, NULL, 30, 12, 8, 40, 0, 1, 0); /* worth 8 threads */
     check_subject = "changing threads";
-    void *alone = run(&m, NULL, 1, 0, &bytes);
+    void *alone = run(&m, &plain, NULL, 1, 0, &bytes);
     CHECK_STATUS(rnncore_team_create(MOST, &team), RNNCORE_OK);
     for (int i = 0; i < 150 * rounds; i++) {
-        void *together = run(&m, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
+        void *together = run(&m, &plain, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
         CHECK(memcmp(alone, together, m.y_bytes) == 0); /* y is the first output */
         free(together);
     }
@@ -201,12 +213,12 @@ static void test_fork(void)
     model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT32, NULL, 24, 9, 8, 40, 0, 2, 1);
     check_subject = "fork";
     CHECK_STATUS(rnncore_team_create(3, &team), RNNCORE_OK);
-    void *before = run(&m, team, 3, 1, &bytes);
+    void *before = run(&m, &plain, team, 3, 1, &bytes);
     for (int i = 0; i < 4; i++) {
         int status = -1;
         const pid_t child = fork();
         if (child == 0) {
-            void *in_child = run(&m, team, 3, 1, &bytes);
+            void *in_child = run(&m, &plain, team, 3, 1, &bytes);
             const int same = memcmp(before, in_child, bytes) == 0;
             free(in_child);
             free(before);
@@ -215,7 +227,7 @@ static void test_fork(void)
             _exit(same ? 0 : 1);
         }
         CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        void *after = run(&m, team, 3, 1, &bytes);
+        void *after = run(&m, &plain, team, 3, 1, &bytes);
         CHECK(memcmp(before, after, bytes) == 0);
         free(after);
     }

@@ -12,6 +12,7 @@ cdef extern from "hwlimits.h" nogil:
     limits_status limits_read_bandwidth(const char *isa, int float64, int64_t bytes, int threads, double seconds,
                                         double *gbytes)
     limits_status limits_flag_latency(double seconds, double *nanoseconds)
+    limits_status limits_tail(double seconds, double *median, double *p999)
 
 
 cdef int raise_for(limits_status status, str what) except -1:
@@ -80,3 +81,13 @@ def flag_latency(double seconds=0.05):
         status = limits_flag_latency(seconds, &result)
     raise_for(status, "flag_latency")
     return result
+
+
+def tail(double seconds=0.3):
+    """Nanoseconds of a loop in registers of about 1 us: (median, what one in a thousand exceeds)."""
+    cdef double median = 0, p999 = 0
+    cdef limits_status status
+    with nogil:
+        status = limits_tail(seconds, &median, &p999)
+    raise_for(status, "tail")
+    return median, p999

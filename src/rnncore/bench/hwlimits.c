@@ -20,8 +20,10 @@ enum {
     LIMITS_HUGE = 2 << 20,        /* huge page size on x86-64 and most arm64 systems */
     LIMITS_TRIAL_BYTES = 8 << 20, /* read per trial and thread: 30 us from L1, so the clock's 50 ns do not count */
     LIMITS_TRIAL_ROUNDS = 20000,  /* rounds of multiply-adds per trial: about 60 us */
-    LIMITS_PINGS = 100,           /* round trips per trial: about 10 us, likely free of interruptions */
-    LIMITS_SPINS = 2000,          /* plain spins before the processor is given away: 100 x a flag's way */
+    LIMITS_TAIL_SAMPLES = 1 << 20,
+    LIMITS_TAIL_ROUNDS = 700, /* dependent multiplications and additions, 4 cycles each: about 1 us */
+    LIMITS_PINGS = 100,       /* round trips per trial: about 10 us, likely free of interruptions */
+    LIMITS_SPINS = 2000,      /* plain spins before the processor is given away: 100 x a flag's way */
     LIMITS_MAX_THREADS = 1024
 };
 
@@ -338,5 +340,38 @@ limits_status limits_flag_latency(double seconds, double *nanoseconds)
     atomic_store_explicit(&flags.ping, -1, memory_order_release);
     pthread_join(thread, NULL);
     *nanoseconds = 1e9 * best / (2.0 * LIMITS_PINGS);
+    return LIMITS_OK;
+}
+
+/* -- Tail --------------------------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+limits_status limits_tail(double seconds, double *median, double *p999)
+{
+    if (!(seconds > 0)) return LIMITS_ARGUMENT;
+    double *samples = malloc(LIMITS_TAIL_SAMPLES * sizeof *samples);
+    if (!samples) return LIMITS_MEMORY;
+    const double deadline = now() + seconds;
+    double end = 0;
+    uint64_t chain = 1;
+    int count = 0;
+    while (count < LIMITS_TAIL_SAMPLES && (count == 0 || end < deadline)) {
+        const double begin = now();
+        for (int i = 0; i < LIMITS_TAIL_ROUNDS; i++) {
+            chain = chain * 6364136223846793005u + 1442695040888963407u;
+            __asm__ volatile("" : "+r"(chain)); /* the chain is neither dropped nor shortened */
+        }
+        end = now();
+        samples[count++] = end - begin;
+    }
+    qsort(samples, (size_t)count, sizeof *samples, by_size);
+    *median = 1e9 * samples[count / 2];
+    *p999 = 1e9 * samples[(int)(0.999 * (count - 1))];
+    free(samples);
     return LIMITS_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What this machine can do at best: multiply-add rate, read bandwidth of packed weights, flag latency between cores.
- * Plain C with POSIX threads and GCC/Clang vector extensions; knows nothing of Python or of the rnncore core, so that
+ * What this machine can do at best: multiply-add rate, read bandwidth of packed weights, flag latency,
+ * tails of short calls. Plain C with POSIX threads and GCC/Clang vector extensions; knows nothing of Python or of the rnncore core, so that
  * the limit does not share a mistake with what it judges. Every function returns a status and writes only on success. */
 #ifndef RNNCORE_BENCH_LIMITS_H
 #define RNNCORE_BENCH_LIMITS_H
@@ -23,5 +23,9 @@ limits_status limits_read_bandwidth(const char *isa, int float64, int64_t bytes,
 
 /* Nanoseconds from a store on one core until a thread spinning on another core sees it: half of a round trip. */
 limits_status limits_flag_latency(double seconds, double *nanoseconds);
+
+/* Nanoseconds that a loop of about a microsecond takes that touches no memory: the median, and what one in a thousand exceeds.
+ * No call of that length can have a shorter tail here. */
+limits_status limits_tail(double seconds, double *median, double *p999);
 
 #endif

@@ -48,6 +48,9 @@ class Limits:
         ``"<threads>"`` to a list of (bytes, bytes/s) with rising sizes.
     flag_latency : float or None
         Seconds from one core's store to the other's load; None on one core.
+    tail : tuple of float or None
+        Seconds of a loop in registers of about 1 us: median, and what one in a thousand exceeds. How long the
+        tail of any call of that length must be here.
     drift : dict
         The peak measured again at the end of the run, over the first, by threads: 1.0 when the clock held.
     """
@@ -56,6 +59,7 @@ class Limits:
     peaks: dict[str, float]
     bandwidth: dict[str, list[tuple[float, float]]]
     flag_latency: float | None = None
+    tail: tuple[float, float] | None = None
     drift: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def peak(self, dtype: str, threads: int) -> float:
@@ -84,7 +88,10 @@ class Limits:
             key: [(float(size), float(rate)) for size, rate in rows]
             for key, rows in data["bandwidth"].items()
         }
-        return cls(data["isa"], dict(data["peaks"]), bandwidth, data["flag_latency"], dict(data["drift"]))
+        tail = tuple(data["tail"]) if data.get("tail") else None  # reports of before have none
+        return cls(
+            data["isa"], dict(data["peaks"]), bandwidth, data["flag_latency"], tail, dict(data["drift"])
+        )
 
 
 def extension() -> Any:
@@ -119,7 +126,8 @@ def measure(
         ]
         bandwidth[str(count)] = rates
     latency = 1e-9 * core.flag_latency(4 * seconds) if (os.cpu_count() or 1) > 1 else None
-    return Limits(best, peaks, bandwidth, latency)
+    median, p999 = core.tail(20 * seconds)
+    return Limits(best, peaks, bandwidth, latency, (1e-9 * median, 1e-9 * p999))
 
 
 def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:

@@ -178,6 +178,9 @@ def limits_text(limits: Limits | None) -> str:
             ]
         )
     lines.append(["flag from core to core", duration(limits.flag_latency), *[""] * (len(counts) - 1)])
+    if limits.tail:
+        median, p999 = (duration(value) for value in limits.tail)
+        lines.append([f"a loop of {median}: p99.9", p999, *[""] * (len(counts) - 1)])
     if limits.drift:
         lines.append(
             ["FMA peak at the end / at the start", *(_number(limits.drift[count]) for count in counts)]

@@ -45,9 +45,7 @@ def save_layer(layer, path):
 
 def save_sequential(model, path):
     """Write a `modules.Sequential`; see `save_layer`."""
-    from ..modules import config_of
-
-    header = {"format": SEQUENTIAL, "version": VERSION, "modules": list(map(config_of, model))}
+    header = {"format": SEQUENTIAL, "version": VERSION, "modules": [module.config() for module in model]}
     tensors = {
         f"{k}.{name}": array for k, module in enumerate(model) for name, array in module.parameters().items()
     }

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What a layer is (`Spec`), and the checks of everything a caller hands to one.
+
+The NumPy twin and the compiled layers share this package, so both refuse the same input with the same words.
+Nothing here computes; nothing here imports more than NumPy.
+
+Dimensions: T steps, N batch, I input size, H hidden size, P projection size, G gates, L layers, D directions.
+"""
+
+from .architecture import GATES, MAX_LAYERS, NONLINEARITIES, Spec, gate_names
+from .calls import (
+    check_batch_size,
+    check_checkpoint,
+    check_dy,
+    check_lengths,
+    check_num_threads,
+    check_parameters,
+    check_rows,
+    check_state,
+    check_step,
+    check_x,
+    y_shape,
+)
+from .checks import (
+    DTYPES,
+    INT64_MAX,
+    as_array,
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_int,
+    check_out,
+    check_positive,
+    check_probability,
+    check_shape,
+    shape_text,
+)
+
+__all__ = [
+    "DTYPES",
+    "GATES",
+    "INT64_MAX",
+    "MAX_LAYERS",
+    "NONLINEARITIES",
+    "Spec",
+    "as_array",
+    "check_batch_size",
+    "check_bool",
+    "check_checkpoint",
+    "check_choice",
+    "check_dtype",
+    "check_dy",
+    "check_int",
+    "check_lengths",
+    "check_num_threads",
+    "check_out",
+    "check_parameters",
+    "check_positive",
+    "check_probability",
+    "check_rows",
+    "check_shape",
+    "check_state",
+    "check_step",
+    "check_x",
+    "gate_names",
+    "shape_text",
+    "y_shape",
+]

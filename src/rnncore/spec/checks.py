@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Checks of numbers, dtypes and arrays that know nothing of layers."""
+
+import numpy as np
+
+from .. import activations
+from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
+from ..overlap import folds, overlaps
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+INT64_MAX = 2**63 - 1
+
+
+def check_int(field, value, minimum):
+    """An int or NumPy integer >= `minimum`, as int; ArgumentError for bool, float, NaN and the rest."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ArgumentError(field, f"an integer >= {minimum}", f"{value!r} of type {type(value).__name__}")
+    if value < minimum:
+        raise ArgumentError(field, f"an integer >= {minimum}", value)
+    if value > INT64_MAX:
+        raise SizeError(field, "an integer that fits 63 bits", value)
+    return int(value)
+
+
+def check_bool(field, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(field, "True or False", repr(value))
+    return bool(value)
+
+
+def check_choice(field, value, choices):
+    if not isinstance(value, str) or value not in choices:
+        raise ArgumentError(field, "one of " + ", ".join(map(repr, choices)), repr(value))
+
+
+def check_probability(field, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ArgumentError(field, "a number p, 0 <= p < 1", repr(value))
+    if not 0 <= value < 1:  # NaN fails here
+        raise ArgumentError(field, "a number p, 0 <= p < 1", value)
+    return float(value)
+
+
+def check_positive(field, value):
+    number = activations.finite(value)
+    if number is None or number <= 0:
+        raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
+    return number
+
+
+def check_dtype(field, value):
+    """The numpy.dtype float32 or float64 named by `value`; DTypeError for any other."""
+    try:
+        dtype = np.dtype(value)
+    except (TypeError, ValueError):
+        dtype = None
+    # np.dtype(None) is float64, and a dtype even equals None: neither may pass for a choice.
+    if value is None or dtype is None or dtype not in DTYPES:
+        raise DTypeError(field, "float32 or float64", repr(value))
+    return dtype
+
+
+def as_array(field, value, dtypes):
+    """`value` as an array of one of `dtypes`, without casting.
+
+    Raises
+    ------
+    DTypeError
+        Another element type (byte order counts).
+    ShapeError
+        A nested list whose rows differ in length.
+    UnsupportedError
+        A masked array, whose mask would be lost.
+    """
+    if type(value) is not np.ndarray:
+        if isinstance(value, np.ma.MaskedArray):
+            raise UnsupportedError(field, "an array without mask", "a masked array", "use lengths")
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(field, "a rectangular array", "rows of unequal length") from error
+    if value.dtype not in dtypes:
+        hint = "use astype" if value.dtype.kind in "biufc" else ""
+        raise DTypeError(field, "dtype " + " or ".join(map(str, dtypes)), value.dtype, hint)
+    return value
+
+
+def shape_text(dims):
+    return "(" + ", ".join(map(str, dims)) + ("," if len(dims) == 1 else "") + ")"
+
+
+def _transposed(expected, got):
+    return "transposed?" if len(got) > 1 and got == expected[::-1] else ""
+
+
+def check_shape(field, array, shape):
+    """ShapeError unless `array` has exactly this shape."""
+    if array.shape != shape:
+        got = array.shape
+        raise ShapeError(field, f"shape {shape_text(shape)}", shape_text(got), _transposed(shape, got))
+
+
+def check_out(out, shape, dtype, inputs):
+    """Check an array that receives results.
+
+    Parameters
+    ----------
+    out : numpy.ndarray
+        Writeable, exactly `shape` and `dtype`, any strides.
+    shape : tuple of int
+    dtype : numpy.dtype
+    inputs : iterable of (numpy.ndarray or None)
+        What is read while `out` is written.
+
+    Raises
+    ------
+    ArgumentError, DTypeError, ShapeError
+    OverlapError
+        `out` shares an element with an input, or two of its own elements may be one.
+    """
+    if not isinstance(out, np.ndarray):
+        raise ArgumentError("out", "a numpy.ndarray", type(out).__name__)
+    as_array("out", out, (dtype,))
+    check_shape("out", out, shape)
+    if not out.flags.writeable:
+        raise ArgumentError("out", "a writeable array", "a read-only one")
+    if not out.flags.forc and folds(out):
+        raise OverlapError("out", "elements apart in memory", f"strides {out.strides}")
+    for array in inputs:
+        if array is not None and overlaps(out, array):
+            raise OverlapError("out", "memory apart from the inputs", "shared memory")
+    return out

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Training on several threads: few rows, whose steps threads share by units, give the bits of one thread."""
+
+import numpy as np
+import pytest
+import tables
+from compiled import CELL, assert_near, assert_same_bits, build, draw
+
+# A step of one row is worth sharing in every cell, and the last block of units has a tail.
+STEPS, INPUTS, HIDDEN = 70, 7, 115
+CALLS = {
+    "plain": {},
+    "both-directions": {},
+    "recurrent-dropout": {"recurrent_dropout": 0.3},
+    "segments": {"checkpoint": 4},
+    "ragged": {"lengths": [70, 0, 33, 1, 64]},
+}
+
+
+def train(cell, option, rows, threads):
+    """Outputs and all gradients of one training call of a fresh layer."""
+    arguments = dict(CALLS[option])
+    if "lengths" in arguments:
+        arguments["lengths"] = np.array(arguments["lengths"][:rows])
+    shape = tables.Shape(STEPS, rows, INPUTS, HIDDEN)
+    layer = build(cell, shape, bidirectional=option == "both-directions")
+    call = draw(layer, STEPS, rows)
+    y, state, tape = layer.forward(call.x, call.state, num_threads=threads, **arguments)
+    return {"y": y, "state": state}, layer.backward(tape, call.dy, call.dstate)
+
+
+@CELL
+@pytest.mark.parametrize("option", CALLS)
+def test_few_rows_do_not_depend_on_threads(cell, option):
+    for rows in range(1, 6):
+        outputs, grads = train(cell, option, rows, 1)
+        for threads in (2, 3, 4):
+            again, grads_again = train(cell, option, rows, threads)
+            assert_same_bits(again, outputs)
+            # The order of sums over rows follows how ragged rows are dealt to threads.
+            if option == "ragged":
+                assert_near("gradient", "float32", grads_again, grads)
+            else:
+                assert_same_bits(grads_again, grads)
+
+
+@CELL
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_products_over_cached_steps_change_no_bit(cell, ragged, directions):
+    """A tape whose gates no L2 holds: one thread multiplies them a few steps at a time, a checkpoint all at once."""
+    T, N, H = 90, 64, 40
+    lengths = np.random.default_rng(0).integers(0, T + 1, N) if ragged else None
+    results = []
+    for checkpoint in (None, 1):
+        layer = build(cell, tables.Shape(T, N, 5, H), bidirectional=directions == 2)
+        call = draw(layer, T, N)
+        *_, tape = layer.forward(call.x, call.state, lengths=lengths, num_threads=1, checkpoint=checkpoint)
+        results.append(layer.backward(tape, call.dy, call.dstate))
+    assert_same_bits(results[1], results[0])
