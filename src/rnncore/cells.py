@@ -250,12 +250,12 @@ def walk(T, lengths, reverse):
         yield t, np.flatnonzero(lengths > t)
 
 
-# Zoneout (Krueger et al. 2017) of h, and of the LSTM's c, whose m sees c_t before it.  The cell's new value is
-# new; z is 1 with probability p, else 0; without a tape it is the expectation that counts.
+# Zoneout (Krueger et al. 2017) of any cell's h, and of the LSTM's c: new is what the cell gives, and the LSTM's m sees
+# c before zoneout.  z is 1 with probability p, else 0; without a tape it is its expectation, p.
 #
-#   F1  h_t  = z * h_{t-1} + (1 - z) * new          (without a tape p * h_{t-1} + (1 - p) * new)
+#       h_t = z * h_{t-1} + (1 - z) * new
 #
-#   B1  dnew     = (1 - z) * dh_t                   dh_{t-1} += z * dh_t
+#       dnew = (1 - z) * dh_t           dh_{t-1} += z * dh_t
 
 
 class Zone:
@@ -277,7 +277,7 @@ NO_ZONES = (Zone(0.0, 1.0),) * 2
 
 
 def zone_forward(zone, t, rows, old, new):
-    """F1; a factor of 0 takes nothing, not even NaN."""
+    """The new value of a part of the state; a factor of 0 takes nothing, not even NaN."""
     keep, take = zone.at(t, rows)
     return np.where(keep == 0, new, np.where(take == 0, old, keep * old + take * new))
 
@@ -303,7 +303,7 @@ def run_forward(step, w, x, state, lengths, reverse, zones=NO_ZONES):
     for t, rows in walk(T, lengths, reverse):
         new, saved = step(w, x[t, rows], tuple(part[rows] for part in state))
         for part, part_new, zone in zip(state, new, zones, strict=False):
-            part[rows] = zone_forward(zone, t, rows, part[rows], part_new)  # F1
+            part[rows] = zone_forward(zone, t, rows, part[rows], part_new)
         y[t, rows] = state[0][rows]
         records.append((t, rows, saved))
     return y, records
@@ -316,8 +316,8 @@ def run_backward(step, w, dw, records, x_shape, dy, dstate, zones=NO_ZONES):
         dh, *others = (part[rows] for part in dstate)
         after = (dh + dy[t, rows], *others)
         factors = [zone.at(t, rows) for zone in zones[: len(after)]]
-        new = tuple(take * part for (_, take), part in zip(factors, after, strict=True))  # B1
+        new = tuple(take * part for (_, take), part in zip(factors, after, strict=True))
         dx[t, rows], before = step(w, dw, saved, new)
         for part, part_before, d, (keep, _) in zip(dstate, before, after, factors, strict=True):
-            part[rows] = part_before + keep * d  # B1
+            part[rows] = part_before + keep * d
     return dx
