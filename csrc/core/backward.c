@@ -23,8 +23,8 @@ typedef struct backward_call {
     int64_t segment_steps;
     int again;             /* whether the segments are computed again, into what follows; else the tape has all */
     rc_workspace *forward; /* [parts * directions] */
-    char *gates[2], *c[2], *mid[2]; /* [N * segment_steps][..] of one layer */
-    char *scratch;                  /* [threads][scratch_bytes]: of the products */
+    char *gates[2], *c[2], *mid[2], *next_c[2]; /* [N * segment_steps][..] of one layer */
+    char *scratch;                              /* [threads][scratch_bytes]: of the products */
     int64_t scratch_bytes;
     rc_items *items; /* see items_count */
     rc_crew *crew;   /* when units are shared; else NULL */
@@ -67,6 +67,7 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
         call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
         call->c[d] = plan->cell->has_c ? rc_arena_take(arena, held, row) : NULL;
         call->mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, held, row) : NULL;
+        call->next_c[d] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, held, row) : NULL;
     }
 }
 
@@ -143,11 +144,13 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .gates = call->again ? call->gates[direction] : tape.gates[direction],
         .c = call->again ? call->c[direction] : tape.c[direction],
         .mid = call->again ? call->mid[direction] : tape.mid[direction],
+        .next_c = call->again ? call->next_c[direction] : tape.next_c[direction],
         .shift = rc_held_row(call->batch, part, items->first, held_steps(call)),
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
         .c_first = first_c(call, &tape, direction, items->first),
         .in_size = in_size,
         .drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction),
+        .zoneout = rc_zoneout_of(plan, &call->batch[part], a->batch, a->dropout_key, layer, direction),
         .backend = a->backend,
         .ws = &call->workspace[run],
         .again = call->again ? &call->forward[run] : NULL,
@@ -263,6 +266,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .gates = call->again ? call->gates[d] : tape.gates[d],
         .mid = call->again ? call->mid[d] : tape.mid[d],
         .c = call->again ? call->c[d] : tape.c[d],
+        .next_c = call->again ? call->next_c[d] : tape.next_c[d],
         .c_first = first_c(call, &tape, d, items->first),
         .dh_out = call->dh_out[d],
         .workspace = a->recurrent_dropout > 0 ? call->workspace : NULL,

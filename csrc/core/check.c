@@ -12,6 +12,8 @@ static const int64_t most_tokens = (int64_t)1 << 48;
 
 static int in_range(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
 
+static int is_probability(double p) { return p >= 0 && p < 1; }
+
 /* Whether the activations of a direction are functions that exist, at places that the cell has. */
 static int are_functions(const rnncore_config *c, int direction)
 {
@@ -27,15 +29,16 @@ static int are_functions(const rnncore_config *c, int direction)
 
 static int are_options(const rnncore_config *c)
 {
-    const int most = c->cell == RNNCORE_LSTM; /* who may have peepholes and coupled gates */
+    const int most = c->cell == RNNCORE_LSTM; /* who may have peepholes, coupled gates and c */
     return in_range(c->peepholes, 0, most) && in_range(c->coupled, 0, most) && c->clip >= 0 && isfinite(c->clip) &&
+           is_probability(c->zoneout) && is_probability(c->zoneout_c) && (most || c->zoneout_c == 0) &&
            are_functions(c, 0) && are_functions(c, 1);
 }
 
 rnncore_status rc_check_config(const rnncore_config *c)
 {
     if (!in_range(c->cell, 0, RC_CELLS - 1) || !in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) ||
-        !in_range(c->bidirectional, 0, 1) || !(c->dropout >= 0 && c->dropout < 1) || !are_options(c))
+        !in_range(c->bidirectional, 0, 1) || !is_probability(c->dropout) || !are_options(c))
         return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
     if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)
@@ -85,8 +88,6 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
 }
 
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
-
-static int is_probability(double p) { return p >= 0 && p < 1; }
 
 rnncore_status rc_check_segments(int64_t steps, int64_t segments)
 {

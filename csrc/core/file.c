@@ -76,10 +76,11 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
 static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
 {
-    static const char *const fields[] = {"cell",        "input_size",  "hidden_size", "num_layers",    "nonlinearity",
-                                         "bias",        "batch_first", "dropout",     "bidirectional", "dtype",
-                                         "proj_size",   "reset_after", "peepholes",   "coupled",       "clip",
-                                         "activations", NULL};
+    static const char *const fields[] = {"cell",          "input_size", "hidden_size", "num_layers",
+                                         "nonlinearity",  "bias",       "batch_first", "dropout",
+                                         "bidirectional", "dtype",      "proj_size",   "reset_after",
+                                         "peepholes",     "coupled",    "clip",        "activations",
+                                         "zoneout",       "zoneout_c",  NULL};
     enum { REQUIRED = (1 << 12) - 1 };
     rnncore_config *c = &file->config;
     int seen = 0;
@@ -109,6 +110,8 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
         case 13: c->coupled = rc_json_bool(json); break;
         case 14: c->clip = rc_json_accept_null(json) ? 0 : rc_json_number(json); break;
         case 15: read_activations(json, c, words); break;
+        case 16: c->zoneout = rc_json_number(json); break;
+        case 17: c->zoneout_c = rc_json_number(json); break;
         }
     }
     if ((seen & REQUIRED) != REQUIRED) json->bad = 1;

@@ -84,6 +84,9 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
         run.gates = tape.gates[direction] ? tape.gates[direction] + first * plan->gates_ld * elem : NULL;
         run.c = tape.c[direction] ? tape.c[direction] + first * plan->ld * elem : NULL;
         run.mid = tape.mid[direction] ? tape.mid[direction] + first * plan->ld * elem : NULL;
+        run.next_c = tape.next_c[direction] ? tape.next_c[direction] + first * plan->ld * elem : NULL;
+        run.zoneout = rc_zoneout_of(plan, batch, a->batch, a->dropout_key, layer, direction);
+        run.records = 1;
         run.marks = tape.marks[direction];
         run.mark_row = plan->hidden * elem;
         run.mark_every = rc_segment_steps(a->steps, a->segments);

@@ -171,7 +171,8 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
         if (step == s->first && s->c_first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
         return s->c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
     }
-    return (operand == RC_OPERAND_C_AFTER ? s->c : s->mid) + held_row * plan->ld * elem;
+    const char *c_after = s->next_c ? s->next_c : s->c;
+    return (operand == RC_OPERAND_C_AFTER ? c_after : s->mid) + held_row * plan->ld * elem;
 }
 
 /* A copy of a row of h through the mask of its slot. */

@@ -17,6 +17,7 @@ typedef struct rc_gradient_source {
     int64_t in_size;
     const char *x, *y, *h0, *gates, *mid, *dh_out;
     const char *c, *c_first;       /* [rows][ld]; (N, H), before the first step, or NULL: c has it */
+    const char *next_c;            /* NULL, or c before zoneout, which is what o sees */
     const rc_workspace *workspace; /* [parts * directions]: with recurrent dropout, whose masks they hold; or NULL */
     const rnncore_grads *grads;
     rnncore_backend backend;

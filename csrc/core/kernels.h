@@ -98,6 +98,9 @@ typedef struct rc_kernels {
     void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
     /* a NULL: the factors themselves */
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
+    void (*zoneout)(void *out, const void *prev, const void *next, int64_t n, uint64_t key, uint64_t first, double p);
+    void (*blend)(void *out, const void *prev, const void *next, int64_t n, double p); /* zoneout's expectation */
+    void (*unzone)(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;
 
 #define X(isa, supported) extern const rc_kernels rc_kernels_##isa##_f32, rc_kernels_##isa##_f64;

@@ -15,7 +15,8 @@ typedef struct naive {
     const rc_cell *cell;
     const rnncore_forward_args *args;
     char *gates, *bias, *h, *c, *mid;
-    char *x, *y; /* [T][widest] */
+    char *h_prev, *c_prev; /* the state before a step, for zoneout */
+    char *x, *y;           /* [T][widest] */
 } naive;
 
 static void lay_out(naive *n, rc_arena *arena)
@@ -28,6 +29,8 @@ static void lay_out(naive *n, rc_arena *arena)
     n->h = rc_arena_take(arena, plan->hidden, plan->elem);
     n->c = rc_arena_take(arena, plan->hidden, plan->elem);
     n->mid = rc_arena_take(arena, plan->hidden, plan->elem);
+    n->h_prev = rc_arena_take(arena, plan->hidden, plan->elem);
+    n->c_prev = rc_arena_take(arena, plan->hidden, plan->elem);
     const int64_t steps = n->args->batch ? n->args->steps : 0;
     n->x = rc_arena_take(arena, steps, widest * plan->elem);
     n->y = rc_arena_take(arena, steps, widest * plan->elem);
@@ -61,6 +64,8 @@ static void step(const naive *n, const rnncore_params *params, const rc_options 
         .options = options,
         .peephole = params->weight_peephole, /* lanes are units: nothing is padded */
     };
+    memcpy(n->h_prev, n->h, (size_t)(plan->out * plan->elem));
+    memcpy(n->c_prev, n->c, (size_t)(plan->hidden * plan->elem));
     memcpy(n->gates, n->bias, (size_t)(n->cell->slots * plan->hidden * plan->elem));
     add_product(n, 0, n->cell->ih_slots, n->cell->ih_gate, params->weight_ih, x, in_size);
     for (int i = 0; i < n->cell->phases; i++) {
@@ -73,6 +78,8 @@ static void step(const naive *n, const rnncore_params *params, const rc_options 
         n->kernels->chain(n->h + u * plan->elem, (const char *)params->weight_hr + u * plan->hidden * plan->elem,
                           n->mid, plan->hidden);
     }
+    if (plan->config.zoneout > 0) n->kernels->blend(n->h, n->h_prev, n->h, plan->out, plan->config.zoneout);
+    if (plan->config.zoneout_c > 0) n->kernels->blend(n->c, n->c_prev, n->c, plan->hidden, plan->config.zoneout_c);
 }
 
 static void load(char *to, const char *from, int64_t row, int64_t size, int64_t elem)

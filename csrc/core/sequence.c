@@ -23,6 +23,7 @@ void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *pl
     ws->c = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->mid = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->in_mid = rc_arena_take(arena, rows * slices, sizeof(void *));
+    ws->next_c = plan->config.zoneout_c > 0 ? rc_arena_take(arena, rows, plan->ld * plan->elem) : NULL;
     ws->mask = NULL;
 }
 
@@ -197,6 +198,23 @@ static void ask_for_states(const rc_step *s, const rc_slice *slice)
         for (int64_t i = begin; i < end; i += RC_ALIGN) rc_ask_to_write(next + r * row + i);
 }
 
+/* This slice's units of a part of the state through zoneout, before the others read them. */
+static void zone_units(const rc_step *s, int zone, char *out, const char *prev, const char *next, const rc_slice *slice)
+{
+    const rnncore_plan *plan = s->plan;
+    const int64_t lanes = plan->kernels->lanes, blocks = (zone == RC_ZONE_H ? plan->out_ld : plan->ld) / lanes;
+    if (rc_zone_p(plan, zone) > 0)
+        rc_zone_step(plan, s->zoneout, zone, s->step, s->rows, rc_slice_begin(slice, blocks) * lanes,
+                     rc_slice_end(slice, blocks) * lanes, out, prev, next);
+}
+
+/* This slice's units of the new h: what zoneout makes of them, and what the next product reads of that. */
+static void finish_h(const rc_step *s, char *h, const rc_slice *slice)
+{
+    zone_units(s, RC_ZONE_H, h, s->ws->h[s->current], h, slice);
+    drop_operand(s, s->ws->dropped[1 - s->current], h, slice);
+}
+
 int rc_forward_step(const rc_step *s, rc_slice *slice)
 {
     const rnncore_plan *plan = s->plan;
@@ -204,6 +222,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
     const rc_workspace *ws = s->ws;
     const int projected = plan->config.proj_size > 0;
     char *mid = s->mid ? s->mid : ws->mid, *h = ws->h[1 - s->current];
+    char *next_c = !ws->next_c ? s->c : s->next_c ? s->next_c : ws->next_c; /* what the cell writes */
     const void **in_mid = ws->in_mid + slice->index * s->rows;
     if (slice->count > 1) ask_for_states(s, slice);
     if (projected || cell->phases > 1) point_rows(in_mid, mid, s->rows, plan->ld * plan->elem);
@@ -215,7 +234,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         .h_prev = ws->h[s->current],
         .c_prev = s->c_prev,
         .h = projected ? mid : h,
-        .c = s->c,
+        .c = next_c,
         .scratch = mid,
         .save = s->save,
         .options = s->weights->options,
@@ -244,12 +263,13 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         };
         recurrent_product(s, &p, s->weights->hh_rows[i], i == 0 ? plan->out_ld : plan->ld);
         if (i + 1 < cell->phases) drop_operand(s, mid, mid, slice);
-        else if (!projected) drop_operand(s, ws->dropped[1 - s->current], h, slice);
+        else zone_units(s, RC_ZONE_C, s->c, s->c_prev, next_c, slice);
+        if (i + 1 == cell->phases && !projected) finish_h(s, h, slice);
         if (!rc_slice_sync(slice)) return 0;
     }
     if (projected) {
         project(s, h, in_mid, slice);
-        drop_operand(s, ws->dropped[1 - s->current], h, slice);
+        finish_h(s, h, slice);
         if (!rc_slice_sync(slice)) return 0;
     }
     return 1;
@@ -353,11 +373,14 @@ static void run_chunk(void *context, rc_slice *slice)
             .mid = run->mid ? run->mid + token * c_row : NULL,
             .c_prev = state_before(run, s),
             .c = run->c ? run->c + token * c_row : run->ws->c,
+            .next_c = run->next_c ? run->next_c + token * c_row : NULL,
+            .zoneout = run->records ? &run->zoneout : NULL,
+            .step = s,
             .backend = run->backend,
         };
         if (!rc_forward_step(&step, slice)) return;
         if (step.save && slice->index == slice->count - 1)
-            clear_padding(plan, rows, step.gates, run->c ? step.c : NULL);
+            clear_padding(plan, rows, step.gates, run->c ? step.c : NULL, step.next_c);
         store_outputs(run, s, rows, run->ws->h[1 - (s & 1)], slice);
     }
 }

@@ -9,19 +9,23 @@
 #include "splitmix.h"
 #include "tape.h"
 #include "team.h"
+#include "zoneout.h"
 
 /* Scratch memory of one run. */
 typedef struct rc_workspace {
     char *h[2];           /* [rows][out_ld]: state before and after a step */
     char *c, *mid;        /* [rows][ld] */
+    char *next_c;         /* NULL, or [rows][ld]: c before zoneout */
     const void **in_h[2]; /* [rows]: rows of h */
     const void **in_mid;  /* [slices][rows]: rows of mid, a copy for each thread */
     const void **in;      /* forward [chunk tokens], backward [slices][rows]: rows of a product's operand */
     int64_t chunk;        /* forward: steps of a chunk */
     char *gates, *x;      /* forward: [chunk tokens][gates_ld], [chunk tokens][input size] gathered input */
     char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
-    char *mask;           /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
-    char *dropped[2];     /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
+    char *kept
+        [RC_ZONES]; /* backward, NULL or [rows][out_ld], [rows][ld]: gradients that zoneout hands to h_{t-1}, c_{t-1} */
+    char *mask;     /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
+    char *dropped[2]; /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
 } rc_workspace;
 
 /* Recurrent dropout of one layer and direction; p 0: none. */
@@ -58,10 +62,13 @@ typedef struct rc_forward_run {
     rc_rows y[2];        /* where outputs go, this direction's first column; y[1] may be nothing */
     const char *h0, *c0; /* [N][O], [N][H] by row, or NULL */
     char *h_n, *c_n;
-    char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL */
-    char *marks;           /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
+    char *gates, *c, *mid; /* the tape's buffers from this part's first token on, or NULL, as is the next */
+    char *next_c;
+    char *marks; /* NULL, or c before every mark_every-th step but the first: [marks][N][H] */
     int64_t mark_every, mark_row, mark_bytes;
     rc_drop drop;
+    rc_zoneout zoneout;           /* with a tape */
+    int records;                  /* whether there is a tape */
     const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
     _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;
@@ -79,11 +86,13 @@ typedef struct rc_backward_run {
     const char *h0, *c0, *dh_n, *dc_n;
     char *dh0, *dc0;       /* or NULL */
     char *gates, *c, *mid; /* gates become gradients */
+    char *next_c;          /* NULL, or c before zoneout */
     int64_t shift;
     char *dh_out;        /* [tokens][out_ld]: gradients of projected outputs, with a projection only */
     const char *c_first; /* (N, H): c before the first step of the segment; NULL: the rows of c have it */
     int64_t in_size;
     rc_drop drop;
+    rc_zoneout zoneout;
     rnncore_backend backend;
     rc_workspace *ws, *again; /* `again`: of forward, for computing again */
 } rc_backward_run;
@@ -110,7 +119,9 @@ typedef struct rc_step {
     int current, reverse, save;
     char *gates, *mid;
     const char *c_prev;
-    char *c;
+    char *c, *next_c;          /* next_c NULL: the workspace's */
+    const rc_zoneout *zoneout; /* NULL: the expectation */
+    int64_t step;              /* whose masks these are */
     rnncore_backend backend;
 } rc_step;
 

@@ -18,6 +18,8 @@ void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore
     ws->dh = rc_arena_take(arena, rows, widest_row(plan) * plan->elem);
     ws->dc = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->zero = rc_arena_take(arena, 1, widest_row(plan) * plan->elem);
+    ws->kept[RC_ZONE_H] = plan->config.zoneout > 0 ? rc_arena_take(arena, rows, plan->out_ld * plan->elem) : NULL;
+    ws->kept[RC_ZONE_C] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, rows, plan->ld * plan->elem) : NULL;
 }
 
 const char *rc_previous_h(const rc_batch *batch, const rc_rows *y, const char *h0, int64_t h0_row, int direction,
@@ -103,11 +105,14 @@ static int step_again(const rc_backward_run *run, int64_t step, int64_t first, r
         .gates = gates_of(run, step),
         .mid = rows_of(run, run->mid, step),
         .c = rows_of(run, run->c, step),
+        .next_c = rows_of(run, run->next_c, step),
+        .zoneout = &run->zoneout,
+        .step = step,
         .c_prev = step == first || !run->c ? run->again->c : rows_of(run, run->c, step - 1),
         .backend = run->backend,
     };
     if (!rc_forward_step(&s, slice)) return 0;
-    if (slice->index == slice->count - 1) clear_padding(plan, rows, s.gates, s.c);
+    if (slice->index == slice->count - 1) clear_padding(plan, rows, s.gates, s.c, s.next_c);
     return 1;
 }
 
@@ -224,8 +229,35 @@ static char *output_row(const rc_backward_run *run, int64_t step)
     return run->dh_out + rc_batch_offset(run->batch, step) * plan->out_ld * plan->elem;
 }
 
+/* -- Zoneout: its gradients of h_{t-1} and c_{t-1} go around the cell ----------------------------------------------- */
+
+/* This slice's units of the gradients of a step's h and c: what stays is that of the cell's results. */
+static void split_at_zones(const rc_backward_run *run, int64_t step, int64_t rows, const rc_slice *slice)
+{
+    const units h = units_of(run->plan, run->plan->out, slice), c = units_of(run->plan, run->plan->hidden, slice);
+    char *const *kept = run->ws->kept;
+    if (kept[RC_ZONE_H])
+        rc_zone_back(&run->zoneout, RC_ZONE_H, step, rows, h.begin, h.end, output_row(run, step), kept[RC_ZONE_H]);
+    if (kept[RC_ZONE_C])
+        rc_zone_back(&run->zoneout, RC_ZONE_C, step, rows, c.begin, c.end, run->ws->dc, kept[RC_ZONE_C]);
+}
+
+/* After the cell; with a projection start_output_rows does it for h. */
+static void add_kept(const rc_backward_run *run, int64_t rows, const rc_slice *slice)
+{
+    const rnncore_plan *plan = run->plan;
+    const rc_workspace *ws = run->ws;
+    const units own = units_of(plan, plan->hidden, slice);
+    for (int64_t j = 0; j < rows; j++) {
+        const int64_t at = (j * plan->ld + own.begin) * plan->elem, size = own.end - own.begin;
+        if (ws->kept[RC_ZONE_H] && !plan->config.proj_size)
+            plan->kernels->add(ws->dh + at, ws->kept[RC_ZONE_H] + at, size);
+        if (ws->kept[RC_ZONE_C]) plan->kernels->add(ws->dc + at, ws->kept[RC_ZONE_C] + at, size);
+    }
+}
+
 /* With a projection: this slice's units of rows of dh_out before anything is added, which is the gradient of the final state
- * in the rows [later, rows) that end with this step. */
+ * in the rows [later, rows) that end with this step, and what zoneout kept in the others. */
 static void start_output_rows(const rc_backward_run *run, char *dh, int64_t rows, int64_t later, const rc_slice *slice)
 {
     const rnncore_plan *plan = run->plan;
@@ -233,7 +265,8 @@ static void start_output_rows(const rc_backward_run *run, char *dh, int64_t rows
     const size_t bytes = (size_t)((own.end - own.begin) * plan->elem);
     for (int64_t j = 0; j < rows; j++) {
         const int64_t at = (j * plan->out_ld + own.begin) * plan->elem;
-        if (j < later) memset(dh + at, 0, bytes);
+        if (j < later && run->ws->kept[RC_ZONE_H]) memcpy(dh + at, run->ws->kept[RC_ZONE_H] + at, bytes);
+        else if (j < later) memset(dh + at, 0, bytes);
         else memcpy(dh + at, run->ws->h[1] + at, bytes);
     }
 }
@@ -319,13 +352,14 @@ static int backward_step(const rc_backward_run *run, const rc_cell_args *args, i
     int64_t done = 0; /* rows whose last phase is through */
     if (!ready) {
         rc_product p = gather_gradients(run, step, slice);
-        if (!plan->config.proj_size && !run->ws->mask) {
+        if (!plan->config.proj_size && !run->ws->mask && !rc_zones(plan)) {
             p.cell = last_phase;
             p.cell_args = args;
             done = p.rows;
         }
         add_recurrent_gradients(run, &p, slice);
     }
+    if (rc_zones(plan)) split_at_zones(run, step, rows, slice);
     if (plan->config.proj_size) {
         if (!rc_slice_sync(slice)) return 0;
         project_back(run, args, step, rows, slice);
@@ -336,6 +370,7 @@ static int backward_step(const rc_backward_run *run, const rc_cell_args *args, i
         if (!rc_slice_sync(slice)) return 0;
         earlier_phase(run, args, i, rows, slice);
     }
+    if (rc_zones(plan)) add_kept(run, rows, slice);
     return rc_slice_sync(slice);
 }
 
@@ -356,7 +391,7 @@ static void round_steps(void *context, rc_slice *slice)
             .h_prev = ws->h[0],
             .dh = ws->dh,
             .dc = ws->dc,
-            .c = rows_of(run, run->c, s),
+            .c = rows_of(run, run->next_c ? run->next_c : run->c, s),
             .scratch = ws->mid,
             .c_prev = starts || !run->c ? ws->c : rows_of(run, run->c, s - 1),
             .options = run->weights.options,
@@ -380,6 +415,7 @@ void rc_backward_begin(const rc_backward_run *run)
     load_state(batch, plan->config.proj_size ? ws->h[1] : ws->dh, plan->out_ld, run->dh_n, plan->out, plan->elem);
     load_state(batch, ws->dc, plan->ld, run->dc_n, plan->hidden, plan->elem);
     if (ws->mask) rc_draw_masks(plan, batch, &run->drop, ws);
+    if (ws->kept[RC_ZONE_H]) memset(ws->kept[RC_ZONE_H], 0, (size_t)(batch->rows * plan->out_ld * plan->elem));
 }
 
 void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last, rc_crew *crew)
@@ -404,7 +440,7 @@ void rc_backward_end(const rc_backward_run *run)
     const int64_t alive = rc_batch_active(batch, 0);
     const rc_slice alone = {.index = 0, .count = 1};
     char *dh = plan->config.proj_size ? run->ws->h[1] : run->ws->dh;
-    if (plan->config.proj_size) memset(dh, 0, (size_t)(alive * plan->out_ld * plan->elem));
+    if (plan->config.proj_size) start_output_rows(run, dh, alive, alive, &alone);
     rc_product p = gradient_product(run, 0, alive ? gates_of(run, 0) : run->gates, alive, &alone);
     p.init = p.out = dh;
     add_recurrent_gradients(run, &p, &alone);

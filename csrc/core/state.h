@@ -32,15 +32,17 @@ static inline void store_state(const rc_batch *batch, const char *from, int64_t 
         memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));
 }
 
-/* Zeroes the padded lanes of recorded gates and c. They hold 0 * x, which is NaN where x is infinite, and backward
+/* Zeroes the padded lanes of recorded gates and c, before and after zoneout. They hold 0 * x, which is NaN where x is infinite, and backward
  * multiplies them by the zeros of padded weights. */
-static inline void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c)
+static inline void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c, char *next_c)
 {
     const int64_t elem = plan->elem, first = plan->hidden * elem, bytes = (plan->ld - plan->hidden) * elem;
     for (int64_t i = 0; bytes && i < rows; i++)
         for (int plane = 0; plane < plan->cell->slots; plane++)
             memset(gates + (i * plan->gates_ld + plane * plan->ld) * elem + first, 0, (size_t)bytes);
     for (int64_t i = 0; bytes && c && i < rows; i++) memset(c + i * plan->ld * elem + first, 0, (size_t)bytes);
+    for (int64_t i = 0; bytes && next_c && i < rows; i++)
+        memset(next_c + i * plan->ld * elem + first, 0, (size_t)bytes);
 }
 
 #endif

@@ -37,6 +37,7 @@ static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch,
             tape.gates[d] = rc_arena_take(arena, valid, plan->gates_ld * elem);
             tape.c[d] = plan->cell->has_c ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
             tape.mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
+            tape.next_c[d] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
         }
     }
     rc_arena_take(arena, 1, RC_ALIGN); /* rows of x, y and h0 are read in whole vectors */

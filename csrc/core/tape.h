@@ -19,9 +19,10 @@ typedef struct rc_tape {
     char *x;             /* [valid][input size]: the layer's input */
     char *y;             /* [valid][D*O]: its output before dropout */
     char *h0[2], *c0[2]; /* [N][O], [N][H] */
-    char *gates[2];      /* [valid][gates_ld]; these three are NULL with segments */
+    char *gates[2];      /* [valid][gates_ld]; these four are NULL with segments */
     char *c[2];          /* [valid][ld], cells with c */
     char *mid[2];        /* [valid][ld], the operand of a second product: o * tanh(c') of a projection, r * h_prev */
+    char *next_c[2];     /* [valid][ld], with zoneout of c: c before it */
     char *marks[2];      /* [segments - 1][N][H]: c before the first step of each segment but the first */
 } rc_tape;
 

@@ -114,10 +114,14 @@ typedef struct rnncore_config {
     int64_t num_layers;  /* L >= 1 */
     int bidirectional;   /* 0 or 1 */
     double dropout;      /* 0 <= p < 1 between layers, active when a tape is recorded */
-    const char *isa;     /* a name from rnncore_isa_name, or NULL: the best one */
-    int peepholes;       /* LSTM: i and f see c_{t-1}, o sees c_t, through weight_peephole */
-    int coupled;         /* LSTM: f = 1 - i, there is no gate f; row blocks are i g o */
-    double clip;         /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
+    /* Zoneout (Krueger et al. 2017): probability, 0 <= p < 1, that a unit of h keeps its value of the step before: by masks
+     * when a tape is recorded, else h_t = p * h_{t-1} + (1 - p) * what the cell gives. */
+    double zoneout;
+    double zoneout_c; /* LSTM: the same of c */
+    const char *isa;  /* a name from rnncore_isa_name, or NULL: the best one */
+    int peepholes;    /* LSTM: i and f see c_{t-1}, o sees c_t, through weight_peephole */
+    int coupled;      /* LSTM: f = 1 - i, there is no gate f; row blocks are i g o */
+    double clip;      /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
     rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
 } rnncore_config;
 
@@ -195,7 +199,7 @@ typedef struct rnncore_forward_args {
     int64_t segments;       /* with a tape, 0: record all; 1 .. T: record only inputs and outputs and c where each of
                                     so many segments of steps begins; backward computes the rest again, one segment at a
                                     time, and gives the same bits */
-    uint64_t dropout_key;   /* with a tape and dropout: the key of this call's masks */
+    uint64_t dropout_key;   /* with a tape and dropout or zoneout: the key of this call's masks */
     double
         recurrent_dropout; /* with a tape, 0 <= p < 1: of what the recurrent products read, one mask per row, layer and
                                     direction for all steps (variational dropout, Gal and Ghahramani 2016) */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work on plain rows: sums, products, one chain, and dropout with masks from a counter. */
+ * Work on plain rows: sums, products, one chain, and dropout and zoneout with masks from a counter. */
 #ifndef RC_ROWS_H
 #define RC_ROWS_H
 
@@ -89,15 +89,47 @@ static void rc_add_products(void *out, const void *const *a, int64_t first_a, co
     memcpy(sum + whole, lanes, (size_t)(n - whole) * sizeof(real));
 }
 
+/* Draws of 53 bits below it have probability p. */
+static uint64_t threshold_of(double p) { return (uint64_t)ceil(p * 9007199254740992.0); /* 2^53 */ }
+
+static int is_drawn(uint64_t key, uint64_t i, uint64_t threshold) { return rc_splitmix64(key, i) >> 11 < threshold; }
+
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped
  * is multiplied by 0, so NaN stays NaN. a NULL: of ones. */
 static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p)
 {
-    const uint64_t threshold = (uint64_t)ceil(p * 9007199254740992.0); /* 2^53 */
+    const uint64_t threshold = threshold_of(p);
     const real scale = (real)(1.0 / (1.0 - p));
     for (int64_t i = 0; i < n; i++) {
-        const real factor = (rc_splitmix64(key, first + (uint64_t)i) >> 11) >= threshold ? scale : 0;
+        const real factor = is_drawn(key, first + (uint64_t)i, threshold) ? 0 : scale;
         ((real *)out)[i] = a ? ((const real *)a)[i] * factor : factor;
+    }
+}
+
+/* prev with probability p, else next. out may be one of them. */
+static void rc_zoneout_mask(void *out, const void *prev, const void *next, int64_t n, uint64_t key, uint64_t first,
+                            double p)
+{
+    const uint64_t threshold = threshold_of(p);
+    for (int64_t i = 0; i < n; i++)
+        ((real *)out)[i] = ((const real *)(is_drawn(key, first + (uint64_t)i, threshold) ? prev : next))[i];
+}
+
+/* p * prev + (1 - p) * next: factors, products and sum are rounded one by one. out may be one of them. */
+static void rc_blend(void *out, const void *prev, const void *next, int64_t n, double p)
+{
+    const real keep = (real)p, take = (real)(1.0 - p);
+    for (int64_t i = 0; i < n; i++) ((real *)out)[i] = keep * ((const real *)prev)[i] + take * ((const real *)next)[i];
+}
+
+/* d, the gradient of what zoneout gave, becomes that of next; kept gets that of prev. */
+static void rc_unzone(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p)
+{
+    const uint64_t threshold = threshold_of(p);
+    for (int64_t i = 0; i < n; i++) {
+        const int zoned = is_drawn(key, first + (uint64_t)i, threshold);
+        ((real *)kept)[i] = zoned ? ((real *)d)[i] : 0;
+        if (zoned) ((real *)d)[i] = 0;
     }
 }
 

@@ -34,7 +34,7 @@ cdef extern from "rnncore.h" nogil:
         rnncore_dtype dtype
         int64_t input_size, hidden_size, proj_size, num_layers
         int bidirectional
-        double dropout
+        double dropout, zoneout, zoneout_c
         const char *isa
         int peepholes, coupled
         double clip

@@ -174,6 +174,7 @@ cdef class Plan:
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
         config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
         config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
+        config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
         config.isa = name
         config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
         for direction in range(spec.directions if spec.activations else 0):

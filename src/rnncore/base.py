@@ -197,6 +197,9 @@ _COMMON = """
         Of parameters, inputs and outputs; nothing is cast silently.
     seed : int, optional
         For the initial parameters, uniform in +-1/sqrt(H) (PyTorch's), and the dropout masks.
+    zoneout : float
+        Probability, 0 <= p < 1, that a unit of h keeps its value of the step before (Krueger et al. 2017): in `forward`
+        by a new mask at each step, else by the expectation p * h_(t-1) + (1 - p) * h_t.
     clip : float, optional
         Bounds the pre-activation of every gate to -clip ... clip.
     activations : mapping of place to function, or a pair of them for two directions, optional
@@ -227,11 +230,12 @@ class RNNArguments:
         bidirectional=False,
         dtype="float32",
         seed=None,
+        zoneout=0.0,
         clip=None,
         activations=None,
     ):
         common = (bias, batch_first, dropout, bidirectional, dtype)
-        options = dict(clip=clip, activations=activations)
+        options = dict(zoneout=zoneout, clip=clip, activations=activations)
         super().__init__(
             spec.Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common, **options), seed
         )
@@ -242,6 +246,8 @@ class LSTMArguments:
         places="i f g o, and c on its way to h",
         extra="""proj_size : int
         P < H: h = W_hr (o * tanh(c)) has P features; 0: no projection.
+    zoneout_c : float
+        The same of c; what o and tanh(c) see is c before it.
     peepholes : bool
         Whether i and f see c before the step and o sees it after, by weight_peephole (3*H,), blocks i f o.
     coupled : bool
@@ -261,6 +267,8 @@ class LSTMArguments:
         bidirectional=False,
         dtype="float32",
         seed=None,
+        zoneout=0.0,
+        zoneout_c=0.0,
         proj_size=0,
         peepholes=False,
         coupled=False,
@@ -269,6 +277,7 @@ class LSTMArguments:
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
         options = dict(peepholes=peepholes, coupled=coupled, clip=clip, activations=activations)
+        options.update(zoneout=zoneout, zoneout_c=zoneout_c)
         super().__init__(spec.Spec("lstm", input_size, hidden_size, num_layers, *common, **options), seed)
 
 
@@ -290,10 +299,11 @@ class GRUArguments:
         bidirectional=False,
         dtype="float32",
         seed=None,
+        zoneout=0.0,
         reset_after=True,
         clip=None,
         activations=None,
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
-        options = dict(clip=clip, activations=activations)
+        options = dict(zoneout=zoneout, clip=clip, activations=activations)
         super().__init__(spec.Spec("gru", input_size, hidden_size, num_layers, *common, **options), seed)

@@ -8,10 +8,12 @@
     i      = (t * N + n) * F + f                                  F = D*P or D*H; time-major always
     key(2**32 + k), i = n * F + f                                 recurrent dropout, F = P or H
     key(2**33 + k), i = the element of weight_hh                  weight dropout; k = layer * D + direction
+    key(2**34 + k), i = (t * N + n) * F + f                       zoneout of h, F = P or H
+    key(2**35 + k), i = (t * N + n) * H + f                       zoneout of c
     keep i   iff   mix(key(l) + (i + 1) * GOLDEN) >> 11  >=  ceil(p * 2**53)
 
 Kept values are multiplied by 1 / (1 - p), computed in double and rounded once to the layer's dtype; dropped
-ones by 0, so NaN stays NaN.
+ones by 0, so NaN stays NaN. Where zoneout does not keep i, the unit keeps its value of the step before.
 A mask depends on coordinates alone, never on threads, layout or lengths.  Source: Steele, Lea, Flood 2014.
 """
 
@@ -21,8 +23,8 @@ import numpy as np
 
 from .errors import ArgumentError
 
-RECURRENT, WEIGHT = 2**32, 2**33
-"""Numbers of the mask streams of recurrent and of weight dropout, in place of a layer's."""
+RECURRENT, WEIGHT, ZONEOUT, ZONEOUT_C = 2**32, 2**33, 2**34, 2**35
+"""Numbers of the mask streams of recurrent and weight dropout and of zoneout, in place of a layer's."""
 GOLDEN = 0x9E3779B97F4A7C15
 _WORD = 2**64
 

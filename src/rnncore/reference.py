@@ -13,7 +13,7 @@ import numpy as np
 from . import dropout as masks
 from . import spec
 from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase
-from .cells import run_backward, run_forward, steps_of
+from .cells import Zone, run_backward, run_forward, steps_of
 from .errors import UnsupportedError
 
 FLOAT64 = np.dtype(np.float64)
@@ -154,12 +154,14 @@ class Layer(LayerBase):
                 _, step = steps_of(self.spec, d)
                 sums = self._weights(suffix, params)
                 pieces, factors = self._pieces(k, N, tape.call_key, tape.drops)
+                zones = self._zones(k, T, N, tape.call_key)
                 part_dx = np.zeros((T, N, self.spec.layer_input_size(layer)))
                 for rows, w, factor, record in zip(*pieces, factors, tape.records[k], strict=True):
                     dw = self._weights(suffix, {name: np.zeros_like(p) for name, p in params.items()})
                     slot = tuple(part[k, rows] for part in dstate)
                     shape = part_dx[:, rows].shape
-                    part_dx[:, rows] = run_backward(step, w, dw, record, shape, part_dy[:, rows], slot)
+                    own = [zone.of(rows) for zone in zones]
+                    part_dx[:, rows] = run_backward(step, w, dw, record, shape, part_dy[:, rows], slot, own)
                     dw.weight_hh *= factor
                     for name, total in vars(sums).items():
                         if total is not None:
@@ -190,11 +192,13 @@ class Layer(LayerBase):
                 k = layer * D + d
                 step, _ = steps_of(self.spec, d)
                 pieces, _ = self._pieces(k, N, call_key, drops)
+                zones = self._zones(k, T, N, call_key)
                 output, record = np.zeros((T, N, self.spec.output_size)), []
                 for rows, w in zip(*pieces, strict=True):
                     slot = tuple(part[k, rows] for part in state)
+                    own = [zone.of(rows) for zone in zones]
                     output[:, rows], saved = run_forward(
-                        step, w, y[:, rows], slot, lengths[rows], reverse=d == 1
+                        step, w, y[:, rows], slot, lengths[rows], d == 1, own
                     )
                     record.append(saved)
                 outputs.append(output)
@@ -220,6 +224,21 @@ class Layer(LayerBase):
         if not p:
             return np.ones(shape)
         return masks.keep_mask(call_key, number, shape, p) * float(masks.scale(p, self.spec.dtype))
+
+    def _zones(self, k, T, N, call_key):
+        """Zoneout of the parts of the state in layer and direction k: with a key by masks, else the expectation.
+
+        That is `keep * old + take * new`, with keep and take rounded to the dtype, and then each product and the sum.
+        """
+        zones, number = [], np.dtype(self.spec.dtype).type
+        options = ((self.spec.zoneout, masks.ZONEOUT), (self.spec.zoneout_c, masks.ZONEOUT_C))
+        for (p, stream), (_, _, features) in zip(options, self.spec.state_shapes(N), strict=False):
+            if call_key is None or not p:
+                zones.append(Zone(float(number(p)), float(number(1.0 - p))))
+            else:
+                take = masks.keep_mask(call_key, stream + k, (T, N, features), p)
+                zones.append(Zone(1.0 - take, 1.0 * take))
+        return zones
 
     def _mask(self, call_key, layer, shape):
         """What the output of `layer` is multiplied by; 1 without dropout."""

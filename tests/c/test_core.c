@@ -50,6 +50,10 @@ static const struct bad_config {
     ROW("dropout one", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = 1.0),
     ROW("dropout negative", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = -0.1),
     ROW("dropout nan", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = (double)NAN),
+    ROW("zoneout one", ARGUMENT, RNNCORE_GRU, SIZES, .zoneout = 1),
+    ROW("zoneout nan", ARGUMENT, RNNCORE_LSTM, SIZES, .zoneout = (double)NAN),
+    ROW("zoneout_c negative", ARGUMENT, RNNCORE_LSTM, SIZES, .zoneout_c = -0.1),
+    ROW("zoneout_c of a GRU", ARGUMENT, RNNCORE_GRU, SIZES, .zoneout_c = 0.1),
     ROW("input_size", SHAPE, RNNCORE_LSTM, .input_size = 0, .hidden_size = 5, .num_layers = 1),
     ROW("hidden_size", SHAPE, RNNCORE_LSTM, .input_size = 3, .hidden_size = -1, .num_layers = 1),
     ROW("num_layers", SHAPE, RNNCORE_LSTM, .input_size = 3, .hidden_size = 5, .num_layers = 0),
@@ -434,6 +438,11 @@ static const rnncore_config bit_configs[] = {
      .clip = 2,
      .activations = {{{RNNCORE_SOFTSIGN}, {RNNCORE_SIGMOID}, {RNNCORE_THRESHOLDED_RELU, -0.2}}}},
     {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {0}, {RNNCORE_RELU}}}},
+    {.cell = RNNCORE_RNN_RELU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_LSTM, SIZES, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
 };
 #undef SIZES
 
@@ -471,6 +480,50 @@ static void test_bits(void)
                 }
 }
 
+/* Zoneout on a tape: other results than without one, and the same from a tape of segments, in forward and backward. */
+static void check_zoneout(const rnncore_config *config)
+{
+    model m;
+    size_t bytes;
+    model_init_config(&m, config, 6, 11);
+    rnncore_forward_args forward = model_forward_args(&m);
+    rnncore_backward_args backward = model_backward_args(&m);
+    const int64_t lengths[11] = {6, 0, 3, 6, 1, 2, 6, 5, 4, 6, 6};
+    void *found[2];
+    for (int i = 0; i < 2; i++) {
+        forward.lengths = backward.lengths = lengths;
+        forward.segments = i * 3;
+        forward.recurrent_dropout = backward.recurrent_dropout = 0.25;
+        forward.tape = backward.tape = model_alloc(rnncore_tape_bytes(m.plan, 6, 11, 45, forward.segments));
+        model_reset(&m);
+        CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
+        CHECK_STATUS(rnncore_backward(m.plan, m.weights, &backward), RNNCORE_OK);
+        found[i] = model_outputs(&m, &bytes);
+        free(forward.tape);
+    }
+    CHECK(memcmp(found[0], found[1], bytes) == 0);
+    void *y = model_alloc(m.y_bytes);
+    memcpy(y, m.y, m.y_bytes);
+    forward.tape = NULL;
+    CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
+    CHECK(memcmp(y, m.y, m.y_bytes) != 0);
+    free(y);
+    free(found[0]);
+    free(found[1]);
+    model_free(&m);
+}
+
+static void test_zoneout(void)
+{
+    check_subject = "zoneout";
+    for (size_t k = 0; k < COUNT(bit_configs); k++) {
+        rnncore_config config = bit_configs[k];
+        if (config.zoneout == 0) continue;
+        config.bidirectional = config.activations[0][0].function == RNNCORE_USUAL;
+        check_zoneout(&config);
+    }
+}
+
 /* Final states may overwrite the initial ones. */
 static void test_state_in_place(void)
 {
@@ -499,6 +552,7 @@ int main(void)
     test_refused_streams();
     test_refused_selections();
     test_bits();
+    test_zoneout();
     test_state_in_place();
     return check_result("test_core");
 }

@@ -67,7 +67,8 @@ static rnncore_status read_file(const char *file, size_t bytes)
 #define RNN_FILE RNN ENTRY("weight_ih_l0", "2,3", 0, 24) ENTRY("weight_hh_l0", "2,2", 24, 40) "}"
 #define LSTM_OPTIONS \
     ", \\\"peepholes\\\": true, \\\"coupled\\\": true, \\\"clip\\\": 1.5e0, \\\"activations\\\": " \
-    "[[[\\\"sigmoid\\\"], [\\\"elu\\\", 0.5], [\\\"affine\\\", -1, 0.25], [\\\"tanh\\\"]]]"
+    "[[[\\\"sigmoid\\\"], [\\\"elu\\\", 0.5], [\\\"affine\\\", -1, 0.25], [\\\"tanh\\\"]]], \\\"zoneout\\\": 0.25, " \
+    "\\\"zoneout_c\\\": 0.5"
 #define LSTM_FILE \
     META(BASE("lstm", "1", "tanh", "true", "true", "float32", "1", "true") LSTM_OPTIONS) \
     ENTRY("weight_ih_l0", "6,3", 0, 72) \

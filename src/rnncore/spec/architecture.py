@@ -47,6 +47,8 @@ class Spec:
         Of the LSTM: gates i, f, o see the cell state; f = 1 - i and there is no gate f.
     clip : float, optional
         Bound of the gates' pre-activations.
+    zoneout, zoneout_c : float
+        Probability of a unit of h, and of an LSTM's c, of keeping its value of the step before; 0 <= p < 1.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
 
@@ -74,6 +76,8 @@ class Spec:
     coupled: bool = False
     clip: float | None = None
     activations: tuple = ()
+    zoneout: float = 0.0
+    zoneout_c: float = 0.0
 
     def __post_init__(self):
         def put(name, value):
@@ -87,7 +91,8 @@ class Spec:
         checks.check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
         for name in ("bias", "batch_first", "bidirectional", "reset_after", "peepholes", "coupled"):
             put(name, checks.check_bool(name, getattr(self, name)))
-        put("dropout", checks.check_probability("dropout", self.dropout))
+        for name in ("dropout", "zoneout", "zoneout_c"):
+            put(name, checks.check_probability(name, getattr(self, name)))
         put("dtype", checks.check_dtype("dtype", self.dtype))
         put("proj_size", checks.check_int("proj_size", self.proj_size, 0))
         if self.proj_size >= self.hidden_size:
@@ -98,6 +103,7 @@ class Spec:
             ("reset_after", True, "gru"),
             ("peepholes", False, "lstm"),
             ("coupled", False, "lstm"),
+            ("zoneout_c", 0.0, "lstm"),
         ):
             if self.cell != cell and getattr(self, name) != neutral:
                 raise ArgumentError(name, f"{neutral!r} for cell {self.cell!r}", repr(getattr(self, name)))
@@ -173,8 +179,8 @@ class Spec:
 
     @functools.cached_property
     def drops(self):
-        """Whether training calls draw dropout masks; a single layer has no output between layers."""
-        return self.dropout > 0 and self.num_layers > 1
+        """Whether training calls draw masks; dropout has none where there is no output between layers."""
+        return bool(self.dropout > 0 and self.num_layers > 1) or self.zoneout > 0 or self.zoneout_c > 0
 
     @functools.cached_property
     def token_bytes(self):

@@ -19,7 +19,7 @@ LAYER, SEQUENTIAL = "rnncore.layer", "rnncore.sequential"
 VERSION = 1
 FIELDS = {field.name: field.default for field in dataclasses.fields(Spec)}
 # Options of cells: a file names them where they are used.
-OPTIONAL = ("peepholes", "coupled", "clip", "activations")
+OPTIONAL = ("peepholes", "coupled", "clip", "activations", "zoneout", "zoneout_c")
 
 
 def architecture(spec):

@@ -138,6 +138,8 @@ def refuse_options(system, spec):
         ("coupled", spec.coupled, convention.coupled),
         ("clip", spec.clip is not None, convention.clip),
         ("activations", bool(spec.activations), convention.activations),
+        ("zoneout", spec.zoneout > 0, False),  # it acts at inference, too
+        ("zoneout_c", spec.zoneout_c > 0, False),
     ):
         if present and not possible:
             raise UnsupportedError(name, f"none for {system}", repr(getattr(spec, name)), "it has none")
