@@ -10,7 +10,7 @@ import rnncore
 from rnncore import dropout as masks
 
 # Rows to split between threads, and few rows whose units or layers are shared out.
-MANY, LONE, LONG = tables.Shape(19, 12, 6, 33), tables.Shape(24, 1, 24, 72), tables.Shape(120, 1, 40, 65)
+MANY, LONE, LONG = tables.Shape(19, 12, 6, 33), tables.Shape(40, 1, 24, 160), tables.Shape(120, 1, 40, 65)
 LENGTHS = np.array([19, 0, 5, 19, 12, 1, 13, 19, 2, 17, 19, 8])
 CALLS = {
     "plain": (MANY, {}, None, "alone"),

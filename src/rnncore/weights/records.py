@@ -20,6 +20,7 @@ _OWN_OPTIONS = {
     "reset_after": "gru",
     "peepholes": "lstm",
     "coupled": "lstm",
+    "zoneout_c": "lstm",
 }
 
 
