@@ -312,7 +312,8 @@ int rc_slice_sync(rc_slice *slice)
         const uint64_t reached = wait_for(&crew->seat[i].reached, 2 * tick, leads ? &crew->waited : NULL);
         if (i == 0 && reached == 2 * tick + 1) return 0;
     }
-    if (leads && crew->waited > before) crew->stalled = waits_too_long(crew);
+    /* A leader that goes alone stays alone: the others leave the call. */
+    if (leads && !goes_alone && crew->waited > before) crew->stalled = waits_too_long(crew);
     if (goes_alone) {
         slice->count = 1;
         dismiss(crew);
