@@ -253,9 +253,9 @@ def walk(T, lengths, reverse):
 # Zoneout (Krueger et al. 2017) of any cell's h, and of the LSTM's c: new is what the cell gives, and the LSTM's m sees
 # c before zoneout.  z is 1 with probability p, else 0; without a tape it is its expectation, p.
 #
-#       h_t = z * h_{t-1} + (1 - z) * new
+#   h_t = z * h_{t-1} + (1 - z) * new
 #
-#       dnew = (1 - z) * dh_t           dh_{t-1} += z * dh_t
+#   dnew = (1 - z) * dh_t           dh_{t-1} += z * dh_t
 
 
 class Zone:
