@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The layers among threads and processes: shared by threads, across fork, and what the environment asks for."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -34,6 +35,24 @@ def start_python(code, **environment):
         text=True,
         timeout=120,
     )
+
+
+@contextlib.contextmanager
+def again_and_again(function):
+    """Another thread calls the function all the while."""
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            function()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 # Threads ---------------------------------------------------------------------------------------------------
@@ -195,20 +214,11 @@ def test_forked_child_computes_the_same(cell):
 def test_fork_while_another_thread_is_in_a_call():
     layer = build(LSTM, SHAPE, num_layers=2)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    expected, stop = layer(call.x), threading.Event()
+    expected = layer(call.x)
 
-    def call_again():
-        while not stop.is_set():
-            layer(call.x, num_threads=3)
-
-    thread = threading.Thread(target=call_again)
-    thread.start()
-    try:
+    with again_and_again(lambda: layer(call.x, num_threads=3)):
         for _ in range(5):
             assert same_in_child(lambda: layer(call.x, num_threads=3), expected)
-    finally:
-        stop.set()
-        thread.join()
 
 
 @needs_fork
@@ -252,26 +262,19 @@ def test_forks_beside_updates_find_one_set_of_parameters():
     for value in values:
         layer.load_state_dict(value)
         expected.append(layer(x)[0])
-    stop = threading.Event()
 
     def update():
-        while not stop.is_set():
-            for value in values:
-                layer.load_state_dict(value)
-                layer(x[:1])
+        for value in values:
+            layer.load_state_dict(value)
+            layer(x[:1])
 
     def compute():
         y = layer(x, num_threads=1)[0]
         return [np.array(any(np.array_equal(y, other) for other in expected))]
 
-    thread = threading.Thread(target=update)
-    thread.start()
-    try:
+    with again_and_again(update):
         for _ in range(10):
             assert same_in_child(compute, [np.array(True)])
-    finally:
-        stop.set()
-        thread.join()
 
 
 @needs_fork

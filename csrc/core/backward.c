@@ -379,8 +379,10 @@ static int64_t cached_steps(const backward_call *call)
     const int64_t row = plan->gates_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
     const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
     const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
-    if (call->threads > 1 || call->valid * row <= plan->l2_bytes / 2 || weights > plan->l2_bytes / 4) return 0;
-    const int64_t tokens = plan->l2_bytes / 8 / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
+    if (call->threads > 1 || call->valid * row <= plan->l2_bytes / RC_CACHED_GATES ||
+        weights > plan->l2_bytes / RC_CACHED_WEIGHTS)
+        return 0;
+    const int64_t tokens = plan->l2_bytes / RC_SEGMENT_GATES / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
     return ((tokens > RC_OUTER_TOKENS ? tokens : RC_OUTER_TOKENS) + batch - 1) / batch;
 }
 

@@ -104,7 +104,7 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .block_end = rc_slice_end(slice, blocks),
         .k = backend == RNNCORE_FUSED ? in_size : 0,
         .gates = cell->ih_slots,
-        .large = cell->ih_slots * plan->ld * (in_size + plan->out) * plan->elem > plan->l2_bytes / 2,
+        .large = cell->ih_slots * plan->ld * (in_size + plan->out) * plan->elem > plan->l2_bytes / RC_STAYING_WEIGHTS,
         .in = in,
         .w = weights->ih,
         .init = weights->bias,

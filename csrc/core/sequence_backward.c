@@ -400,8 +400,8 @@ static void round_steps(void *context, rc_slice *slice)
         if (!backward_step(run, &args, s, round->ready && s == round->last - 1, slice)) return;
     }
     if (round->first > round->segment || round->segment == 0) return;
-    const rc_product p =
-        gather_gradients(run, round->segment - 1, slice); /* while the gates of its gradients are there */
+    /* The step before the segment, while the gate gradients that it needs are there. */
+    const rc_product p = gather_gradients(run, round->segment - 1, slice);
     add_recurrent_gradients(run, &p, slice);
 }
 

@@ -35,19 +35,25 @@ static int can_follow_layers(const rnncore_plan *plan, const rnncore_forward_arg
            !(a->tape && plan->config.dropout > 0);
 }
 
+/* Rows for each thread that are still few: better shared out by units, directions or layers. */
+static int64_t few_rows(int64_t weights, int fits, int taped)
+{
+    if (weights < RC_FEW_ROWS_WEIGHTS) return 0;
+    if (taped) return fits ? 0 : RC_FEW_ROWS; /* weight gradients want the gates of whole rows */
+    return fits ? RC_FEW_ROWS : RC_MANY_ROWS;
+}
+
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
 {
     const int threads = rc_worth_threads(plan, valid, a->threads);
     const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
-    const int64_t rows = a->batch < threads ? a->batch : threads;
-    const rc_strategy by_rows = {RC_SPLIT_ROWS, rows < 1 ? 1 : (int)rows, rows < 1 ? 1 : rows};
-    if (threads == 1) return (rc_strategy){RC_SPLIT_ROWS, 1, 1};
     const int fits = step_weights * plan->elem <= plan->l2_bytes;
-    const int64_t most = fits ? (a->tape ? 0 : RC_FEW_ROWS) : (a->tape ? RC_FEW_ROWS : RC_MANY_ROWS);
-    const int64_t few = step_weights < RC_FEW_ROWS_WEIGHTS ? 0 : most;
-    if (a->batch >= threads && a->batch > few * threads) return by_rows;
+    const int parts = a->batch < 1 ? 1 : a->batch < threads ? (int)a->batch : threads;
+    const rc_strategy by_rows = {RC_SPLIT_ROWS, parts, parts};
+    if (threads == 1) return by_rows;
+    if (a->batch >= threads && a->batch > few_rows(step_weights, fits, a->tape != NULL) * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
-    if (can_follow_layers(plan, a) && step_weights * plan->elem <= plan->l2_bytes) {
+    if (can_follow_layers(plan, a) && fits) {
         const int64_t layers = plan->config.num_layers;
         return (rc_strategy){RC_SPLIT_LAYERS, layers < threads ? (int)layers : threads, 1};
     }
@@ -56,32 +62,15 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     return by_rows;
 }
 
-enum { GATHER, SCATTER };
-
-static void move_tokens(int way, const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size,
-                        int64_t elem)
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
 {
     const rc_rows rows = rc_array_rows(array, 0);
     for (int64_t t = 0; t < batch->steps; t++) {
         const int64_t active = rc_batch_active(batch, t);
         const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
-        for (int64_t j = 0; j < active; j += at_once, compact += n * elem) {
-            char *strided = rc_rows_at(&rows, batch, t, j);
-            if (way == GATHER) rc_copy(compact, elem, strided, rows.feature, n, elem);
-            else rc_copy(strided, rows.feature, compact, elem, n, elem);
-        }
+        for (int64_t j = 0; j < active; j += at_once, compact += n * elem)
+            rc_copy(compact, elem, rc_rows_at(&rows, batch, t, j), rows.feature, n, elem);
     }
-}
-
-void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
-{
-    move_tokens(GATHER, batch, compact, array, size, elem);
-}
-
-void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size,
-                       int64_t elem)
-{
-    move_tokens(SCATTER, batch, (char *)(uintptr_t)compact, array, size, elem);
 }
 
 void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)

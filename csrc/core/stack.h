@@ -47,10 +47,8 @@ static inline rc_rows rc_array_rows(const rnncore_array *a, int64_t column)
                      .feature = a->stride[2]};
 }
 
-/* Copies between all tokens of a part (compact, dense rows of `size`) and a strided array; zeroes an array's padding. */
+/* Copies all tokens of a part from a strided array to compact, dense rows of `size`; zeroes an array's padding. */
 void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem);
-void rc_scatter_tokens(const rc_batch *batch, const rnncore_array *array, const char *compact, int64_t size,
-                       int64_t elem);
 void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem);
 
 /* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */

@@ -32,8 +32,8 @@ static inline void store_state(const rc_batch *batch, const char *from, int64_t 
         memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));
 }
 
-/* Zeroes the padded lanes of recorded gates and c, before and after zoneout. They hold 0 * x, which is NaN where x is infinite, and backward
- * multiplies them by the zeros of padded weights. */
+/* Zeroes the padded lanes of recorded gates and of c before and after zoneout. They hold 0 * x, which is NaN where x is
+ * infinite, and backward multiplies them by the zeros of padded weights. */
 static inline void clear_padding(const rnncore_plan *plan, int64_t rows, char *gates, char *c, char *next_c)
 {
     const int64_t elem = plan->elem, first = plan->hidden * elem, bytes = (plan->ld - plan->hidden) * elem;

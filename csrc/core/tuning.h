@@ -29,6 +29,13 @@
 #define RC_OUTER_TOKENS 64
 #define RC_OUTER_BYTES ((int64_t)256 << 10)
 
+/* Parts of a core's L2, as 1/n of it. On one thread backward multiplies a few steps at a time when all gates exceed the first
+ * part and the weight gradients do not exceed the second; those steps have gates of the third. (L2 of 2 MB, LSTM and GRU: 5 to 7 %
+ * of backward at H = 64, 3 % at H = 128; with the 4 MB of weight gradients of H = 256 it loses 3 %.) */
+#define RC_CACHED_GATES 2
+#define RC_CACHED_WEIGHTS 4
+#define RC_SEGMENT_GATES 8
+
 /* Tokens of one piece of the input gradients: many rows for each weight that is read, results (of 256 floats 192 KB) that
  * stay in L2, and pieces enough to share out. */
 #define RC_INPUT_TOKENS 192
@@ -77,9 +84,9 @@
 #define RC_L2_BYTES ((int64_t)1 << 20)
 #define RC_MANY_ROWS 24
 
-/* Where the weights do fit, so few rows for each thread are better shared out by units, if the weights are so many: six rows
- * cost little more than three (LSTM, H = 256, one core: 13, 21, 30, 32, 38, 44 us a step for 1 to 6 rows), so half of the units of
- * six are less work. (Two threads against rows: LSTM, H = 200, N = 3 and 5: 20 to 25 % faster; GRU, H = 256, N = 5: 25 %; RNN,
+/* Where the weights do fit, so few rows for each thread are better shared out by units, if the weights are so many: six
+ * rows cost little more than three (LSTM, H = 256, one core: 13, 21, 30, 32, 38, 44 us a step for 1 to 6 rows), so half of
+ * the units of six are less work. (Two threads against rows: LSTM, H = 200, N = 3 and 5: 20 to 25 % faster; GRU, H = 256, N = 5: 25 %; RNN,
  * H = 200, N = 4: even; N = 7 and 8: even to 10 % slower; GRU, H = 96: slower.) With a tape, whose weight gradients want the
  * rows' gates, so few rows go by units where the weights do not fit (LSTM, H = 512, forward and backward: N = 2 1.5 times as
  * fast, N = 8 no difference). */
@@ -89,6 +96,10 @@
 /* Bytes of weights of one tile of one row when the weights are larger than L2 and walked back and forth: with tiles of 64 to
  * 256 KB, 4 MB are read 1.4 times as fast as one way through (2 MB L2), with 512 KB no faster. */
 #define RC_WALK_BYTES (128 << 10)
+
+/* Input and recurrent weights beyond 1/n of L2 do not both stay there beside gates and inputs, so the tiles of the input
+ * product ask for the next ones ahead: 0.88 and 0.93 of the peak at H = 256, 96 tokens. */
+#define RC_STAYING_WEIGHTS 2
 
 /* Steps of a chunk when layers run behind each other on several threads: how late each one starts. */
 #define RC_WAVE_STEPS 8

@@ -21,8 +21,6 @@ import math
 
 import numpy as np
 
-from .errors import ArgumentError
-
 RECURRENT, WEIGHT, ZONEOUT, ZONEOUT_C = 2**32, 2**33, 2**34, 2**35
 """Numbers of the mask streams of recurrent and weight dropout and of zoneout, in place of a layer's."""
 GOLDEN = 0x9E3779B97F4A7C15
@@ -34,13 +32,6 @@ def mix(z):
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def check_probability(name, p):
-    """p as a float; ArgumentError unless it is a number with 0 <= p < 1."""
-    if isinstance(p, bool) or not isinstance(p, (int, float, np.integer, np.floating)) or not 0 <= p < 1:
-        raise ArgumentError(name, "a number in [0, 1)", repr(p))
-    return float(p)
 
 
 def draw_call_key(rng):

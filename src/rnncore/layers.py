@@ -221,8 +221,8 @@ class Layer(LayerBase):
         """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         segments = spec.check_checkpoint(checkpoint, size[0])
-        recurrent_dropout = masks.check_probability("recurrent_dropout", recurrent_dropout)
-        weight_dropout = masks.check_probability("weight_dropout", weight_dropout)
+        recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
+        weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
         threads = config.threads_for(num_threads)
         drops = self.spec.drops or recurrent_dropout or weight_dropout
         key = masks.draw_call_key(self._dropout_rng) if drops else None

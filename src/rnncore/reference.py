@@ -110,8 +110,8 @@ class Layer(LayerBase):
         """
         x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
         spec.check_checkpoint(checkpoint, size[0])
-        recurrent_dropout = masks.check_probability("recurrent_dropout", recurrent_dropout)
-        weight_dropout = masks.check_probability("weight_dropout", weight_dropout)
+        recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
+        weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
         drops = (recurrent_dropout, weight_dropout)
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops or any(drops) else None
         y, state, records = self._run(x, parts, lengths, size, key, drops)
