@@ -27,6 +27,8 @@ import rnncore
 SHAPE = tables.Shape(6, 11, 5, 19)
 # Work for several threads.
 WIDE = tables.Shape(30, 13, 20, 45)
+# Steps worth sharing (RC_MIN_STEP_WORK), in most cells even those of many rows (RC_FEW_ROWS_WEIGHTS).
+FEW, FEW_LENGTHS = tables.Shape(36, 5, 7, 145), np.array([36, 20, 0, 36, 3])
 
 
 def everywhere(test):
@@ -187,6 +189,21 @@ def test_threads_do_not_matter(cell, dtype, isa, both):
                 for threads in (2, 3, 5):
                     got = layer(call.x[:, rows], lengths=ragged, num_threads=threads, **given)
                     assert_same_bits(got, alone)
+
+
+@everywhere
+def test_few_rows_of_many_weights_do_not_depend_on_threads(cell, dtype, isa):
+    """Steps large enough to be shared by units, also where each thread could have a row of its own."""
+    layer = make(cell, dtype, FEW, num_layers=1)
+    call = draw(layer, FEW.T, FEW.N)
+    with rnncore.use_isa(isa):
+        for N in (1, 2, FEW.N):
+            rows = slice(N)
+            for ragged in (None, FEW_LENGTHS[rows]):
+                given = dict(state=rows_of(call.state, rows), lengths=ragged)
+                alone = layer(call.x[:, rows], num_threads=1, **given)
+                for threads in (2, 3):
+                    assert_same_bits(layer(call.x[:, rows], num_threads=threads, **given), alone)
 
 
 @CELL

@@ -41,7 +41,7 @@ static void test_empty_teams(void)
 
 /* -- Sharing out ------------------------------------------------------------------------------------------------------ */
 
-/* Shapes whose work is shared out by rows, by directions, and by units; see rc_choose_strategy. */
+/* Shapes whose work is shared out by rows, by directions, by layers, and by units; see rc_choose_strategy. */
 static const struct sharing {
     const char *name;
     rnncore_cell cell;
@@ -53,9 +53,11 @@ static const struct sharing {
     {"rows", RNNCORE_LSTM, 24, 9, 8, 40, 0, 2, 0, 0, 0},
     {"rows, both directions", RNNCORE_GRU_RESET_BEFORE, 24, 9, 8, 40, 0, 2, 1, 0, 0},
     {"directions", RNNCORE_GRU, 24, 1, 16, 72, 0, 3, 1, 0, 0},
-    {"units", RNNCORE_GRU, 40, 1, 16, 136, 0, 3, 0, 0, 0},
-    {"units, two phases", RNNCORE_GRU_RESET_BEFORE, 40, 1, 16, 136, 0, 3, 0, 0, 0},
-    {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 3, 0, 0, 0},
+    {"layers", RNNCORE_GRU, 40, 1, 16, 136, 0, 3, 0, 0, 0},
+    {"units", RNNCORE_GRU, 40, 1, 16, 136, 0, 1, 0, 0, 0},
+    {"units, few rows", RNNCORE_LSTM, 40, 5, 16, 136, 0, 1, 0, 0, 0},
+    {"units, two phases", RNNCORE_GRU_RESET_BEFORE, 40, 1, 16, 136, 0, 1, 0, 0, 0},
+    {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 1, 0, 0, 0},
     {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1, 0, 0},
     {"units, segments", RNNCORE_LSTM, 100, 3, 16, 104, 0, 2, 1, 3, 0},
     {"units, dropout", RNNCORE_LSTM, 40, 2, 16, 136, 40, 1, 0, 0, 0.3},
