@@ -10,7 +10,7 @@ from compiled import assert_same_bits
 
 import rnncore
 from rnncore.errors import ArgumentError, DTypeError, ShapeError, TapeError
-from rnncore.training import SGD, Adam, Linear, cross_entropy, mse_loss
+from rnncore.nn import SGD, Adam, Linear, cross_entropy, mse_loss
 
 
 class Vector:
