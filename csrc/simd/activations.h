@@ -5,7 +5,7 @@
 #ifndef RC_ACTIVATIONS_H
 #define RC_ACTIVATIONS_H
 
-#include "../core/kernels.h"
+#include "kernels.h"
 
 static vec v_bound(vec x, real low, real high) /* x as second operand: NaN passes */
 {

@@ -23,12 +23,17 @@ if not CSRC.is_dir():
 # Folder of a C file: what its files may include of ours, as prefixes of paths below csrc.
 MAY_INCLUDE = {
     "include": (),
-    "cells": ("cells/cell.h",),
-    "simd": ("simd/", "core/kernels.h", "core/splitmix.h", "core/tuning.h"),
-    "isa": ("isa/kernels.inc", "simd/", "cells/"),
-    "core": ("core/", "include/rnncore.h", "cells/cell.h", "isa/isas.def"),
+    "base": ("base/", "include/rnncore.h"),
+    "simd": ("simd/", "base/tuning.h", "base/splitmix.h", "cells/cell.h", "include/rnncore.h"),
+    "cells": ("cells/cell.h", "simd/kernels.h"),
+    "isa": ("isa/", "simd/", "cells/"),
+    "model": ("model/", "base/", "cells/cell.h", "simd/kernels.h", "isa/find.h", "include/rnncore.h"),
+    "run": ("run/", "model/", "base/", "cells/cell.h", "simd/kernels.h", "isa/find.h", "include/rnncore.h"),
+    "io": ("io/", "model/", "base/", "include/rnncore.h"),
     "examples": ("include/rnncore.h",),
 }
+# Headers of an operating system: in one place.
+SYSTEM_HEADERS = re.compile(r"#\s*include\s+<(pthread|sched|unistd|windows|time|sys/\w+)\.h>")
 C_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".c", ".h", ".inc", ".def"})
 
 # Module: what must not be among the modules it needs, directly or not, when it is imported.
@@ -76,6 +81,12 @@ def test_the_includes_follow_the_dependency_direction():
     assert wrong == []
 
 
+def test_the_operating_system_is_reached_through_one_header():
+    users = {p.relative_to(CSRC).as_posix() for p in C_FILES if SYSTEM_HEADERS.search(p.read_text("utf-8"))}
+    users = {name for name in users if not name.startswith("examples/")}
+    assert users == {"base/os.h", "base/os_posix.c"}
+
+
 def test_the_public_header_needs_the_c_standard_only():
     includes = re.findall(r"#include\s+(\S+)", (CSRC / "include" / "rnncore.h").read_text(encoding="utf-8"))
     assert includes == ["<stddef.h>", "<stdint.h>"]
@@ -121,7 +132,8 @@ def symbols(nm, path):
 
 
 def test_the_file_list_is_complete(objects):
-    files = {f"{p.stem}.o" for folder in ("core", "isa") for p in (CSRC / folder).glob("*.c")}
+    folders = ("base", "model", "run", "io", "isa")
+    files = {f"{p.stem}.o" for folder in folders for p in (CSRC / folder).glob("*.c")}
     assert files == set(objects)
 
 
