@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^(?:[FB]\d  \S|    d\w+(?:\[[rzn,]+\])?  *\+?= )")
 TWINS = ("cells", "cells_general")
 

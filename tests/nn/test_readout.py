@@ -134,7 +134,7 @@ def test_attention_refuses_what_does_not_fit():
     _, _, tape = attention.forward(q, m)
     with pytest.raises(ShapeError, match="dcontext"):
         attention.backward(tape, dy[:1])
-    with pytest.raises(TapeError, match="of this module"):
+    with pytest.raises(TapeError, match="of this "):
         Attention().backward(tape, dy)
     attention.backward(tape, dy)
     with pytest.raises(TapeError, match="used"):
@@ -187,7 +187,7 @@ def test_embedding_trains_and_refuses_old_and_used_tapes():
     np.testing.assert_array_equal(embedding.state_dict()["weight"] - before, [[0, 0], [-1, -1], [0, 0]])
     with pytest.raises(TapeError, match="used"):
         embedding.backward(tape, dy)
-    with pytest.raises(TapeError, match="older"):
+    with pytest.raises(TapeError, match="earlier"):
         embedding.backward(older, dy)
-    with pytest.raises(TapeError, match="of this module"):
+    with pytest.raises(TapeError, match="of this "):
         Embedding(3, 2).backward(older, dy)
