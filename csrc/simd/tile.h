@@ -8,8 +8,8 @@
 #ifndef RC_TILE_H
 #define RC_TILE_H
 
-#include "../core/kernels.h"
-#include "../core/tuning.h"
+#include "kernels.h"
+#include "../base/tuning.h"
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. The preprocessor needs
  * the choice too, for tile_shapes.def. */

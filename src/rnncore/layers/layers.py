@@ -17,11 +17,11 @@ from ..engine.threads import team_for, threads_for
 from ..errors import SizeError
 from ..spec import masks
 from . import forks
-from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
+from .base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments, flat_views
 from .stream import Stream
 
 
-class Tape(TapeBase):
+class Tape(LayerTape):
     """What one training call leaves for its backward pass; used once.
 
     Attributes

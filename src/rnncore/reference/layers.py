@@ -12,14 +12,14 @@ import numpy as np
 
 from .. import spec
 from ..errors import UnsupportedError
-from ..layers.base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase
+from ..layers.base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments
 from ..spec import masks
 from .cells import Zone, run_backward, run_forward, steps_of
 
 FLOAT64 = np.dtype(np.float64)
 
 
-class Tape(TapeBase):
+class Tape(LayerTape):
     """What one training call leaves for its backward pass; used once."""
 
     def __init__(self, owner, size, lengths, call_key, records, drops):

@@ -14,7 +14,7 @@ class RnncoreFused(Peer):
 
     name = "rnncore"
     ours = True
-    needs = ("rnncore._core",)
+    needs = ("rnncore.engine._core",)
     distribution = "rnncore"
     takes_lengths = True
 
