@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "../simd/kernels.h"
+
 enum { RC_MAX_SLOTS = 4, RC_MAX_PHASES = 2 };
 
 /* Buffers of one time step; row r of a buffer starts at r * ld (gates: r * ldg). Pointers a cell does not use are NULL.
@@ -28,9 +30,6 @@ typedef struct rc_cell_args {
     const struct rc_options *options; /* of cells with options, as is the next */
     const void *peephole;             /* [gates of a peephole][ld], or NULL */
 } rc_cell_args;
-
-/* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */
-typedef void rc_cell_fn(const rc_cell_args *args, int64_t row, int64_t rows, int64_t block, int64_t blocks);
 
 /* A product with W_hh: planes first_slot ... first_slot+slots-1 belong to the gates (row blocks of weight_hh) gate[]. */
 typedef struct rc_phase {

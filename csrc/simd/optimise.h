@@ -4,7 +4,7 @@
 #ifndef RC_OPTIMISE_H
 #define RC_OPTIMISE_H
 
-#include "../core/kernels.h"
+#include "kernels.h"
 
 #if RC_F32
 #define REAL_SQRT sqrtf

@@ -10,7 +10,7 @@
 #ifndef RC_OUTER_H
 #define RC_OUTER_H
 
-#include "../core/kernels.h"
+#include "kernels.h"
 #include "tile.h"
 
 /* Beside the accumulators a tile holds its U vectors and one broadcast. */

@@ -8,7 +8,7 @@
 #ifndef RC_PACK_H
 #define RC_PACK_H
 
-#include "../core/kernels.h"
+#include "../cells/cell.h"
 
 static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
 

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "../core/splitmix.h"
+#include "../base/splitmix.h"
 
 static void rc_add(void *out, const void *a, int64_t n)
 {

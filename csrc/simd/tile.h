@@ -8,8 +8,8 @@
 #ifndef RC_TILE_H
 #define RC_TILE_H
 
-#include "../core/kernels.h"
-#include "../core/tuning.h"
+#include "kernels.h"
+#include "../base/tuning.h"
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. The preprocessor needs
  * the choice too, for tile_shapes.def. */
@@ -122,17 +122,15 @@ static inline int cut_begin(const cut *c, int i) { return i * c->size + (i < c->
 static inline int cut_size(const cut *c, int i) { return c->size + (i < c->larger); }
 
 /* The largest tile: as many accumulators as there are registers, rows before blocks (an input that is broadcast is reused
- * by all blocks, a weight by all rows; weights are what is far away). With few gates 6 x 4 beats 8 x 3 (3 x 4 with 12). */
+ * by all blocks, a weight by all rows; weights are what is far away). With one or two gates 6 x 4 beats 8 x 3 (3 x 4 with
+ * 12), if there are blocks for it. */
 static cut cut_rows(int rows, int blocks, int gates)
 {
-    static const int most[RC_TILE_GATES + 1] = {
-        0,
-        RC_TILE_ACCUMULATORS / 4,
-        RC_TILE_ACCUMULATORS / 4,
-        RC_TILE_ACCUMULATORS / 3 < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / 3 : RC_TILE_ROWS,
-        RC_TILE_ACCUMULATORS / 4,
-    };
-    return cut_evenly(rows, gates < 3 && blocks * gates < 4 ? RC_TILE_ROWS : most[gates]);
+#define MOST(gates) (RC_TILE_ACCUMULATORS / (gates) < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / (gates) : RC_TILE_ROWS)
+    static const int most[RC_TILE_GATES + 1] = {0, MOST(1), MOST(2), MOST(3), MOST(4)}; /* of one block */
+#undef MOST
+    const int wide = gates < 3 && blocks * gates >= 4;
+    return cut_evenly(rows, wide ? RC_TILE_ACCUMULATORS / 4 : most[gates]);
 }
 
 /* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16

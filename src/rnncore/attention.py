@@ -14,7 +14,8 @@ import numpy as np
 
 from . import spec
 from .errors import ArgumentError, ShapeError
-from .module import Tape, check_tape
+from .module import Tape
+from .tape import claimed
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,10 @@ class Attention:
         ------
         TapeError, ShapeError, DTypeError
         """
-        q, m, a = check_tape(tape, self, 0)  # there are no parameters that could change
-        dc = self._check("dcontext", dcontext, (q.dtype,))
-        spec.check_shape("dcontext", dc, q.shape)
-        tape.used = True
+        with claimed(tape, Tape, self, 0):  # there are no parameters that could change
+            q, m, a = tape.saved
+            dc = self._check("dcontext", dcontext, (q.dtype,))
+            spec.check_shape("dcontext", dc, q.shape)
         da = dc @ m.swapaxes(1, 2)  # of c = a m
         ds = a * (da - (a * da).sum(axis=2, keepdims=True))  # of the softmax
         ds *= q.dtype.type(self.scale)

@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from . import initializers, spec
-from .errors import ArgumentError, TapeError
+from .errors import ArgumentError
+from .tape import TapeBase, claimed
 
 
 @dataclasses.dataclass
@@ -25,8 +26,8 @@ class Grads:
     params: dict
 
 
-class TapeBase:
-    """What a training call leaves for its backward pass; used once.
+class LayerTape(TapeBase):
+    """What a layer's training call leaves for its backward pass; used once.
 
     Attributes
     ----------
@@ -35,11 +36,10 @@ class TapeBase:
     """
 
     def __init__(self, owner, size, lengths, call_key):
-        self.owner, self.version = owner, owner.version
+        super().__init__(owner, owner.version)
         self.size = size  # (T, N, batched)
         self.lengths = lengths
         self.call_key = call_key
-        self.used = False
 
 
 def flat_views(shapes, flat):
@@ -152,20 +152,14 @@ class LayerBase:
 
     def _check_backward(self, tape, dy, dstate, kind):
         """The checked (dy, dstate parts) of a backward call; the tape counts as used from here on."""
-        if not isinstance(tape, kind):
-            raise TapeError("tape", "a tape from forward", type(tape).__name__)
-        if tape.owner is not self:
-            raise TapeError("tape", "a tape of this layer", "one of another layer")
-        if tape.used:
-            raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
-        if tape.version != self.version:
-            raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
-        T, N, batched = tape.size
-        dy = spec.check_dy(self.spec, dy, T, N, batched, self._result_dtypes)
-        parts = spec.check_state(self.spec, dstate, N, batched, "dstate", self._result_dtypes, partial=True)
-        if dy is None and all(part is None for part in parts):
-            raise ArgumentError("dy", "dy or dstate", "neither")
-        tape.used = True
+        with claimed(tape, kind, self, self.version):
+            T, N, batched = tape.size
+            dy = spec.check_dy(self.spec, dy, T, N, batched, self._result_dtypes)
+            parts = spec.check_state(
+                self.spec, dstate, N, batched, "dstate", self._result_dtypes, partial=True
+            )
+            if dy is None and all(part is None for part in parts):
+                raise ArgumentError("dy", "dy or dstate", "neither")
         return dy, parts
 
     def _pack_state(self, state, batched):

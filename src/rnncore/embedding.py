@@ -8,7 +8,8 @@ import numpy as np
 from . import spec
 from .errors import ArgumentError, DTypeError
 from .initializers import seed_streams
-from .module import Module, Tape, check_tape
+from .module import Module, Tape
+from .tape import claimed
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ class Embedding(Module):
         -----
         The numbers are sorted, then each row is one sum; O(ids * embedding_dim) and a table of zeros.
         """
-        ids = check_tape(tape, self, self._version)
-        dy = self._features(dy, self.embedding_dim, "dy")
-        spec.check_shape("dy", dy, (*ids.shape, self.embedding_dim))
-        tape.used = True
+        with claimed(tape, Tape, self, self._version):
+            ids = tape.saved
+            dy = self._features(dy, self.embedding_dim, "dy")
+            spec.check_shape("dy", dy, (*ids.shape, self.embedding_dim))
         dweight = np.zeros((self.num_embeddings, self.embedding_dim), self.dtype)
         if ids.size:
             flat = ids.reshape(-1)

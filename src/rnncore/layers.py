@@ -12,13 +12,13 @@ import numpy as np
 
 from . import _core, config, forks, spec
 from . import dropout as masks
-from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase, flat_views
+from .base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments, flat_views
 from .errors import SizeError
 from .memory import empty, recycled
 from .stream import Stream
 
 
-class Tape(TapeBase):
+class Tape(LayerTape):
     """What one training call leaves for its backward pass; used once.
 
     Attributes

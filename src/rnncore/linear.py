@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import spec
-from .module import Module, Tape, check_tape
+from .module import Module, Tape
+from .tape import claimed
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class Linear(Module):
         ShapeError, DTypeError
             `dy` does not fit.
         """
-        x = check_tape(tape, self, self._version)
-        dy = self._features(dy, self.out_features, "dy")
-        spec.check_shape("dy", dy, (*x.shape[:-1], self.out_features))
-        tape.used = True
+        with claimed(tape, Tape, self, self._version):
+            x = tape.saved
+            dy = self._features(dy, self.out_features, "dy")
+            spec.check_shape("dy", dy, (*x.shape[:-1], self.out_features))
         rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
         params = {"weight": drows.T @ rows}
         if self.bias:

@@ -2,34 +2,21 @@
 """What modules around the layers share: parameters by name, a description for files, tapes."""
 
 import contextlib
-from dataclasses import dataclass, field
 
 from . import spec
-from .errors import ArgumentError, ShapeError, TapeError
+from .errors import ArgumentError, ShapeError
+from .tape import TapeBase
 
 
-@dataclass
-class Tape:
+class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once.
 
     `version` is that of the owner's parameters, `saved` what the owner's `backward` needs.
     """
 
-    owner: object
-    version: int
-    saved: object
-    used: bool = field(default=False, init=False)
-
-
-def check_tape(tape, owner, version):
-    """What a tape has saved; TapeError unless it is a fresh one of this owner and its present parameters."""
-    if not isinstance(tape, Tape) or tape.owner is not owner:
-        raise TapeError("tape", "a tape of this module", "another one")
-    if tape.used:
-        raise TapeError("tape", "a fresh tape", "one that was used", "call forward again")
-    if tape.version != version:
-        raise TapeError("tape", "a tape of the current parameters", "an older one", "call forward again")
-    return tape.saved
+    def __init__(self, owner, version, saved):
+        super().__init__(owner, version)
+        self.saved = saved
 
 
 class Module:

@@ -12,14 +12,14 @@ import numpy as np
 
 from . import dropout as masks
 from . import spec
-from .base import Grads, GRUArguments, LayerBase, LSTMArguments, RNNArguments, TapeBase
+from .base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments
 from .cells import Zone, run_backward, run_forward, steps_of
 from .errors import UnsupportedError
 
 FLOAT64 = np.dtype(np.float64)
 
 
-class Tape(TapeBase):
+class Tape(LayerTape):
     """What one training call leaves for its backward pass; used once."""
 
     def __init__(self, owner, size, lengths, call_key, records, drops):

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files of one layer as Python writes them: safetensors, with the architecture as JSON in the metadata entry "rnncore". A
+ * file is 8 bytes (length of the header, little endian), a JSON header, then the arrays one after the other in the header's
+ * order. All claims are checked against each other and the file's size before anything is given out. */
+#include <string.h>
+
+#include "../model/config.h"
+#include "../base/json.h"
+
+enum { MOST_LAYER_TEXT = 8192, MOST_NAME = 64 }; /* bytes of the architecture, and of an array's name */
+
+typedef struct layer_file {
+    const char *header, *data;
+    int64_t header_bytes, data_bytes;
+    rnncore_config config;
+    int has_bias;
+} layer_file;
+
+/* -- The architecture ----------------------------------------------------------------------------------------------- */
+
+enum { CELL_RNN, CELL_LSTM, CELL_GRU };
+static const char *const cells[] = {"rnn", "lstm", "gru", NULL}, *const nonlinearities[] = {"tanh", "relu", NULL};
+static const char *const dtypes[] = {"float32", "float64", NULL};
+static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
+                                        "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
+                                        "softplus",         NULL}; /* from RNNCORE_SIGMOID on */
+static const int parameters_of[] = {0, 0, 0, 2, 1, 1, 2, 2, 1, 0, 0};
+
+/* What the fields say that is no field of a config. */
+typedef struct layer_words {
+    int cell, nonlinearity, reset_after;
+    int functions; /* directions that have some */
+} layer_words;
+
+/* ["name", alpha, beta] */
+static rnncore_activation read_activation(rc_json *json)
+{
+    rnncore_activation found = {RNNCORE_USUAL, 0, 0};
+    rc_json_expect(json, '[');
+    const int word = rc_json_word(json, functions);
+    if (json->bad) return found;
+    found.function = (rnncore_function)(RNNCORE_SIGMOID + word);
+    if (parameters_of[word] > 0) rc_json_expect(json, ','), found.alpha = rc_json_number(json);
+    if (parameters_of[word] > 1) rc_json_expect(json, ','), found.beta = rc_json_number(json);
+    rc_json_expect(json, ']');
+    return found;
+}
+
+/* A list per direction of a list of all places; coupled gates leave out place 1, which is moved into place later. */
+static void read_activations(rc_json *json, rnncore_config *c, layer_words *words)
+{
+    rc_json_expect(json, '[');
+    for (int d = 0; rc_json_more(json, d, ']'); d++) {
+        if (d >= 2) json->bad = 1;
+        rc_json_expect(json, '[');
+        for (int i = 0; rc_json_more(json, i, ']'); i++) {
+            if (d >= 2 || i >= RNNCORE_PLACES) json->bad = 1;
+            else c->activations[d][i] = read_activation(json);
+        }
+        words->functions = d + 1;
+    }
+}
+
+/* One function for both directions is said once, and coupled gates have no place f. */
+static void place_activations(rnncore_config *c, const layer_words *words)
+{
+    for (int d = 0; d < words->functions && c->coupled; d++) {
+        memmove(&c->activations[d][2], &c->activations[d][1], 3 * sizeof c->activations[d][1]);
+        c->activations[d][1] = (rnncore_activation){RNNCORE_USUAL, 0, 0};
+    }
+    if (words->functions == 1 && c->bidirectional)
+        memcpy(c->activations[1], c->activations[0], sizeof c->activations[1]);
+}
+
+/* The fields of Python's Spec, each at most once; the options of cells may be absent. */
+static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
+{
+    static const char *const fields[] = {"cell",          "input_size", "hidden_size", "num_layers",
+                                         "nonlinearity",  "bias",       "batch_first", "dropout",
+                                         "bidirectional", "dtype",      "proj_size",   "reset_after",
+                                         "peepholes",     "coupled",    "clip",        "activations",
+                                         "zoneout",       "zoneout_c",  NULL};
+    enum { REQUIRED = (1 << 12) - 1 };
+    rnncore_config *c = &file->config;
+    int seen = 0;
+    rc_json_expect(json, '{');
+    for (int i = 0; rc_json_more(json, i, '}'); i++) {
+        const int field = rc_json_word(json, fields);
+        rc_json_expect(json, ':');
+        if (json->bad || seen & 1 << field) {
+            json->bad = 1;
+            return;
+        }
+        seen |= 1 << field;
+        switch (field) {
+        case 0: words->cell = rc_json_word(json, cells); break;
+        case 1: c->input_size = rc_json_count(json); break;
+        case 2: c->hidden_size = rc_json_count(json); break;
+        case 3: c->num_layers = rc_json_count(json); break;
+        case 4: words->nonlinearity = rc_json_word(json, nonlinearities); break;
+        case 5: file->has_bias = rc_json_bool(json); break;
+        case 6: rc_json_bool(json); break; /* the caller's strides say it */
+        case 7: c->dropout = rc_json_number(json); break;
+        case 8: c->bidirectional = rc_json_bool(json); break;
+        case 9: c->dtype = (rnncore_dtype)rc_json_word(json, dtypes); break;
+        case 10: c->proj_size = rc_json_count(json); break;
+        case 11: words->reset_after = rc_json_bool(json); break;
+        case 12: c->peepholes = rc_json_bool(json); break;
+        case 13: c->coupled = rc_json_bool(json); break;
+        case 14: c->clip = rc_json_accept_null(json) ? 0 : rc_json_number(json); break;
+        case 15: read_activations(json, c, words); break;
+        case 16: c->zoneout = rc_json_number(json); break;
+        case 17: c->zoneout_c = rc_json_number(json); break;
+        }
+    }
+    if ((seen & REQUIRED) != REQUIRED) json->bad = 1;
+}
+
+/* {"format": "rnncore.layer", "version": 1, "architecture": {...}} */
+static int read_layer_text(const char *text, int64_t length, layer_file *file)
+{
+    static const char *const keys[] = {"format", "version", "architecture", NULL}, *const formats[] = {"rnncore.layer",
+                                                                                                       NULL};
+    rc_json json = {text, text + length, 0};
+    layer_words words = {.reset_after = 1};
+    int seen = 0;
+    rc_json_expect(&json, '{');
+    for (int i = 0; rc_json_more(&json, i, '}'); i++) {
+        const int key = rc_json_word(&json, keys);
+        rc_json_expect(&json, ':');
+        if (json.bad || seen & 1 << key) return 0;
+        seen |= 1 << key;
+        if (key == 0) rc_json_word(&json, formats);
+        else if (key == 1) json.bad |= rc_json_count(&json) != 1;
+        else read_architecture(&json, file, &words);
+    }
+    if (json.bad || seen != 7) return 0;
+    if ((words.cell != CELL_RNN && words.nonlinearity) || (words.cell != CELL_GRU && !words.reset_after)) return 0;
+    file->config.cell = words.cell == CELL_LSTM  ? RNNCORE_LSTM
+                        : words.cell == CELL_RNN ? (words.nonlinearity ? RNNCORE_RNN_RELU : RNNCORE_RNN_TANH)
+                        : words.reset_after      ? RNNCORE_GRU
+                                                 : RNNCORE_GRU_RESET_BEFORE;
+    place_activations(&file->config, &words);
+    return !rc_check_config(&file->config);
+}
+
+/* -- The arrays ----------------------------------------------------------------------------------------------------- */
+
+enum { KINDS = 6 };
+static const char *const kinds[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole"};
+
+typedef struct tensor {
+    int kind;
+    int64_t layer;
+    int direction;
+    int64_t rows, columns; /* columns 0: one axis */
+} tensor;
+
+static int kind_exists(const layer_file *file, int kind)
+{
+    const int exists[KINDS] = {
+        1, 1, file->has_bias, file->has_bias, file->config.proj_size > 0, file->config.peepholes};
+    return exists[kind];
+}
+
+/* The rest of a name, "_l<layer>" or "_l<layer>_reverse". */
+static int read_place(const char *text, tensor *t)
+{
+    int digits = 0;
+    if (strncmp(text, "_l", 2)) return 0;
+    text += 2;
+    for (t->layer = 0; text[digits] >= '0' && text[digits] <= '9' && digits < 6; digits++)
+        t->layer = 10 * t->layer + (text[digits] - '0');
+    t->direction = !strcmp(text + digits, "_reverse");
+    return digits && (digits == 1 || text[0] != '0') && (t->direction || !text[digits]);
+}
+
+/* Which array a name says, and its shape. */
+static int find_tensor(const layer_file *file, const char *name, tensor *t)
+{
+    const rnncore_config *c = &file->config;
+    const int64_t gates = c->cell == RNNCORE_LSTM ? 4 - c->coupled : c->cell >= RNNCORE_GRU ? 3 : 1;
+    const int64_t out = c->proj_size ? c->proj_size : c->hidden_size, rows = gates * c->hidden_size;
+    for (t->kind = 0; t->kind < KINDS; t->kind++) {
+        const size_t length = strlen(kinds[t->kind]);
+        if (!strncmp(name, kinds[t->kind], length) && read_place(name + length, t)) break;
+    }
+    if (t->kind == KINDS || !kind_exists(file, t->kind)) return 0;
+    if (t->layer >= c->num_layers || t->direction > c->bidirectional) return 0;
+    const int64_t in = t->layer ? (1 + c->bidirectional) * out : c->input_size;
+    const int64_t shape[KINDS][2] = {{rows, in}, {rows, out},           {rows, 0},
+                                     {rows, 0},  {out, c->hidden_size}, {(gates - 1) * c->hidden_size, 0}};
+    t->rows = shape[t->kind][0];
+    t->columns = shape[t->kind][1];
+    return 1;
+}
+
+/* {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}; the array must begin at *reached, which moves on. */
+static int read_entry(rc_json *json, const layer_file *file, const tensor *t, int64_t *reached)
+{
+    static const char *const keys[] = {"dtype", "shape", "data_offsets", NULL}, *const names[] = {"F32", "F64", NULL};
+    const int64_t elem = file->config.dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
+    const int64_t bytes = t->rows * (t->columns ? t->columns : 1) * elem; /* below 2^63: see rc_check_config */
+    int seen = 0;
+    rc_json_expect(json, '{');
+    for (int i = 0; rc_json_more(json, i, '}'); i++) {
+        const int key = rc_json_word(json, keys);
+        rc_json_expect(json, ':');
+        if (json->bad || seen & 1 << key) return 0;
+        seen |= 1 << key;
+        if (key == 0) {
+            if (rc_json_word(json, names) != (int)file->config.dtype) return 0;
+            continue;
+        }
+        const int64_t expected[2] = {key == 1 ? t->rows : *reached, key == 1 ? t->columns : *reached + bytes};
+        const int count = key == 1 && !t->columns ? 1 : 2;
+        rc_json_expect(json, '[');
+        for (int k = 0; k < count; k++) {
+            if (k) rc_json_expect(json, ',');
+            if (rc_json_count(json) != expected[k]) return 0;
+        }
+        rc_json_expect(json, ']');
+    }
+    if (json->bad || seen != 7 || bytes > file->data_bytes - *reached) return 0;
+    *reached += bytes;
+    return 1;
+}
+
+/* All arrays, which must be those of the config; with params, where they are. A name that comes twice finds its place
+ * taken; without params the count and the first call to come find what is missing. */
+static int read_tensors(const layer_file *file, rnncore_params *params)
+{
+    const rnncore_config *c = &file->config;
+    rc_json json = {file->header, file->header + file->header_bytes, 0};
+    int64_t reached = 0, count = 0, expected = 0;
+    char name[MOST_NAME];
+    for (int kind = 0; kind < KINDS; kind++)
+        expected += kind_exists(file, kind) * c->num_layers * (1 + c->bidirectional);
+    rc_json_expect(&json, '{');
+    for (int64_t i = 0; rc_json_more(&json, i, '}'); i++) {
+        tensor t = {0};
+        rc_json_string(&json, name, sizeof name);
+        rc_json_expect(&json, ':');
+        if (json.bad) return 0;
+        if (!strcmp(name, "__metadata__")) { /* read already */
+            if (i) return 0;
+            rc_json_expect(&json, '{');
+            for (int64_t k = 0; rc_json_more(&json, k, '}'); k++) {
+                rc_json_string(&json, NULL, 0);
+                rc_json_expect(&json, ':');
+                rc_json_string(&json, NULL, 0);
+            }
+            continue;
+        }
+        const int64_t begin = reached;
+        if (!find_tensor(file, name, &t) || !read_entry(&json, file, &t, &reached) || ++count > expected) return 0;
+        if (!params) continue;
+        rnncore_params *own = &params[t.layer * (1 + c->bidirectional) + t.direction];
+        const void **const fields[KINDS] = {&own->weight_ih, &own->weight_hh, &own->bias_ih,
+                                            &own->bias_hh,   &own->weight_hr, &own->weight_peephole};
+        if (*fields[t.kind]) return 0;
+        *fields[t.kind] = file->data + begin;
+    }
+    while (json.at < json.end && *json.at == ' ') json.at++;
+    return !json.bad && json.at == json.end && count == expected && reached == file->data_bytes;
+}
+
+/* -- The file ------------------------------------------------------------------------------------------------------- */
+
+/* The metadata entry "rnncore", which must come first in the header, as every writer has it. */
+static int read_metadata(layer_file *file)
+{
+    rc_json json = {file->header, file->header + file->header_bytes, 0};
+    char name[MOST_NAME], text[MOST_LAYER_TEXT];
+    int found = 0;
+    rc_json_expect(&json, '{');
+    rc_json_string(&json, name, sizeof name);
+    rc_json_expect(&json, ':');
+    rc_json_expect(&json, '{');
+    if (json.bad || strcmp(name, "__metadata__")) return 0;
+    for (int64_t i = 0; rc_json_more(&json, i, '}'); i++) {
+        rc_json_string(&json, name, sizeof name);
+        rc_json_expect(&json, ':');
+        const int ours = !json.bad && !strcmp(name, "rnncore");
+        const int64_t length = rc_json_string(&json, ours ? text : NULL, sizeof text);
+        if (!ours) continue;
+        if (json.bad || found++ || !read_layer_text(text, length, file)) return 0;
+    }
+    return !json.bad && found;
+}
+
+rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, rnncore_params *params,
+                                 int64_t count)
+{
+    if (!memory || !config || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
+    const unsigned char *start = memory;
+    uint64_t header = 0;
+    if (bytes < 8) return RNNCORE_ERROR_FORMAT;
+    for (int i = 0; i < 8; i++) header |= (uint64_t)start[i] << 8 * i;
+    if (header > bytes - 8 || header % sizeof(double))
+        return RNNCORE_ERROR_FORMAT; /* our writer keeps arrays aligned */
+    layer_file file = {
+        .header = (const char *)start + 8,
+        .data = (const char *)start + 8 + header,
+        .header_bytes = (int64_t)header,
+        .data_bytes = (int64_t)(bytes - 8 - header),
+    };
+    if (!read_metadata(&file) || !read_tensors(&file, NULL)) return RNNCORE_ERROR_FORMAT;
+    if (params) {
+        const int64_t slots = file.config.num_layers * (1 + file.config.bidirectional);
+        if (count != slots) return RNNCORE_ERROR_ARGUMENT;
+        memset(params, 0, (size_t)slots * sizeof *params);
+        if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
+    }
+    *config = file.config;
+    return RNNCORE_OK;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * See call.h. */
+#include "call.h"
+
+#include "../model/config.h"
+
+static const int64_t most_rows = (int64_t)1 << 30; /* kernels count the rows of a step in int */
+static const int64_t most_tokens = (int64_t)1 << 48;
+
+rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
+{
+    if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
+    if (steps > most_tokens || batch > most_rows || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
+        return RNNCORE_ERROR_OVERFLOW;
+    if (!lengths) return RNNCORE_OK;
+    *valid = 0;
+    for (int64_t i = 0; i < batch; i++) {
+        if (!rc_in_range(lengths[i], 0, steps)) return RNNCORE_ERROR_LENGTHS;
+        *valid += lengths[i];
+    }
+    return RNNCORE_OK;
+}
+
+static int is_aligned(const void *p, int64_t unit) { return (uintptr_t)p % (uintptr_t)unit == 0; }
+
+static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array *a)
+{
+    if (!is_aligned(a->data, plan->elem)) return RNNCORE_ERROR_ARGUMENT;
+    for (int i = 0; i < 3; i++)
+        if (a->stride[i] % plan->elem) return RNNCORE_ERROR_ARGUMENT;
+    return RNNCORE_OK;
+}
+
+static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
+
+rnncore_status rc_check_segments(int64_t steps, int64_t segments)
+{
+    return rc_in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
+}
+
+rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
+{
+    if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if ((a->c0 || a->c_n) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    if (!status) status = check_array(plan, &a->x);
+    if (!status) status = check_array(plan, &a->y);
+    if (!status) status = check_threads(a->threads);
+    if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
+    if (!status && a->tape && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
+    return status;
+}
+
+rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
+                                 int64_t *valid)
+{
+    if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
+    if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
+    if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;
+    if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    if (!status && a->dy.data) status = check_array(plan, &a->dy);
+    if (!status && a->dx.data) status = check_array(plan, &a->dx);
+    if (!status) status = check_threads(a->threads);
+    if (!status && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
+    for (int64_t i = 0; !status && i < plan->config.num_layers * plan->directions; i++) {
+        const rnncore_grads *g = &a->grads[i];
+        if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size ||
+            !g->weight_peephole != !plan->config.peepholes)
+            status = RNNCORE_ERROR_ARGUMENT;
+    }
+    return status;
+}

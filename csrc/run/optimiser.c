@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One step of SGD or Adam over all parameters of a model: a norm over all gradients, then the update, in pieces of
+ * RC_UPDATE_SIZE elements that the team shares out. The pieces do not depend on the threads, so neither does a bit. */
+#include <math.h>
+
+#include "../base/arena.h"
+#include "../isa/find.h"
+#include "call.h"
+#include "../simd/kernels.h"
+#include "../model/plan.h"
+#include "../base/team.h"
+#include "../base/tuning.h"
+
+typedef struct piece {
+    const rnncore_tensor *tensor;
+    int64_t first, size;
+    double square_sum;
+} piece;
+
+typedef struct update_call {
+    const rnncore_update_args *args;
+    rc_update update; /* without its arrays */
+    int64_t count;
+    piece *pieces;
+    rc_items items;
+} update_call;
+
+static const rc_kernels *kernels_of(const update_call *call, const piece *p)
+{
+    return rc_find_kernels(call->args->isa, p->tensor->dtype);
+}
+
+static char *at(const void *array, const piece *p)
+{
+    const int64_t elem = p->tensor->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
+    return array ? (char *)(uintptr_t)array + p->first * elem : NULL;
+}
+
+static void norm_item(void *context, int64_t i, const rc_worker *worker)
+{
+    update_call *call = context;
+    piece *p = &call->pieces[i];
+    (void)worker;
+    p->square_sum = kernels_of(call, p)->square_sum(at(p->tensor->grads, p), p->size);
+}
+
+static void update_item(void *context, int64_t i, const rc_worker *worker)
+{
+    const update_call *call = context;
+    const piece *p = &call->pieces[i];
+    const rc_kernels *kernels = kernels_of(call, p);
+    rc_update update = call->update;
+    (void)worker;
+    update.values = at(p->tensor->values, p);
+    update.grads = at(p->tensor->grads, p);
+    update.moment1 = at(p->tensor->moment1, p);
+    update.moment2 = at(p->tensor->moment2, p);
+    if (call->args->method == RNNCORE_ADAM) kernels->adam(&update, p->size);
+    else kernels->sgd(&update, p->size);
+}
+
+static void norm_work(void *context, const rc_worker *worker)
+{
+    update_call *call = context;
+    rc_items_run(&call->items, call->count, norm_item, call, worker);
+}
+
+static void update_work(void *context, const rc_worker *worker)
+{
+    update_call *call = context;
+    rc_items_run(&call->items, call->count, update_item, call, worker);
+}
+
+static int is_fraction(double x) { return x >= 0 && x < 1; }
+static int is_amount(double x) { return x >= 0 && isfinite(x); }
+
+static rnncore_status check(const rnncore_update_args *a, int64_t *pieces)
+{
+    if (!a || (a->method != RNNCORE_SGD && a->method != RNNCORE_ADAM) || a->count < 0 || (a->count && !a->tensors))
+        return RNNCORE_ERROR_ARGUMENT;
+    if (a->threads < 1 || a->step < 1 || !is_fraction(a->beta1) || !is_amount(a->lr) || !is_amount(a->weight_decay) ||
+        !isfinite(a->grad_scale) || !(a->clip_norm >= 0))
+        return RNNCORE_ERROR_ARGUMENT;
+    if (a->method == RNNCORE_ADAM && (!is_fraction(a->beta2) || !is_amount(a->eps))) return RNNCORE_ERROR_ARGUMENT;
+    *pieces = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        const rnncore_tensor *t = &a->tensors[i];
+        if (t->dtype != RNNCORE_FLOAT32 && t->dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
+        if (!rc_find_kernels(a->isa, t->dtype)) return RNNCORE_ERROR_UNSUPPORTED;
+        if (t->size < 0) return RNNCORE_ERROR_SHAPE;
+        if (t->size && (!t->values || !t->grads)) return RNNCORE_ERROR_ARGUMENT;
+        if (t->size && a->method == RNNCORE_ADAM && (!t->moment1 || !t->moment2)) return RNNCORE_ERROR_ARGUMENT;
+        if (t->size && a->method == RNNCORE_SGD && a->beta1 > 0 && !t->moment1) return RNNCORE_ERROR_ARGUMENT;
+        *pieces += (t->size + RC_UPDATE_SIZE - 1) / RC_UPDATE_SIZE;
+    }
+    return RNNCORE_OK;
+}
+
+static void cut(update_call *call)
+{
+    piece *p = call->pieces;
+    for (int64_t i = 0; i < call->args->count; i++) {
+        const rnncore_tensor *t = &call->args->tensors[i];
+        for (int64_t first = 0; first < t->size; first += RC_UPDATE_SIZE) {
+            const int64_t left = t->size - first;
+            *p++ = (piece){t, first, left < RC_UPDATE_SIZE ? left : RC_UPDATE_SIZE, 0};
+        }
+    }
+}
+
+/* The factors of the loops: step sizes with Adam's bias corrections, decay on the weights or through the gradient. */
+static rc_update factors(const rnncore_update_args *a, double scale)
+{
+    const int adam = a->method == RNNCORE_ADAM;
+    return (rc_update){
+        .scale = scale,
+        .beta1 = a->beta1,
+        .beta2 = a->beta2,
+        .eps = a->eps,
+        .nesterov = a->nesterov,
+        .l2 = a->decoupled ? 0 : a->weight_decay,
+        .decay = a->decoupled ? 1 - a->lr * a->weight_decay : 1,
+        .rate = adam ? a->lr / (1 - pow(a->beta1, (double)a->step)) : a->lr,
+        .root = adam ? 1 / sqrt(1 - pow(a->beta2, (double)a->step)) : 0,
+    };
+}
+
+rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
+{
+    update_call call = {.args = args};
+    rnncore_status status = check(args, &call.count);
+    if (status) return status;
+    if (!norm) return RNNCORE_ERROR_ARGUMENT;
+    call.pieces = rnncore_alloc((size_t)call.count * sizeof *call.pieces);
+    if (!call.pieces) return RNNCORE_ERROR_MEMORY;
+    cut(&call);
+    const int64_t worth = call.count / RC_UPDATE_PIECES;
+    const int threads = worth < 1 ? 1 : worth < args->threads ? (int)worth : args->threads;
+
+    rc_team_run(args->team, threads, norm_work, &call);
+    double sum = 0;
+    for (int64_t i = 0; i < call.count; i++) sum += call.pieces[i].square_sum;
+    *norm = fabs(args->grad_scale) * sqrt(sum);
+    if (isfinite(*norm)) {
+        const double clip = args->clip_norm > 0 && *norm > args->clip_norm ? args->clip_norm / *norm : 1;
+        call.update = factors(args, args->grad_scale * clip);
+        call.items = (rc_items){0, 0};
+        rc_team_run(args->team, threads, update_work, &call);
+    }
+    rnncore_free(call.pieces);
+    return RNNCORE_OK;
+}

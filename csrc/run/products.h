@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ * The big products of backward, over all tokens at once: gradients of parameters and of inputs from gate gradients. */
+#ifndef RC_GRADIENTS_H
+#define RC_GRADIENTS_H
+
+#include "sequence.h"
+#include "../base/tuning.h"
+
+/* The steps [first, last) of a layer's direction, all of them or a segment, as the products see them. x, y and dh_out hold
+ * the whole call; gates, c and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
+typedef struct rc_gradient_source {
+    const rnncore_plan *plan;
+    const rc_batch *batch; /* [parts] */
+    int64_t parts, first, last;
+    int64_t held; /* steps that gates, c and mid have room for; 0: they hold the whole call */
+    int direction;
+    int64_t in_size;
+    const char *x, *y, *h0, *gates, *mid, *dh_out;
+    const char *c, *c_first;       /* [rows][ld]; (N, H), before the first step, or NULL: c has it */
+    const char *next_c;            /* NULL, or c before zoneout, which is what o sees */
+    const rc_workspace *workspace; /* [parts * directions]: with recurrent dropout, whose masks they hold; or NULL */
+    const rnncore_grads *grads;
+    rnncore_backend backend;
+} rc_gradient_source;
+
+static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t first, int64_t held)
+{
+    const rc_batch *b = &batch[part];
+    if (!held) return b->first_token;
+    const int64_t rows_before = b->row ? b->row - batch[0].row : b->first_row;
+    return rows_before * held - (first < b->steps ? rc_batch_offset(b, first) : b->tokens);
+}
+
+/* What gate gradients are multiplied with, and so which parameters get a gradient: the inputs (weight_ih, bias_ih), the
+ * operand of a phase (weight_hh, bias_hh), of the outputs' gradients o * tanh(c) (weight_hr), or, element by element, c before
+ * and after the step (weight_peephole). */
+typedef enum rc_operand {
+    RC_OPERAND_X,
+    RC_OPERAND_PHASE_0,
+    RC_OPERAND_PHASE_1,
+    RC_OPERAND_MID,
+    RC_OPERAND_C_BEFORE,
+    RC_OPERAND_C_AFTER,
+    RC_OPERANDS
+} rc_operand;
+
+int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
+
+/* Bytes of scratch memory of one thread; `gathers`: with BLAS or recurrent dropout, whose operands are copied. */
+int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers);
+
+/* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
+ * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
+ * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
+void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges, int add,
+                        char *scratch);
+
+/* Gradients of the inputs of some tokens from one direction. With two directions, each row gets the sum of both products;
+ * the one that comes second adds, and drops what dropout dropped. */
+typedef struct rc_input_task {
+    const rnncore_plan *plan;
+    const rc_batch *batch;
+    const void *weights;
+    int64_t layer;
+    int direction;
+    int64_t first, tokens; /* of the part in the direction's own order, at most RC_INPUT_TOKENS */
+    int64_t segment_steps; /* segments come from the last to the first, in each direction 0 first */
+    const char *gates;     /* of the first of the tokens */
+    rc_rows dx;
+    int64_t total_batch; /* rows and key of the call's dropout */
+    uint64_t dropout_key;
+    rnncore_backend backend;
+} rc_input_task;
+
+void rc_input_gradient(const rc_input_task *task, char *scratch);
+
+#endif

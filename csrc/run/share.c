@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * See stack.h. */
+#include "share.h"
+
+#include <string.h>
+
+#include "../base/splitmix.h"
+#include "../base/tuning.h"
+
+/* Floating-point operations of a forward call. */
+static double forward_flops(const rnncore_plan *plan, int64_t tokens)
+{
+    const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
+    const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
+                                   ((double)plan->config.input_size + (double)plan->out + upper);
+    return flops_per_token * (double)tokens;
+}
+
+int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
+{
+    const double worth = forward_flops(plan, tokens) / RC_MIN_FLOPS_PER_THREAD;
+    return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
+}
+
+double rc_patience(const rnncore_plan *plan, int64_t tokens)
+{
+    const double seconds = RC_PATIENCE * forward_flops(plan, tokens) / RC_FLOPS_PER_SECOND;
+    return seconds < RC_WAKE_SECONDS ? 0 : seconds < RC_MOST_PATIENCE ? seconds : RC_MOST_PATIENCE;
+}
+
+/* Whether a layer may begin before the one below has ended, and the steps are enough to make that worth while. */
+static int can_follow_layers(const rnncore_plan *plan, const rnncore_forward_args *a)
+{
+    return plan->directions == 1 && plan->config.num_layers > 1 && a->steps >= 4 * RC_WAVE_STEPS &&
+           !(a->tape && plan->config.dropout > 0);
+}
+
+/* Rows for each thread that are still few: better shared out by units, directions or layers. */
+static int64_t few_rows(int64_t weights, int fits, int taped)
+{
+    if (weights < RC_FEW_ROWS_WEIGHTS) return 0;
+    if (taped) return fits ? 0 : RC_FEW_ROWS; /* weight gradients want the gates of whole rows */
+    return fits ? RC_FEW_ROWS : RC_MANY_ROWS;
+}
+
+rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
+{
+    const int threads = rc_worth_threads(plan, valid, a->threads);
+    const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
+    const int fits = step_weights * plan->elem <= plan->l2_bytes;
+    const int parts = a->batch < 1 ? 1 : a->batch < threads ? (int)a->batch : threads;
+    const rc_strategy by_rows = {RC_SPLIT_ROWS, parts, parts};
+    if (threads == 1) return by_rows;
+    if (a->batch >= threads && a->batch > few_rows(step_weights, fits, a->tape != NULL) * threads) return by_rows;
+    if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
+    if (can_follow_layers(plan, a) && fits) {
+        const int64_t layers = plan->config.num_layers;
+        return (rc_strategy){RC_SPLIT_LAYERS, layers < threads ? (int)layers : threads, 1};
+    }
+    if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
+        return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
+    return by_rows;
+}
+
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
+{
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t t = 0; t < batch->steps; t++) {
+        const int64_t active = rc_batch_active(batch, t);
+        const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
+        for (int64_t j = 0; j < active; j += at_once, compact += n * elem)
+            rc_copy(compact, elem, rc_rows_at(&rows, batch, t, j), rows.feature, n, elem);
+    }
+}
+
+void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
+{
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t t = 0; batch->length && t < steps; t++)
+        for (int64_t j = rc_batch_active(batch, t); j < batch->rows; j++)
+            rc_zero(rc_rows_at(&rows, batch, t, j), rows.feature, size, elem);
+}
+
+void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
+                    int64_t below, char *out, const char *in, int64_t size)
+{
+    const uint64_t key = rc_splitmix64(call_key, (uint64_t)below); /* as dropout.py has it */
+    const int64_t row_bytes = size * plan->elem;
+    for (int64_t t = 0; t < batch->steps; t++) {
+        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, out += row_bytes, in += row_bytes) {
+            const uint64_t first = (uint64_t)(t * total_batch + rc_batch_row(batch, j)) * (uint64_t)size;
+            plan->kernels->dropout(out, in, size, key, first, plan->config.dropout);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A kernel set: everything that is compiled once per instruction set and element type. Everyone outside sees only this
+ * struct, never a vector. */
+#ifndef RC_KERNELS_H
+#define RC_KERNELS_H
+
+#include <stdint.h>
+
+#include "../include/rnncore.h"
+
+struct rc_cell;
+struct rc_cell_args;
+
+/* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */
+typedef void rc_cell_fn(const struct rc_cell_args *args, int64_t row, int64_t rows, int64_t block, int64_t blocks);
+
+/* out[row][gate plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end);
+ * every sum is one in-order chain. `cell`, if any, runs on each finished tile. init may be out. */
+typedef struct rc_product {
+    int64_t rows, block_begin, block_end, k;
+    int gates;
+    int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
+    int large;             /* the blocks are more than the caches near the core hold */
+    const void *const *in; /* [rows] */
+    const void *w;         /* packed [block][k][gate][lane] */
+    const void *init;
+    void *out;
+    int64_t init_row, out_row, plane; /* in elements; init_row 0: one row for all */
+    rc_cell_fn *cell;
+    const struct rc_cell_args *cell_args;
+} rc_product;
+
+/* A plane of gate gradients in a product over tokens: elements [first, first + units) of a token's row, and their rows of
+ * the result. */
+typedef struct rc_outer_plane {
+    int64_t first, units;
+    void *out;
+} rc_outer_plane;
+
+enum { RC_OUTER_PLANES = 4 };
+enum { RC_PANEL_BYTES = 256 }; /* of a token's inputs at a time, at most */
+
+/* out[unit][column] (+)= sum over tokens, in order, of gates[token][first + unit] * in[token][column], for each plane. */
+typedef struct rc_outer {
+    int64_t tokens, columns;
+    int add, planes; /* add 0: out is overwritten */
+    rc_outer_plane plane[RC_OUTER_PLANES];
+    const void *const *gates, *const *in; /* [tokens] */
+    void *panel;                          /* scratch: [tokens][RC_PANEL_BYTES] */
+    int64_t out_row;                      /* in elements */
+} rc_outer;
+
+/* One piece of an optimiser's step; see optimise.h. */
+typedef struct rc_update {
+    void *values, *moment1, *moment2;
+    const void *grads;
+    double scale, l2, decay, rate; /* of the gradients; weight decay through them, and on the weights; step size */
+    double beta1, beta2, root, eps;
+    int nesterov;
+} rc_update;
+
+/* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
+typedef struct rc_matrix {
+    const void *data;
+    int64_t units, k;
+    int n;
+    const int *gate;
+} rc_matrix;
+
+enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
+
+/* What a cell with options computes in one direction; defaults are filled in. */
+typedef struct rc_options {
+    rnncore_activation activations[RNNCORE_PLACES];
+    double clip; /* infinity: none */
+    int coupled;
+} rc_options;
+
+typedef struct rc_kernels {
+    const char *isa;
+    int lanes;                                                /* units per vector */
+    const struct rc_cell *cell[RC_CELLS], *general[RC_CELLS]; /* as they are, with options */
+    const struct rc_cell *coupled;                            /* LSTM without a gate f */
+    void (*product)(const rc_product *p);
+    void (*outer)(const rc_outer *o);
+
+    /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
+    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][n][lane] */
+    void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][n * ld][lane] */
+    void (*pack_rows)(void *out, const rc_matrix *m);       /* [n * ld][k] */
+    void (*pack_bias)(void *out, const struct rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
+
+    /* Plain arrays. */
+    void (*add)(void *out, const void *a, int64_t n);                        /* out += a */
+    void (*multiply)(void *out, const void *a, const void *b, int64_t n);    /* out = a * b; may be one of them */
+    void (*add_product)(void *out, const void *a, const void *b, int64_t n); /* out += a * b, two roundings */
+    /* out[n] += elements first ... first+n-1 of every row, in order. */
+    void (*add_rows)(void *out, const void *const *rows, int64_t count, int64_t first, int64_t n);
+    /* out[n] += products of elements first_a ... of a row of a and first_b ... of its row of b, in order. */
+    void (*add_products)(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
+                         int64_t count, int64_t n);
+    double (*square_sum)(const void *a, int64_t n);
+    void (*adam)(const rc_update *u, int64_t n);
+    void (*sgd)(const rc_update *u, int64_t n);
+    void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
+    /* a NULL: the factors themselves */
+    void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
+    void (*zoneout)(void *out, const void *prev, const void *next, int64_t n, uint64_t key, uint64_t first, double p);
+    void (*blend)(void *out, const void *prev, const void *next, int64_t n, double p); /* zoneout's expectation */
+    void (*unzone)(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p);
+} rc_kernels;
+
+#endif

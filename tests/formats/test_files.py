@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: MIT
+"""Files as untrusted input: own format there and back, and damaged, hostile or wrong ones of every format.
+
+A bad file raises one RnncoreError, runs nothing and allocates nothing large.
+"""
+
+import importlib.util
+import io
+import json
+import subprocess
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+import tables
+from headers import HEADERS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import rnncore
+from rnncore import modules
+from rnncore.errors import ArgumentError, DTypeError, RnncoreError
+from rnncore.weights import FormatError, keras_file, load, native, safetensors
+
+needs = {name: importlib.util.find_spec(name) is not None for name in ("torch", "keras", "h5py", "onnx")}
+
+
+def refused(path, content, reader=load):
+    """Write, read, and give the error; its memory is measured."""
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RnncoreError) as caught:
+            reader(path)
+        assert tracemalloc.get_traced_memory()[1] < tables.HOSTILE_BYTES + len(content)
+    finally:
+        tracemalloc.stop()
+    return caught.value
+
+
+# The own format --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", tables.CELLS, ids=lambda cell: cell.id)
+@pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)
+def test_layer_there_and_back(tmp_path, cell, dtype):
+    options = cell.options(6) | {"bidirectional": True, "batch_first": True, "dropout": 0.25, "dtype": dtype}
+    layer = getattr(rnncore, cell.layer)(5, 6, 2, seed=3, **options)
+    path = tmp_path / "layer.safetensors"
+    layer.save(path)
+    again = rnncore.load(path)
+    assert again.spec == layer.spec
+    for name, value in layer.parameters().items():
+        np.testing.assert_array_equal(again.parameters()[name], value)
+    x = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype)
+    np.testing.assert_array_equal(again(x)[0], layer(x)[0])
+
+
+def test_twin_saves_and_loads(tmp_path):
+    twin = rnncore.reference.GRU(3, 4, seed=0)
+    twin.save(tmp_path / "twin.safetensors")
+    again = native.load(tmp_path / "twin.safetensors", rnncore.reference)
+    assert repr(again) == repr(twin)
+    np.testing.assert_array_equal(again.parameters()["weight_ih_l0"], twin.parameters()["weight_ih_l0"])
+
+
+def test_sequential_there_and_back(tmp_path):
+    model = modules.Sequential(
+        modules.Embedding(9, 4, seed=0),
+        modules.Recurrent(rnncore.LSTM(4, 3, bidirectional=True, seed=1), merge="sum"),
+        modules.LayerNorm(3),
+        modules.Activation("tanh"),
+        modules.Recurrent(rnncore.GRU(3, 5, seed=2), order="backwards", return_sequences=False),
+        modules.Linear(5, 2, bias=False, seed=3),
+        modules.Softmax(),
+    )
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    again = rnncore.load(path)
+    assert repr(again) == repr(model)
+    ids = np.random.default_rng(0).integers(0, 9, (6, 2))
+    np.testing.assert_array_equal(again(ids, lengths=[6, 3]), model(ids, lengths=[6, 3]))
+
+
+def test_the_package_safetensors_reads_our_files_and_we_its(tmp_path):
+    package = pytest.importorskip("safetensors.numpy")
+    tensors = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.array(3, np.int64),
+        "half": np.ones(3, np.float16),
+        "flags": np.array([True, False, True]),
+        "turned": np.arange(6.0).reshape(2, 3).T,
+    }
+    safetensors.write(tmp_path / "ours", tensors, {"who": "ours"})
+    package.save_file(
+        {k: np.ascontiguousarray(v) for k, v in tensors.items()}, tmp_path / "theirs", {"who": "x"}
+    )
+    assert package.load_file(tmp_path / "ours").keys() == tensors.keys()
+    for name, value in package.load_file(tmp_path / "ours").items():
+        np.testing.assert_array_equal(value, tensors[name])
+    for path, who in (("ours", "ours"), ("theirs", "x")):
+        found, metadata = safetensors.read(tmp_path / path)
+        assert metadata == {"who": who}
+        for name, value in tensors.items():
+            np.testing.assert_array_equal(found[name], value)
+            assert found[name].dtype == value.dtype
+
+
+def test_arrays_are_views_of_the_mapped_file(tmp_path):
+    path = tmp_path / "large.safetensors"
+    safetensors.write(path, {"a": np.zeros(2**22, np.float32)})
+    tracemalloc.start()
+    found, _ = safetensors.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < found["a"].nbytes // 8
+    assert not found["a"].flags.writeable
+    assert found["a"].flags.aligned
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "layer.safetensors"
+    rnncore.RNN(2, 3, seed=0).save(path)
+    before = path.read_bytes()
+    with pytest.raises(DTypeError, match=r"^bad: "):
+        safetensors.write(path, {"bad": np.zeros(2, complex)})
+    with pytest.raises(OSError, match="No such file"):
+        safetensors.write(tmp_path / "nowhere" / "file", {"a": np.zeros(2)})
+    with pytest.raises(ArgumentError, match="header"):
+        safetensors.write(path, {"a": np.zeros(2)}, {"long": "x" * safetensors.MAX_HEADER})
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    for name in ("no.safetensors", "no.pt", "no.keras", "no.onnx"):
+        with pytest.raises(FileNotFoundError):
+            load(tmp_path / name)
+
+
+# Hostile headers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activations": [[[]]]},
+        {"activations": [[["elu", 10**400]]]},
+        {"activations": [[["elu", [1]]]]},
+        {"activations": {"h": {"h": "relu"}}},
+        {"activations": [["relu"]] * 3},
+        {"activations": "relu"},
+        {"clip": 10**400},
+        {"clip": [1]},
+        {"peepholes": True},
+        {"coupled": 1},
+        {"clips": 1},
+    ],
+    ids=lambda options: str(options)[:40],
+)
+def test_hostile_options_are_refused(tmp_path, options):
+    path = tmp_path / "file.safetensors"
+    rnncore.RNN(2, 3, bias=False, seed=0).save(path)
+    tensors, metadata = safetensors.read(path)
+    header = json.loads(metadata[native.KEY])
+    header["architecture"] |= options
+    safetensors.write(path, tensors, {native.KEY: json.dumps(header)})
+    assert isinstance(refused(path, path.read_bytes()), FormatError)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_hostile_header_is_refused(tmp_path, name):
+    error = refused(tmp_path / "file.safetensors", HEADERS[name])
+    assert isinstance(error, FormatError)
+    assert error.field.endswith("file.safetensors")
+    assert len(str(error)) < 1000
+
+
+def own_file(tmp_path, change):
+    """A layer's file whose own header was changed."""
+    path = tmp_path / "layer.safetensors"
+    rnncore.LSTM(3, 4, seed=0).save(path)
+    tensors, metadata = safetensors.read(path)
+    header = json.loads(metadata[native.KEY])
+    changed = change(header)
+    safetensors.write(
+        path, tensors, {native.KEY: changed if isinstance(changed, str) else json.dumps(changed)}
+    )
+    return path
+
+
+def with_architecture(**fields):
+    return lambda header: header | {"architecture": header["architecture"] | fields}
+
+
+CHANGES = {
+    "no JSON": lambda header: "{",
+    "format unknown": lambda header: header | {"format": "other"},
+    "newer version": lambda header: header | {"version": 2},
+    "version is true": lambda header: header | {"version": True},
+    "architecture is text": lambda header: header | {"architecture": "LSTM"},
+    "a field lacks": lambda header: header | {"architecture": {"cell": "lstm"}},
+    "billions of layers": with_architecture(num_layers=10**9),
+    "sixty thousand layers": with_architecture(num_layers=60_000),
+    "other size": with_architecture(hidden_size=5),
+    "huge size": with_architecture(hidden_size=2**40),
+    "size is text": with_architecture(input_size="3"),
+    "other cell": with_architecture(cell="gru"),
+    "unknown cell": with_architecture(cell="__import__"),
+    "dtype is a structure": with_architecture(dtype=[["a", "f4"]]),
+    "other dtype": with_architecture(dtype="float64"),
+    "dropout one": with_architecture(dropout=1.0),
+    "sequential without modules": lambda header: {"format": native.SEQUENTIAL, "version": 1},
+    "sequential of nonsense": lambda header: {"format": native.SEQUENTIAL, "version": 1, "modules": [3]},
+    "sequential of layers": lambda header: {
+        "format": native.SEQUENTIAL,
+        "version": 1,
+        "modules": [
+            {"kind": "Linear", "in_features": 2**40, "out_features": 2**40, "bias": True, "dtype": "float32"}
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_architecture_that_does_not_fit_is_refused(tmp_path, name):
+    path = own_file(tmp_path, CHANGES[name])
+    error = refused(path, path.read_bytes(), rnncore.load)
+    assert isinstance(error, FormatError)
+
+
+# Damage ----------------------------------------------------------------------------------------------------
+
+
+def sound_files():
+    """One sound file of every format that this machine can write: suffix -> bytes."""
+    import tempfile
+    from pathlib import Path
+
+    layer, found = rnncore.GRU(3, 4, 2, seed=0), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, package in ((".safetensors", None), (".pt", "torch"), (".onnx", "onnx")):
+            if package is None or needs[package]:
+                path = Path(folder) / f"model{suffix}"
+                rnncore.weights.save(layer, path)
+                found[suffix] = path.read_bytes()
+    return found
+
+
+SOUND = sound_files()
+
+
+@pytest.mark.parametrize("suffix", SOUND)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_is_refused_or_harmless(tmp_path, suffix, data):
+    content = bytearray(SOUND[suffix])
+    end = data.draw(st.integers(0, len(content)), label="cut at")
+    spots = data.draw(st.lists(st.tuples(st.integers(0, max(end, 1) - 1), st.integers(0, 255)), max_size=4))
+    content = content[:end]
+    for place, value in spots:
+        if place < end:
+            content[place] = value
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(bytes(content))
+    tracemalloc.start()
+    try:
+        said, size = read_anyway(path)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert max(peak, size) < tables.HOSTILE_BYTES
+    assert len(said) < 2000
+
+
+def read_anyway(path):
+    """What reading a file says, and the bytes of what it gives; anything but an RnncoreError passes on."""
+    try:
+        found = load(path)
+    except RnncoreError as error:
+        return str(error), 0
+    return "", sum(array.nbytes for record in found.records.values() for array in record.parameters.values())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".keras", ".h5", ".onnx", ".pth"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x04N.", b"PK\x03\x04" + bytes(60), b"\x89HDF\r\n\x1a\n", b"\0" * 99]
+)
+def test_other_files_are_refused(tmp_path, suffix, content):
+    packages = {".pt": "torch", ".pth": "torch", ".keras": "h5py", ".h5": "h5py", ".onnx": "onnx"}
+    if suffix in packages and not needs[packages[suffix]]:
+        pytest.skip(f"reading {suffix} needs {packages[suffix]}")
+    error = refused(tmp_path / f"file{suffix}", content)
+    assert isinstance(error, FormatError)
+
+
+def test_unknown_suffix_is_named(tmp_path):
+    with pytest.raises(ArgumentError, match="suffix"):
+        load(tmp_path / "model.txt")
+
+
+# Keras archives --------------------------------------------------------------------------------------------
+
+CONFIG = {
+    "class_name": "Sequential",
+    "config": {"layers": [{"class_name": "LSTM", "config": {"name": "lstm", "units": 2}}]},
+}
+
+
+def archive(weights, config=CONFIG, method=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as file:
+        file.writestr("config.json", config if isinstance(config, (str, bytes)) else json.dumps(config))
+        file.writestr("model.weights.h5", weights)
+    return stream.getvalue()
+
+
+def hdf5(fill):
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        fill(file.require_group("layers/lstm/cell/vars"))
+    return stream.getvalue()
+
+
+def sound_lstm(group):
+    for k, shape in enumerate([(3, 8), (2, 8), (8,)]):
+        group.create_dataset(str(k), data=np.zeros(shape, np.float32))
+
+
+def huge_dataset(group):
+    sound_lstm(group)
+    del group["0"]
+    group.create_dataset("0", shape=(2**20, 2**20), dtype="f4", chunks=(64, 64), fillvalue=1)
+
+
+def external_link(group):
+    import h5py
+
+    group["0"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def external_storage(group):
+    group.create_dataset("0", shape=(3, 8), dtype="f4", external=[("/etc/passwd", 0, 96)])
+
+
+def text_dataset(group):
+    group.create_dataset("0", data=[b"abc"])
+
+
+HDF5 = {
+    "huge dataset": huge_dataset,
+    "external link": external_link,
+    "external storage": external_storage,
+    "text": text_dataset,
+    "too few arrays": lambda group: group.create_dataset("0", data=np.zeros((3, 8), np.float32)),
+    "names unknown": lambda group: group.create_dataset("kernel", data=np.zeros((3, 8), np.float32)),
+}
+
+
+def test_a_sound_archive_is_read(tmp_path):
+    pytest.importorskip("h5py")
+    path = tmp_path / "sound.keras"
+    path.write_bytes(archive(hdf5(sound_lstm)))
+    assert load(path).record().spec.hidden_size == 2
+
+
+@pytest.mark.parametrize("name", HDF5)
+def test_hostile_arrays_are_refused(tmp_path, name):
+    pytest.importorskip("h5py")
+    refused(tmp_path / "bad.keras", archive(hdf5(HDF5[name])))
+
+
+@pytest.mark.parametrize(
+    ("config", "method"),
+    [
+        ("[" * 100_000, zipfile.ZIP_STORED),
+        (b"\xff", zipfile.ZIP_STORED),
+        ('{"config": {"layers": [{"class_name": NaN}]}}', zipfile.ZIP_STORED),
+        ("[]", zipfile.ZIP_STORED),
+        ("{}", zipfile.ZIP_STORED),
+        (" " * (64 * 2**20), zipfile.ZIP_DEFLATED),
+    ],
+    ids=["nested", "no UTF-8", "NaN", "a list", "no model", "bomb"],
+)
+def test_hostile_configs_are_refused(tmp_path, config, method):
+    pytest.importorskip("h5py")
+    refused(tmp_path / "bad.keras", archive(hdf5(sound_lstm), config, method))
+
+
+def test_archive_bomb_is_refused(tmp_path):
+    pytest.importorskip("h5py")
+    content = archive(bytes(256 * 2**20), method=zipfile.ZIP_DEFLATED)
+    error = refused(tmp_path / "bomb.keras", content)
+    assert "of at most" in str(error)
+
+
+def test_truncated_keras_files_are_refused(tmp_path):
+    pytest.importorskip("h5py")
+    content = archive(hdf5(sound_lstm))
+    for end in range(0, len(content) - 1, 331):
+        refused(tmp_path / "short.keras", content[:end])
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [(-11, b"", "a crash of its reader"), (1, b"warning\nOSError: bad heap\n", "OSError: bad heap")],
+)
+def test_a_crash_of_the_hdf5_library_is_an_error(tmp_path, monkeypatch, code, said, expected):
+    pytest.importorskip("h5py")
+    done = subprocess.CompletedProcess([], code, b"", said)
+    monkeypatch.setattr(keras_file.subprocess, "run", lambda *args, **options: done)
+    error = refused(tmp_path / "bad.h5", keras_file.SIGNATURE + bytes(100))
+    assert expected in str(error)
+
+
+def test_an_endless_read_is_an_error(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+
+    def run(command, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(keras_file.subprocess, "run", run)
+    assert "no end after" in str(refused(tmp_path / "bad.h5", keras_file.SIGNATURE + bytes(100)))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What the documentation says is run: every Python and C snippet, the build commands, the links.
+
+C snippets are built with the commands of docs/embedding.md, in a copy of the sources.
+"""
+
+import math
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+
+if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
+    pytest.skip("the documentation is not here", allow_module_level=True)
+
+
+def blocks(page, language):
+    """The contents of the fenced blocks of a language in a page, in order."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run(command, folder):
+    """The standard output of a command; it must succeed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+# Python ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
+def test_python_of_the_readme(number):
+    code = blocks("README.md", "python")[number]
+    if "import torch" in code:
+        pytest.importorskip("torch", reason="the snippet shows how to load PyTorch's weights")
+    names = {}
+    exec(compile(code, f"README.md, block {number + 1}", "exec"), names)
+    if "y0" in names:
+        assert names["y0"].shape == (32,)
+        assert names["y"].shape == (100, 4, 32)
+    else:
+        loaded, source = names["layer"].state_dict(), names["source"].state_dict()
+        assert all((loaded[name] == source[name].numpy()).all() for name in source)
+
+
+def test_the_commands_name_extras_and_scripts_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    shell = "\n".join(block for page in PAGES for block in blocks(page, "sh"))
+    extras = set(re.findall(r'pip install .*"\.\[(\w+)\]"', shell))
+    assert {"cli", "test"} <= extras <= set(project["optional-dependencies"])
+    assert set(re.findall(r"&& (rnncore) ", shell)) <= set(project["scripts"])
+
+
+def test_build_options_exist():
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    named = {
+        name for page in PAGES for name in re.findall(r"RNNCORE_[A-Z]+(?==| \|)", page.read_text("utf-8"))
+    }
+    options = set(re.findall(r"(?:option|set)\((RNNCORE_[A-Z]+)", cmake))
+    assert {
+        name for name in named if name in ("RNNCORE_BLAS", "RNNCORE_TESTS", "RNNCORE_SANITIZE")
+    } <= options
+
+
+# C ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A copy of the sources in which the commands of docs/embedding.md, all but the last, have run; and the last."""
+    if not shutil.which("cc") or not shutil.which("ar"):
+        pytest.skip("needs cc and ar")
+    folder = tmp_path_factory.mktemp("embedding")
+    shutil.copytree(ROOT / "csrc", folder / "csrc")
+    *commands, last = blocks("docs/embedding.md", "sh")[0].splitlines()
+    for command in commands:
+        run(["sh", "-c", command], folder)
+    return folder, last
+
+
+def test_c_of_the_readme(built):
+    folder, command = built
+    (folder / "main.c").write_text(blocks("README.md", "c")[0])
+    run(["sh", "-c", command], folder)
+    # All gates have pre-activation 1, and no state reaches them: c' = s * c + s * tanh(1), h = s * tanh(c').
+    s, c = 1 / (1 + math.exp(-1)), 0.0
+    expected = []
+    for _ in range(3):
+        c = s * c + s * math.tanh(1)
+        expected.append(f"{s * math.tanh(c):.6f}")
+    assert run(["./main"], folder).split() == expected
+
+
+def test_c_of_the_embedding_guide(built):
+    folder, command = built
+    (folder / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    run(["sh", "-c", command], folder)
+    isa, y_last, y_padding, h_last = run(["./main"], folder).split()
+    assert isa in {"avx512", "avx2", "neon", "scalar"}
+    assert float(y_padding) == 0
+    assert float(y_last) != 0
+    assert float(h_last) != 0
+
+
+def test_cmake_of_the_embedding_guide(tmp_path):
+    if not shutil.which("cmake") or not shutil.which("cc"):
+        pytest.skip("needs cmake and cc")
+    (tmp_path / "CMakeLists.txt").write_text(blocks("docs/embedding.md", "cmake")[0])
+    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    (tmp_path / "rnncore").symlink_to(ROOT)
+    run(["cmake", "-S", ".", "-B", "out", "-DCMAKE_BUILD_TYPE=Debug"], tmp_path)
+    run(["cmake", "--build", "out", "--parallel", "2"], tmp_path)
+    assert len(run(["out/yours"], tmp_path).split()) == 4
+
+
+# Pages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    assert broken == []
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{3}-[^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == [path.name for path in sorted(folder.glob("0*.md"))]

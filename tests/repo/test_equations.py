@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The equation blocks stand letter for letter in the twin, in the docs and in the C cells."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LINE = re.compile(r"^(?:[FB]\d  \S|    d\w+(?:\[[rzn,]+\])?  *\+?= )")
+TWINS = ("cells", "cells_general")
+
+
+def equations(path, comment):
+    """The equation lines of a file, in order, without the marks of its comments."""
+    found = []
+    for line in path.read_text().splitlines():
+        if line.startswith(comment):
+            text = line[len(comment) :].rstrip()
+            if LINE.match(text):
+                found.append(text)
+    return found
+
+
+TWIN = {name: equations(ROOT / f"src/rnncore/{name}.py", "#   ") for name in TWINS}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twin_has_all_lines(name):
+    labels = [line[:2] for line in TWIN[name] if line[0] in "FB"]
+    rnn = ["F1", "F2", "B2", "B1"]
+    lstm = [f"F{k}" for k in range(1, 9)] + [f"B{k}" for k in range(8, 0, -1)]
+    gru = [f"F{k}" for k in range(1, 6)] + [f"B{k}" for k in range(5, 0, -1)]
+    assert labels == rnn + lstm + gru + gru
+
+
+def test_docs_agree_with_twin():
+    assert equations(ROOT / "docs/equations.md", "") == TWIN["cells"] + TWIN["cells_general"]
+
+
+@pytest.mark.skipif(not (ROOT / "csrc/cells").is_dir(), reason="no C core in this tree")
+def test_c_agrees_with_twin():
+    files = [ROOT / f"csrc/cells/{cell}.c" for cell in ("rnn", "lstm", "gru")]
+    assert [line for file in files for line in equations(file, " *   ")] == TWIN["cells_general"]
