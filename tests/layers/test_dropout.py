@@ -40,8 +40,8 @@ def test_mask_follows_its_definition():
 
 
 def test_layers_and_calls_differ():
-    masks = [masks.keep_mask(key, layer, (8, 8, 8), 0.5) for key in (1, 2) for layer in (0, 1)]
-    assert all(not np.array_equal(a, b) for k, a in enumerate(masks) for b in masks[:k])
+    found = [masks.keep_mask(key, layer, (8, 8, 8), 0.5) for key in (1, 2) for layer in (0, 1)]
+    assert all(not np.array_equal(a, b) for k, a in enumerate(found) for b in found[:k])
 
 
 def test_steps_are_a_prefix():
