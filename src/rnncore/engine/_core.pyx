@@ -24,11 +24,11 @@ BACKWARD = RNNCORE_PACK_BACKWARD
 BLAS = RNNCORE_PACK_BLAS
 
 _CELLS = {
-    ("rnn", "tanh", True): RNNCORE_RNN_TANH,
-    ("rnn", "relu", True): RNNCORE_RNN_RELU,
-    ("lstm", "tanh", True): RNNCORE_LSTM,
-    ("gru", "tanh", True): RNNCORE_GRU,
-    ("gru", "tanh", False): RNNCORE_GRU_RESET_BEFORE,
+    "rnn_tanh": RNNCORE_RNN_TANH,
+    "rnn_relu": RNNCORE_RNN_RELU,
+    "lstm": RNNCORE_LSTM,
+    "gru": RNNCORE_GRU,
+    "gru_reset_before": RNNCORE_GRU_RESET_BEFORE,
 }
 _FUNCTIONS = {
     "sigmoid": RNNCORE_SIGMOID,
@@ -43,7 +43,6 @@ _FUNCTIONS = {
     "softsign": RNNCORE_SOFTSIGN,
     "softplus": RNNCORE_SOFTPLUS,
 }
-_PLACES = {"rnn": "h", "lstm": "ifgoc", "gru": "rzn"}  # in the order of the config's activations
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
     "RNNCORE_ERROR_SHAPE": errors.ShapeError,
@@ -169,7 +168,7 @@ cdef class Plan:
         cdef rnncore_activation *activation
         name = isa.encode()
         memset(&config, 0, sizeof(config))
-        config.cell = _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        config.cell = _CELLS[spec.form]
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
         config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
@@ -177,9 +176,10 @@ cdef class Plan:
         config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
         config.isa = name
         config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+        places = list(spec.table.places)  # in the order of the config's activations
         for direction in range(spec.directions if spec.activations else 0):
             for place, (function, *parameters) in spec.functions(direction).items():
-                activation = &config.activations[<int>direction][<int>_PLACES[spec.cell].index(place)]
+                activation = &config.activations[<int>direction][<int>places.index(place)]
                 activation.function = _FUNCTIONS[function]
                 activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
