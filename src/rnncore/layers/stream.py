@@ -87,7 +87,7 @@ class Stream(_core.StreamCore):
     @property
     def state(self):
         """A copy of the state, as `layer(x)` returns it; may be assigned, None for zeros."""
-        return self._layer._pack_state(self._get_state(), True)
+        return spec.as_state(self._get_state(), True)
 
     @state.setter
     def state(self, value):
