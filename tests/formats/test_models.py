@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples" / "models"
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "models"
 DATA = pathlib.Path(os.environ.get("RNNCORE_DATA", EXAMPLES.parents[2] / "shared" / "models"))
 ROWS = {
     "g2p": ("g2p_en", "phonemes of 159 words: all equal"),

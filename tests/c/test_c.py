@@ -11,11 +11,11 @@ import pytest
 import tables
 from compiled import CELL, DTYPE, assert_same_bits, draw
 from compiled import build as build_layer
-from test_weights_files import HEADERS, file_of
+from headers import HEADERS, file_of
 
 import rnncore
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Programs, their arguments and what they say at the end.
 PROGRAMS = {
     "embed": ((), "agree to the last bit"),

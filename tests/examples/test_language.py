@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tables
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "examples" / "text.py").is_file():
     pytest.skip("the examples are not here", allow_module_level=True)
 sys.path.insert(0, str(ROOT))

@@ -16,7 +16,7 @@ from rnncore.modules import MERGES
 from rnncore.weights import keras, onnx, to_system
 from rnncore.weights.records import build_layer, one_direction
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("RNNCORE_SHARED", ROOT.parent / "shared"))
 FOLDERS = ("onnx_node", "ort_ops", "keras_literals", "tfjs_training")
 

@@ -14,7 +14,7 @@ from compiled import assert_near, assert_same_bits, clean_environment
 
 import rnncore
 
-EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "truncated_bptt" / "train.py"
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "truncated_bptt" / "train.py"
 
 
 def run(code):

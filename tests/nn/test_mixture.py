@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import tables_training as tables
-from test_training import assert_gradient, differences
+from differences import assert_gradient, differences
 
 from rnncore import mixture
 from rnncore.errors import ArgumentError, DTypeError, ShapeError
