@@ -5,7 +5,6 @@
  * order. All claims are checked against each other and the file's size before anything is given out. */
 #include <string.h>
 
-#include "../isa/find.h"
 #include "../model/config.h"
 #include "../base/json.h"
 
@@ -152,7 +151,7 @@ static int read_layer_text(const char *text, int64_t length, layer_file *file)
             file->config.cell = cells[i].cell;
     place_activations(&file->config, &words);
     if (rc_check_config(&file->config)) return 0;
-    file->cell = rc_find_cell(&file->config, rc_find_kernels("scalar", file->config.dtype), 1);
+    file->cell = rc_find_table(&file->config);
     return 1;
 }
 

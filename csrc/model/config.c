@@ -37,6 +37,11 @@ const rc_cell *rc_find_cell(const rnncore_config *config, const rc_kernels *kern
     return row->name ? row->forms[form] : NULL;
 }
 
+const rc_cell *rc_find_table(const rnncore_config *config)
+{
+    return rc_find_cell(config, rc_find_kernels("scalar", config->dtype), 0);
+}
+
 /* -- Parameters ------------------------------------------------------------------------------------------------------ */
 
 int64_t rc_config_output(const rnncore_config *config)
@@ -113,7 +118,7 @@ rnncore_status rc_check_config(const rnncore_config *c)
     if (!rc_in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) || !rc_in_range(c->bidirectional, 0, 1) ||
         !rc_in_range(c->coupled, 0, 1) || !rc_is_probability(c->dropout))
         return RNNCORE_ERROR_ARGUMENT;
-    const rc_cell *cell = rc_find_cell(c, rc_find_kernels("scalar", c->dtype), 0);
+    const rc_cell *cell = rc_find_table(c);
     if (!cell || !are_options(c, cell)) return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
     if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)

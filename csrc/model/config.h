@@ -13,6 +13,9 @@ rnncore_status rc_check_config(const rnncore_config *config);
 /* The form of a config's cell in a kernel set; NULL when there is none. `any`: with functions of its own. */
 const rc_cell *rc_find_cell(const rnncore_config *config, const rc_kernels *kernels, int any);
 
+/* Its tables, for who runs nothing of it. */
+const rc_cell *rc_find_table(const rnncore_config *config);
+
 /* Its name, which stays when the caller's goes; NULL when there is no such cell. */
 const char *rc_find_name(const rnncore_config *config);
 
