@@ -19,7 +19,7 @@ NOT_IMPORTED = (
     "safetensors",
     "torch",
     "rnncore.estimators",
-    "rnncore.weights",
+    "rnncore.formats",
 )
 
 
