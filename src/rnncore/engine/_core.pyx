@@ -392,6 +392,9 @@ cdef class StreamCore:
     """State and packed weights of running sequences, and the fast path of their step.
 
     A step of fewer than LONG_STEP multiply-adds keeps the GIL: giving it up and taking it back costs more.
+
+    Every public method holds `busy` from before it looks at the stream until it ends: packing new weights runs Python
+    code, and with it other threads. Methods that start with an underscore are for those that hold it.
     """
 
     cdef readonly Weights weights
@@ -405,13 +408,39 @@ cdef class StreamCore:
     cdef bint is_long, busy
     cdef cnp.npy_intp in_size, out_size
 
+    def __cinit__(self, *args, **kwargs):
+        self.busy = True  # until there is a state
+
     def __init__(self, Version version, Weights weights, int64_t N, double row_work):
+        if self.stream != NULL:
+            raise errors.UnsupportedError("stream", "one initialisation", "a second one")
         spec = weights.plan.spec
         self.in_size, self.out_size = spec.input_size, spec.output_size
         self.typenum = cnp.NPY_FLOAT32 if spec.dtype.itemsize == 4 else cnp.NPY_FLOAT64
         self.row_work = row_work
         self.version = version
         self.start(weights, N)
+        self.busy = False
+
+    cdef inline int enter(self) except -1:
+        """Take the stream; the GIL makes it one step. Its methods in Python go through `_alone`."""
+        if self.busy:
+            self.refuse()
+        self.busy = True
+        return 0
+
+    cdef int refuse(self) except -1:
+        if self.stream == NULL:
+            raise errors.ArgumentError("stream", "a stream from layer.stream()", "one that was never initialised")
+        raise errors.UnsupportedError("stream", "one thread at a time", "a second call before the first ended")
+
+    def _alone(self, method, *args, **kwargs):
+        """What the method gives for this stream, taken until it ends: here no signal comes in between."""
+        self.enter()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.busy = False
 
     cdef int start(self, Weights weights, int64_t capacity) except -1:
         """Start `capacity` rows from zero state with these weights."""
@@ -458,12 +487,22 @@ cdef class StreamCore:
         ShapeError, DTypeError, ArgumentError, OverlapError
             The state is as before.
         UnsupportedError
-            Another thread is in a step of this stream.
+            Another thread is in a call of this stream.
 
         Notes
         -----
         Allocates nothing when `out` is given. The GIL is released for steps of more than 2e5 multiply-adds only.
         """
+        self.enter()
+        try:
+            return self.take_step(x, out)
+        finally:
+            self.busy = False
+
+    def _step(self, x):
+        return self.take_step(x, None)
+
+    cdef object take_step(self, object x, object out):
         cdef cnp.npy_intp shape[2]
         cdef const char *source
         cdef char *target
@@ -472,8 +511,6 @@ cdef class StreamCore:
                 not self.fits(out, self.out_size) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
                 or cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(<cnp.ndarray>x))):
             return self._step_checked(x, out)
-        if self.busy:
-            raise errors.UnsupportedError("stream", "one thread at a time", "a second step before the first ended")
         if self.seen != self.version.value:
             self._renew()
         if out is None:
@@ -487,10 +524,8 @@ cdef class StreamCore:
                 raise errors.OverlapError("out", "memory apart from x", "shared memory")
         source, target = address(x), address(out)
         if self.is_long:
-            self.busy = True
             with nogil:
                 rnncore_stream_step(self.stream, source, target)
-            self.busy = False
         else:
             rnncore_stream_step(self.stream, source, target)
         return out
