@@ -63,6 +63,15 @@ def isas():
     return names
 
 
+def cells():
+    """Names of the cells that the core has."""
+    names, i = [], 0
+    while rnncore_cell_name(i) != NULL:
+        names.append(rnncore_cell_name(i).decode())
+        i += 1
+    return names
+
+
 def blas_name():
     """Which BLAS the extension was linked with."""
     return rnncore_blas_name().decode()
