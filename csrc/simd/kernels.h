@@ -33,7 +33,7 @@ typedef struct rc_mat {
 /* out[row][plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end); every sum is one
  * in-order chain. `tail`, if any, runs on each finished tile. init may be out. */
 typedef struct rc_product {
-    rc_mat mat;
+    const rc_mat *mat;
     int64_t rows, block_begin, block_end;
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
     int large;             /* the blocks are more than the caches near the core hold */
@@ -106,6 +106,12 @@ typedef struct rc_kernels {
     void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][plane][lane] */
     void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][plane * ld][lane] */
     void (*pack_rows)(void *out, const rc_matrix *m);       /* [plane * ld][k] */
+
+    /* Layer normalisation of a row of `planes` planes of `units` values, see norm.h: stats gets {mean, 1 / deviation}; sums gets
+     * the means of du = gain * d and of du * u, where plane p has the gains of row block gate[p]. */
+    void (*norm_stats)(void *stats, const void *values, int planes, int64_t plane, int64_t units);
+    void (*norm_back)(void *sums, const void *d, const void *u, const void *gain, const int *gate, int planes,
+                      int64_t plane, int64_t units);
 
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                        /* out += a */
