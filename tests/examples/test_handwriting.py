@@ -60,7 +60,7 @@ def test_a_batch_is_the_drawings_within_their_rounding():
     made = batch(drawings, np.random.default_rng(0))
     assert made.valid.sum() == made.lengths.sum() == sum(map(len, drawings.states))
     for k, n in enumerate(made.lengths):
-        assert np.abs(made.offsets[:n, k] * UNIT - drawings.offsets[k]).max() <= 0.5 + 1e-4
+        assert np.abs(made.offsets[:n, k] * UNIT - drawings.offsets[k]).max() <= tables.HALF_A_UNIT
         np.testing.assert_array_equal(made.states[:n, k], drawings.states[k])
         assert not made.features()[n:, k, 2:].any()
 
