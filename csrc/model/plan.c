@@ -130,6 +130,8 @@ static void set_sizes(rnncore_plan *plan)
     plan->out = rc_config_output(c);
     plan->ld = rc_round_up(plan->hidden, plan->kernels->lanes);
     plan->out_ld = rc_round_up(plan->out, plan->kernels->lanes);
+    plan->blocks = plan->ld / plan->kernels->lanes;
+    plan->out_blocks = plan->out_ld / plan->kernels->lanes;
     plan->gates_ld = plan->cell->planes * plan->ld;
     if (plan->gates_ld * plan->elem % RC_ALIASING_BYTES == 0) plan->gates_ld += RC_ALIGN / plan->elem;
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;

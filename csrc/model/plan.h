@@ -18,9 +18,10 @@ struct rnncore_plan {
     const rc_cell *cell;
     rc_options options[2]; /* of each direction, for cells with options */
     int directions;
-    int64_t elem;        /* bytes of an element */
-    int64_t hidden, out; /* H, and O = P or H */
-    int64_t ld, out_ld;  /* H and O rounded up to whole vectors */
+    int64_t elem;               /* bytes of an element */
+    int64_t hidden, out;        /* H, and O = P or H */
+    int64_t ld, out_ld;         /* H and O rounded up to whole vectors */
+    int64_t blocks, out_blocks; /* the same in vectors */
     int64_t gates_ld; /* elements of a row of gates: planes * ld, and a cache line more where rows would share sets */
     int64_t l2_bytes; /* of this machine's cores */
 

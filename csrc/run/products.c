@@ -334,7 +334,7 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
-    plan->kernels->product[x->backward.store](&(rc_product){.mat = x->backward,
+    plan->kernels->product[x->backward.store](&(rc_product){.mat = &x->backward,
                                                             .rows = t->tokens,
                                                             .block_end = ld / plan->kernels->lanes,
                                                             .in = own->rows,

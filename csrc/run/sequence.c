@@ -64,7 +64,7 @@ static void store_final(const rc_forward_run *run, int64_t steps, int64_t first,
 static void mark_state(const rc_forward_run *run, int64_t step, int64_t rows, const rc_slice *slice)
 {
     if (!run->marks || step == 0 || step % run->mark_every) return;
-    const int64_t elem = run->plan->elem, lanes = run->plan->kernels->lanes, blocks = run->plan->ld / lanes;
+    const int64_t elem = run->plan->elem, lanes = run->plan->kernels->lanes, blocks = run->plan->blocks;
     const int64_t begin = rc_slice_begin(slice, blocks) * lanes * elem,
                   end = rc_slice_end(slice, blocks) * lanes * elem;
     const int64_t size = (end < run->mark_row ? end : run->mark_row) - begin;

@@ -16,14 +16,6 @@ typedef struct places {
     const void **in_mid;
 } places;
 
-/* This slice's blocks of `units` units. */
-static void take_slice(const rnncore_plan *plan, const rc_slice *slice, int64_t units, rc_product *p)
-{
-    const int64_t blocks = units / plan->kernels->lanes;
-    p->block_begin = rc_slice_begin(slice, blocks);
-    p->block_end = rc_slice_end(slice, blocks);
-}
-
 /* -- The input --------------------------------------------------------------------------------------------------------- */
 
 static void input_by_blas(const rnncore_plan *plan, const rc_packed *term, int64_t tokens, const void *x, char *gates)
@@ -47,8 +39,10 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
 {
     const rc_mat *mat = &weights->term[RC_TERM_X].forward;
     rc_product p = {
-        .mat = *mat,
+        .mat = mat,
         .rows = tokens,
+        .block_begin = rc_slice_begin(slice, plan->blocks),
+        .block_end = rc_slice_end(slice, plan->blocks),
         .large = mat->planes * plan->ld * (mat->k + plan->out) * plan->elem > plan->l2_bytes / RC_STAYING_WEIGHTS,
         .in = in,
         .init = weights->start,
@@ -56,15 +50,16 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .out_row = plan->gates_ld,
         .plane = plan->ld,
     };
-    take_slice(plan, slice, plan->ld, &p);
-    if (backend == RNNCORE_BLAS) p.mat.k = 0;
-    plan->kernels->product[p.mat.store](&p);
+    const rc_mat nothing = {.planes = mat->planes};
+    if (backend == RNNCORE_BLAS) p.mat = &nothing;
+    plan->kernels->product[mat->store](&p);
     if (plan->cell->planes > mat->planes) { /* planes without W_ih x start from their bias alone */
         const int64_t first = mat->planes * plan->ld * plan->elem;
-        p.mat = (rc_mat){.planes = plan->cell->planes - mat->planes};
+        const rc_mat rest = {.planes = plan->cell->planes - mat->planes};
+        p.mat = &rest;
         p.init = weights->start + first;
         p.out = gates + first;
-        plan->kernels->product[p.mat.store](&p);
+        plan->kernels->product[rest.store](&p);
     }
     if (backend == RNNCORE_BLAS) input_by_blas(plan, &weights->term[RC_TERM_X], tokens, in[0], gates);
 }
@@ -75,17 +70,17 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
 static void multiply(const rc_step *s, const rc_product *p, const char *w_rows, int64_t in_row)
 {
     if (s->backend == RNNCORE_FUSED) {
-        s->plan->kernels->product[p->mat.store](p);
+        s->plan->kernels->product[p->mat->store](p);
         return;
     }
     rc_gemm_run(s->plan->config.dtype, &(rc_gemm){.transpose_b = 1,
                                                   .m = p->rows,
-                                                  .n = p->mat.planes * p->mat.units,
-                                                  .k = p->mat.k,
+                                                  .n = p->mat->planes * p->mat->units,
+                                                  .k = p->mat->k,
                                                   .a = p->in[0],
                                                   .lda = in_row,
                                                   .b = w_rows,
-                                                  .ldb = p->mat.k,
+                                                  .ldb = p->mat->k,
                                                   .c = p->out,
                                                   .ldc = p->out_row,
                                                   .beta = p->init == p->out});
@@ -101,9 +96,11 @@ static void add_term(const rc_step *s, const rc_op *op, const places *at, const 
     const rc_mat *mat = &packed->forward;
     const int reads_h = plan->term[op->index].operand == RC_OPERAND_H;
     char *gates = s->to.gates + plan->term[op->index].first * plan->ld * plan->elem;
-    rc_product p = {
-        .mat = *mat,
+    const rc_product p = {
+        .mat = mat,
         .rows = s->rows,
+        .block_begin = rc_slice_begin(slice, plan->blocks),
+        .block_end = rc_slice_end(slice, plan->blocks),
         .reverse = s->reverse,
         .large = mat->planes * mat->units * mat->k * plan->elem > plan->l2_bytes * slice->count,
         .in = reads_h ? s->ws->in_h[s->current] : at->in_mid,
@@ -115,7 +112,6 @@ static void add_term(const rc_step *s, const rc_op *op, const places *at, const 
         .tail = op->math,
         .tail_args = args,
     };
-    take_slice(plan, slice, plan->ld, &p);
     multiply(s, &p, packed->rows, reads_h ? plan->out_ld : plan->ld);
 }
 
@@ -125,16 +121,17 @@ static void project(const rc_step *s, const rc_op *op, const places *at, const r
     const rnncore_plan *plan = s->plan;
     const rc_packed *packed = &s->weights->term[op->index];
     const int64_t lanes = plan->kernels->lanes;
-    rc_product p = {
-        .mat = packed->forward,
+    const rc_product p = {
+        .mat = &packed->forward,
         .rows = s->rows,
+        .block_begin = rc_slice_begin(slice, plan->out_blocks),
+        .block_end = rc_slice_end(slice, plan->out_blocks),
         .in = at->in_mid,
         .init = at->h,
         .out = at->h,
         .init_row = plan->out_ld,
         .out_row = plan->out_ld,
     };
-    take_slice(plan, slice, plan->out_ld, &p);
     const int64_t begin = p.block_begin * lanes, units = (p.block_end - p.block_begin) * lanes;
     for (int64_t r = 0; r < s->rows; r++)
         memset(at->h + (r * plan->out_ld + begin) * plan->elem, 0, (size_t)(units * plan->elem));
@@ -164,7 +161,7 @@ static void zone(const rc_step *s, const rc_op *op, const places *at, const rc_s
 {
     const rnncore_plan *plan = s->plan;
     const int of_h = op->index == RC_ZONE_H;
-    const int64_t lanes = plan->kernels->lanes, blocks = (of_h ? plan->out_ld : plan->ld) / lanes;
+    const int64_t lanes = plan->kernels->lanes, blocks = of_h ? plan->out_blocks : plan->blocks;
     rc_zone_step(plan, s->zoneout, op->index, s->step, s->rows, rc_slice_begin(slice, blocks) * lanes,
                  rc_slice_end(slice, blocks) * lanes, of_h ? at->h : at->c, of_h ? s->ws->h[s->current] : s->c_prev,
                  of_h ? at->h : at->raw_c);
@@ -173,8 +170,8 @@ static void zone(const rc_step *s, const rc_op *op, const places *at, const rc_s
 /* This slice's units of what the next product reads, of the new h or of mid, before the others read them. */
 static void drop(const rc_step *s, const rc_op *op, const places *at, const rc_slice *slice)
 {
-    const int64_t lanes = s->plan->kernels->lanes, blocks = s->plan->out_ld / lanes;
     if (!s->ws->mask) return;
+    const int64_t lanes = s->plan->kernels->lanes, blocks = s->plan->out_blocks;
     const int of_h = op->index == RC_DROP_H;
     rc_drop_units(s->plan, s->ws, of_h ? s->ws->dropped[1 - s->current] : at->mid, of_h ? at->h : at->mid, s->rows,
                   rc_slice_begin(slice, blocks) * lanes, rc_slice_end(slice, blocks) * lanes);
@@ -183,8 +180,8 @@ static void drop(const rc_step *s, const rc_op *op, const places *at, const rc_s
 /* The cell's math on this slice's units of all rows. */
 static void run_math(const rc_step *s, const rc_op *op, const rc_cell_args *args, const rc_slice *slice)
 {
-    const int64_t blocks = s->plan->ld / s->plan->kernels->lanes, begin = rc_slice_begin(slice, blocks);
-    op->math(args, 0, s->rows, begin, rc_slice_end(slice, blocks) - begin);
+    const int64_t begin = rc_slice_begin(slice, s->plan->blocks);
+    op->math(args, 0, s->rows, begin, rc_slice_end(slice, s->plan->blocks) - begin);
 }
 
 /* -- The step ---------------------------------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ static rc_product gradient_product(const rc_backward_run *run, int index, char *
     rc_point_rows(in, gates + plan->term[index].first * plan->ld * plan->elem, rows, plan->gates_ld * plan->elem);
     if (slice->count > 1) ask_for_gradients(in, rows, mat->k * plan->elem);
     return (rc_product){
-        .mat = *mat,
+        .mat = mat,
         .rows = rows,
         .block_begin = rc_slice_begin(slice, blocks),
         .block_end = rc_slice_end(slice, blocks),
@@ -82,7 +82,7 @@ static void add_recurrent_gradients(const rc_backward_run *run, const rc_product
         p.init_row = 0;
         p.out = ws->dropped[0];
     }
-    plan->kernels->product[p.mat.store](&p);
+    plan->kernels->product[p.mat->store](&p);
     for (int64_t j = 0; ws->mask && j < p.rows; j++) {
         const int64_t at = (j * plan->out_ld + own.begin) * plan->elem;
         plan->kernels->add_product((char *)onto_dh->out + at, ws->dropped[0] + at, ws->mask + at, own.end - own.begin);
@@ -93,7 +93,7 @@ static void add_recurrent_gradients(const rc_backward_run *run, const rc_product
 static void run_math(const rc_backward_run *run, rc_cell_fn *math, const rc_cell_args *args, int64_t first,
                      int64_t rows, const rc_slice *slice)
 {
-    const int64_t blocks = run->plan->ld / run->plan->kernels->lanes, begin = rc_slice_begin(slice, blocks);
+    const int64_t blocks = run->plan->blocks, begin = rc_slice_begin(slice, blocks);
     math(args, first, rows - first, begin, rc_slice_end(slice, blocks) - begin);
 }
 
@@ -199,7 +199,7 @@ static void project_back(const rc_backward_run *run, const rc_op *op, const rc_c
     const void **in = run->ws->in + slice->index * run->batch->rows;
     rc_point_rows(in, output_row(run, step), rows, plan->out_ld * plan->elem);
     const rc_product p = {
-        .mat = *mat,
+        .mat = mat,
         .rows = rows,
         .block_begin = rc_slice_begin(slice, blocks),
         .block_end = rc_slice_end(slice, blocks),
@@ -226,7 +226,7 @@ static void multiply_back(const rc_backward_run *run, const rc_op *op, const rc_
     p.out = args->mid;
     p.tail = run->ws->mask ? NULL : op->math;
     p.tail_args = args;
-    plan->kernels->product[p.mat.store](&p);
+    plan->kernels->product[p.mat->store](&p);
     if (!run->ws->mask) return;
     for (int64_t j = 0; j < rows; j++) {
         const int64_t at = (j * plan->ld + own.begin) * plan->elem;

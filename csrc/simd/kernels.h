@@ -33,7 +33,7 @@ typedef struct rc_mat {
 /* out[row][plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end); every sum is one
  * in-order chain. `tail`, if any, runs on each finished tile. init may be out. */
 typedef struct rc_product {
-    rc_mat mat;
+    const rc_mat *mat;
     int64_t rows, block_begin, block_end;
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
     int large;             /* the blocks are more than the caches near the core hold */
