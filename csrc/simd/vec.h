@@ -19,11 +19,13 @@ typedef float real;
 typedef uint32_t real_bits;
 enum { RC_EXPONENT_SHIFT = 23 };
 #define RC_ONE_BITS 0x3F800000u
+#define REAL_SQRT sqrtf
 #elif RC_F64
 typedef double real;
 typedef uint64_t real_bits;
 enum { RC_EXPONENT_SHIFT = 52 };
 #define RC_ONE_BITS 0x3FF0000000000000u
+#define REAL_SQRT sqrt
 #else
 #error "define RC_F32 or RC_F64"
 #endif

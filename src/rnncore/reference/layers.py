@@ -16,9 +16,11 @@ from ..spec import initializers, masks
 from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
-from .cells import Zone, run_backward, run_forward, steps_of
+from .cells import steps_of
+from .loop import Zone, run_backward, run_forward
 
 FLOAT64 = np.dtype(np.float64)
+ALL_NAMES = {row.name for cell in spec.CELLS.values() for row in cell.parameters}
 
 
 class Tape(TapeBase):
@@ -47,18 +49,9 @@ class Layer(ParameterOwner):
     def _weights(self, suffix, values):
         """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
         zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
-
-        def get(name, absent=None):
-            return np.asarray(values[name + suffix], FLOAT64) if name + suffix in values else absent
-
-        return Weights(
-            weight_ih=get("weight_ih"),
-            weight_hh=get("weight_hh"),
-            bias_ih=get("bias_ih", zero_bias),
-            bias_hh=get("bias_hh", zero_bias),
-            weight_hr=get("weight_hr"),
-            weight_peephole=get("weight_peephole"),
-        )
+        absent = dict.fromkeys(ALL_NAMES) | {"bias_ih": zero_bias, "bias_hh": zero_bias}
+        present = {row.name: np.asarray(values[row.name + suffix], FLOAT64) for row in self.spec.kinds}
+        return Weights(**absent | present)
 
     # Calls
 
@@ -239,12 +232,15 @@ class Layer(ParameterOwner):
         That is `keep * old + take * new`, with keep and take rounded to the dtype, and then each product and the sum.
         """
         zones, number = [], np.dtype(self.spec.dtype).type
-        options = ((self.spec.zoneout, masks.ZONEOUT), (self.spec.zoneout_c, masks.ZONEOUT_C))
-        for (p, stream), (_, _, features) in zip(options, self.spec.state_shapes(N), strict=False):
+        streams = (masks.ZONEOUT, masks.ZONEOUT_C)
+        for part, stream, shape in zip(
+            self.spec.table.state, streams, self.spec.state_shapes(N), strict=False
+        ):
+            p = getattr(self.spec, part.zoneout)
             if call_key is None or not p:
                 zones.append(Zone(float(number(p)), float(number(1.0 - p))))
             else:
-                take = masks.keep_mask(call_key, stream + k, (T, N, features), p)
+                take = masks.keep_mask(call_key, stream + k, (T, N, shape[2]), p)
                 zones.append(Zone(1.0 - take, 1.0 * take))
         return zones
 

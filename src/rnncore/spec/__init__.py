@@ -7,7 +7,7 @@ Nothing here computes; nothing here imports more than NumPy.
 Dimensions: T steps, N batch, I input size, H hidden size, P projection size, G gates, L layers, D directions.
 """
 
-from .architecture import GATES, MAX_LAYERS, NONLINEARITIES, Spec, gate_names
+from .architecture import MAX_LAYERS, Spec
 from .calls import (
     as_state,
     check_batch_size,
@@ -26,6 +26,7 @@ from .calls import (
     time_major,
     y_shape,
 )
+from .cells import CELLS, GATES, OPTIONS, gate_names
 from .checks import (
     DTYPES,
     INT64_MAX,
@@ -42,11 +43,12 @@ from .checks import (
 )
 
 __all__ = [
+    "CELLS",
     "DTYPES",
     "GATES",
     "INT64_MAX",
     "MAX_LAYERS",
-    "NONLINEARITIES",
+    "OPTIONS",
     "Spec",
     "as_array",
     "as_state",
