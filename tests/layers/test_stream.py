@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 import tables
-from compiled import CELL, DTYPE, ISAS, assert_same_bits, build, draw, parts_of
+from compiled import CELL, DTYPE, ISAS, PATIENCE, assert_same_bits, build, draw, parts_of
 
 import rnncore
 from rnncore import errors
@@ -221,7 +221,7 @@ def test_second_step_at_once_is_refused():
     threads = [threading.Thread(target=step_on, args=(k,)) for k in range(2)]
     for thread in threads:
         thread.start()
-    assert refused.wait(timeout=60)
+    assert refused.wait(timeout=PATIENCE)
     stop.set()
     for thread in threads:
         thread.join()

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 import tables
-from compiled import assert_same_bits, build, draw
+from compiled import PATIENCE, assert_same_bits, build, draw
 
 import rnncore
 from rnncore import errors
@@ -44,7 +44,7 @@ class Slow:
 
     def __array__(self, dtype=None, copy=None):
         self.begun.set()
-        assert self.may_end.wait(timeout=60)
+        assert self.may_end.wait(timeout=PATIENCE)
         return self.array
 
 
@@ -67,7 +67,7 @@ def test_calls_during_a_call_are_refused(holder):
     thread = threading.Thread(target=CALLS[holder], args=(stream, call, seen))
     thread.start()
     try:
-        assert begun.wait(timeout=60)
+        assert begun.wait(timeout=PATIENCE)
         refused(stream, call)
     finally:
         may_end.set()
