@@ -25,7 +25,8 @@ static int are_options(const rnncore_config *c)
     const int most = c->cell == RNNCORE_LSTM; /* who may have peepholes, coupled gates and c */
     return rc_in_range(c->peepholes, 0, most) && rc_in_range(c->coupled, 0, most) && c->clip >= 0 &&
            isfinite(c->clip) && rc_is_probability(c->zoneout) && rc_is_probability(c->zoneout_c) &&
-           (most || c->zoneout_c == 0) && are_functions(c, 0) && are_functions(c, 1);
+           (most || c->zoneout_c == 0) && are_functions(c, 0) && are_functions(c, 1) &&
+           (!c->blas || (c->blas->sgemm && c->blas->dgemm));
 }
 
 rnncore_status rc_check_config(const rnncore_config *c)
@@ -41,8 +42,9 @@ rnncore_status rc_check_config(const rnncore_config *c)
     return RNNCORE_OK;
 }
 
-int rc_check_uses(int uses)
+rnncore_status rc_check_uses(const rnncore_config *c, int uses)
 {
     const int known = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
-    return uses != 0 && (uses & ~known) == 0;
+    if (uses == 0 || (uses & ~known) != 0) return RNNCORE_ERROR_ARGUMENT;
+    return (uses & RNNCORE_PACK_BLAS) && !c->blas ? RNNCORE_ERROR_UNSUPPORTED : RNNCORE_OK;
 }

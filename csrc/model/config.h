@@ -9,6 +9,6 @@ static inline int rc_in_range(int64_t value, int64_t low, int64_t high) { return
 static inline int rc_is_probability(double p) { return p >= 0 && p < 1; }
 
 rnncore_status rc_check_config(const rnncore_config *config);
-int rc_check_uses(int uses);
+rnncore_status rc_check_uses(const rnncore_config *config, int uses);
 
 #endif

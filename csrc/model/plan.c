@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "../base/arena.h"
-#include "../base/blas.h"
 #include "../base/os.h"
 #include "../base/tuning.h"
 #include "../isa/find.h"
@@ -67,8 +66,11 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     rnncore_plan *kept = rnncore_alloc(sizeof made);
     if (!kept) return RNNCORE_ERROR_MEMORY;
     *kept = made;
+    if (config->blas) {
+        kept->blas = *config->blas;
+        kept->config.blas = &kept->blas;
+    }
     *plan = kept;
-    rc_blas_init();
     return RNNCORE_OK;
 }
 
@@ -120,7 +122,7 @@ static rc_weights lay_out(const rnncore_plan *plan, int uses, int64_t layer, rc_
 
 size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
 {
-    if (!plan || !rc_check_uses(uses)) return 0;
+    if (!plan || rc_check_uses(&plan->config, uses)) return 0;
     rc_arena arena = rc_arena_counting();
     rc_arena_take(&arena, 1, sizeof(weights_header));
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
@@ -182,8 +184,9 @@ static void pack_matrices(const rnncore_plan *plan, const rnncore_params *params
 
 rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params, void *weights)
 {
-    if (!plan || !params || !weights || !rc_check_uses(uses) || !rc_check_params(plan, params))
-        return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !params || !weights || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
+    const rnncore_status status = rc_check_uses(&plan->config, uses);
+    if (status) return status;
     ((weights_header *)weights)->uses = uses;
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
         const int64_t layer = i / plan->directions;

@@ -234,18 +234,17 @@ static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t b
     gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
     for (int i = 0; i < p->planes; i++) {
         if (!range_of(p, i, begin, end, &first, &last)) continue;
-        rc_gemm_run(s->plan->config.dtype,
-                    &(rc_gemm){.transpose_a = 1,
-                               .m = last - first,
-                               .n = p->columns,
-                               .k = tokens,
-                               .a = own->gathered_gates + (i * p->plane + first) * elem,
-                               .lda = p->gates_row,
-                               .b = own->gathered,
-                               .ldb = p->columns,
-                               .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
-                               .ldc = p->columns,
-                               .beta = add});
+        rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_a = 1,
+                                                 .m = last - first,
+                                                 .n = p->columns,
+                                                 .k = tokens,
+                                                 .a = own->gathered_gates + (i * p->plane + first) * elem,
+                                                 .lda = p->gates_row,
+                                                 .b = own->gathered,
+                                                 .ldb = p->columns,
+                                                 .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
+                                                 .ldc = p->columns,
+                                                 .beta = add});
     }
 }
 
@@ -329,15 +328,15 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
     const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
     const int64_t k = plan->cell->ih_slots * plan->ld, row = plan->gates_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.m = t->tokens,
-                                                   .n = size,
-                                                   .k = k,
-                                                   .a = t->gates,
-                                                   .lda = plan->gates_ld,
-                                                   .b = weights.ih_rows,
-                                                   .ldb = size,
-                                                   .c = own->result,
-                                                   .ldc = ld});
+        rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
+                                              .n = size,
+                                              .k = k,
+                                              .a = t->gates,
+                                              .lda = plan->gates_ld,
+                                              .b = weights.ih_rows,
+                                              .ldb = size,
+                                              .c = own->result,
+                                              .ldc = ld});
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;

@@ -123,17 +123,17 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
     }
     if (backend == RNNCORE_BLAS) {
         const int64_t columns = cell->ih_slots * plan->ld;
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                                   .m = tokens,
-                                                   .n = columns,
-                                                   .k = in_size,
-                                                   .a = in[0],
-                                                   .lda = in_size,
-                                                   .b = weights->ih_rows,
-                                                   .ldb = in_size,
-                                                   .c = gates,
-                                                   .ldc = plan->gates_ld,
-                                                   .beta = 1});
+        rc_gemm_run(&plan->config, &(rc_gemm){.transpose_b = 1,
+                                              .m = tokens,
+                                              .n = columns,
+                                              .k = in_size,
+                                              .a = in[0],
+                                              .lda = in_size,
+                                              .b = weights->ih_rows,
+                                              .ldb = in_size,
+                                              .c = gates,
+                                              .ldc = plan->gates_ld,
+                                              .beta = 1});
     }
 }
 
@@ -144,17 +144,17 @@ static void recurrent_product(const rc_step *s, const rc_product *p, const char 
         s->plan->kernels->product(p);
         return;
     }
-    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                                  .m = p->rows,
-                                                  .n = p->gates * (p->block_end * s->plan->kernels->lanes),
-                                                  .k = p->k,
-                                                  .a = p->in[0],
-                                                  .lda = in_row,
-                                                  .b = w_rows,
-                                                  .ldb = p->k,
-                                                  .c = p->out,
-                                                  .ldc = p->out_row,
-                                                  .beta = p->init == p->out});
+    rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_b = 1,
+                                             .m = p->rows,
+                                             .n = p->gates * (p->block_end * s->plan->kernels->lanes),
+                                             .k = p->k,
+                                             .a = p->in[0],
+                                             .lda = in_row,
+                                             .b = w_rows,
+                                             .ldb = p->k,
+                                             .c = p->out,
+                                             .ldc = p->out_row,
+                                             .beta = p->init == p->out});
     if (p->cell) p->cell(p->cell_args, 0, p->rows, 0, p->block_end);
 }
 
