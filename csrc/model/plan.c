@@ -31,6 +31,7 @@ static int resolve_options(rnncore_plan *plan)
     const rnncore_config *c = &plan->config;
     int general = c->peepholes || c->coupled || c->clip > 0;
     for (int d = 0; d < 2; d++) {
+        plan->options[d].coupled = c->coupled;
         plan->options[d].clip = c->clip > 0 ? c->clip : (double)INFINITY;
         for (int i = 0; i < RNNCORE_PLACES; i++) {
             const rnncore_activation *wanted = &c->activations[d][i];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Activations chosen at run time, for cells with options: one function per value and per slope, so that a cell is compiled
- * once for all of them. The jump is the same for all units of a gate and predicted. NaN flows through all values. */
+ * Activations: those chosen at run time, for cells with options, one function per value and per slope, so that a cell is
+ * compiled once for all of them (the jump is the same for all units of a gate and predicted); and how the bodies of cells take
+ * them and the usual ones alike. NaN flows through all values. */
 #ifndef RC_ACTIVATIONS_H
 #define RC_ACTIVATIONS_H
 
@@ -65,16 +66,55 @@ static __attribute__((noinline)) vec activation_slope(const rnncore_activation *
     return one;
 }
 
-/* A gate's value from its pre-activation, and the slope there: 0 beyond the clip. */
-static vec gate_value(const rc_options *o, int place, vec a)
+/* -- Gates as cells take them. `usual` is a constant where this is inlined: a function that the body is compiled for, whose slope
+ * follows from its value, which is what is saved; or RNNCORE_USUAL, that of the options at `place`, where the pre-activation is
+ * saved. ---------------------------------------------------------------------------------------------------------------- */
+
+/* Within the clip, which is infinite where there is none. */
+static vec v_clip(const rc_options *o, vec a) { return v_bound(a, -(real)o->clip, (real)o->clip); }
+
+/* What a function without clip gives. */
+RC_INLINE vec free_value(const rc_options *o, const rnncore_function usual, int place, vec a)
 {
-    return activate(&o->activations[place], v_bound(a, -(real)o->clip, (real)o->clip));
+    if (usual == RNNCORE_SIGMOID) return v_sigmoid(a);
+    if (usual == RNNCORE_TANH) return v_tanh(a);
+    if (usual == RNNCORE_RELU) return v_max(v_zero(), a); /* NaN and -0, as second operand, flow */
+    return activate(&o->activations[place], a);
 }
 
-static vec gate_slope(const rc_options *o, int place, vec a)
+/* Its slope at a, where its value is y. */
+RC_INLINE vec free_slope(const rc_options *o, const rnncore_function usual, int place, vec a, vec y)
 {
-    const vec slope = activation_slope(&o->activations[place], v_bound(a, -(real)o->clip, (real)o->clip));
+    if (usual == RNNCORE_TANH) return v_dtanh(y);
+    return activation_slope(&o->activations[place], a);
+}
+
+/* A gate's value from its pre-activation. */
+RC_INLINE vec gate_value(const rc_options *o, const rnncore_function usual, int place, vec a)
+{
+    return free_value(o, usual, place, usual ? a : v_clip(o, a));
+}
+
+/* What is saved of it; its value from that; and the gradient of its pre-activation from that of its value. */
+RC_INLINE vec gate_saved(const rnncore_function usual, vec a, vec value) { return usual ? value : a; }
+
+RC_INLINE vec gate_again(const rc_options *o, const rnncore_function usual, int place, vec saved)
+{
+    return usual ? saved : gate_value(o, usual, place, saved);
+}
+
+static vec gate_slope(const rc_options *o, int place, vec a) /* 0 beyond the clip */
+{
+    const vec slope = activation_slope(&o->activations[place], v_clip(o, a));
     return v_if_le(v_abs(a), v_set1((real)o->clip), slope, v_zero());
+}
+
+RC_INLINE vec gate_back(const rc_options *o, const rnncore_function usual, int place, vec saved, vec d)
+{
+    if (usual == RNNCORE_SIGMOID) return v_mul(d, v_dsigmoid(saved));
+    if (usual == RNNCORE_TANH) return v_mul(d, v_dtanh(saved));
+    if (usual == RNNCORE_RELU) return v_where_positive(saved, d);
+    return v_mul(d, gate_slope(o, place, saved));
 }
 
 #endif

@@ -74,6 +74,7 @@ enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
 typedef struct rc_options {
     rnncore_activation activations[RNNCORE_PLACES];
     double clip; /* infinity: none */
+    int coupled;
 } rc_options;
 
 typedef struct rc_kernels {
