@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {
     "embed": ((), "agree to the last bit"),
     "test_core": ((), "test_core: "),
+    "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),
@@ -45,7 +46,7 @@ def build(tmp_path_factory):
     if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
         pytest.skip("there is no C compiler")
     folder = tmp_path_factory.mktemp("c")
-    options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF", "-DRNNCORE_BLAS=none"]
+    options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF"]
     if shutil.which("ninja"):
         options.append("-GNinja")
     run("cmake", "-S", str(ROOT), "-B", str(folder), *options, seconds=120)
