@@ -29,6 +29,9 @@ cdef extern from "rnncore.h" nogil:
         double alpha, beta
     enum:
         RNNCORE_PLACES
+    ctypedef struct rnncore_blas:
+        void *sgemm
+        void *dgemm
     ctypedef struct rnncore_config:
         rnncore_cell cell
         rnncore_dtype dtype
@@ -39,6 +42,7 @@ cdef extern from "rnncore.h" nogil:
         int peepholes, coupled
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
+        const rnncore_blas *blas
     ctypedef struct rnncore_params:
         const void *weight_ih
         const void *weight_hh
@@ -111,7 +115,6 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_name(rnncore_status status)
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
-    const char *rnncore_blas_name()
     void *rnncore_alloc(size_t bytes)
     void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)

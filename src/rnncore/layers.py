@@ -13,6 +13,7 @@ import numpy as np
 from . import _core, config, forks, spec
 from . import dropout as masks
 from .base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments, flat_views
+from .blas import scipy_blas
 from .errors import SizeError
 from .memory import empty, recycled
 from .stream import Stream
@@ -97,6 +98,10 @@ class Layer(LayerBase):
         self._packed.clear()
         self._version.value += 1
 
+    def _plan(self, uses=0):
+        """For weights packed for these uses on the current instruction set."""
+        return _core.Plan(self.spec, config.current_isa(), scipy_blas() if uses & _core.BLAS else None)
+
     def _weights(self, uses):
         """The present parameters packed for these uses on the current instruction set."""
         isa = config.current_isa()
@@ -104,21 +109,22 @@ class Layer(LayerBase):
         if weights is not None and weights.uses & uses == uses:
             return weights
         with self._lock:
-            plan, old = _core.Plan(self.spec, isa), self._packed.get(isa)
+            old = self._packed.get(isa)
             uses |= old.uses if old else 0
-            weights = _core.Weights(plan, self._parameters, uses, self.version, self._spare_weights)
+            weights = _core.Weights(
+                self._plan(uses), self._parameters, uses, self.version, self._spare_weights
+            )
             self._packed[isa] = weights
         return weights
 
     def _dropped_weights(self, uses, key, p):
         """Packed for one call, with elements of weight_hh dropped."""
-        plan = _core.Plan(self.spec, config.current_isa())
         with self._lock:
             values = dict(self._parameters)
             for name, number in self._recurrent_weights():
                 values[name] = np.empty_like(self._parameters[name])
                 _core.dropout(values[name], self._parameters[name], masks.layer_key(key, number), p)
-            return _core.Weights(plan, values, uses, self.version, self._spare_weights)
+            return _core.Weights(self._plan(uses), values, uses, self.version, self._spare_weights)
 
     def _recurrent_weights(self):
         """Names of the recurrent matrices, and the numbers of their mask streams."""
@@ -169,7 +175,7 @@ class Layer(LayerBase):
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
         if backend == "naive":
             with self._lock:
-                _core.forward_naive(_core.Plan(self.spec, config.current_isa()), self._parameters, *arrays)
+                _core.forward_naive(self._plan(), self._parameters, *arrays)
         else:
             weights = self._weights(_core.BLAS if backend == "blas" else _core.FORWARD)
             weights.forward(*arrays, None, 0, backend == "blas", threads, config.team_for(threads))
@@ -261,9 +267,7 @@ class Layer(LayerBase):
         """
         T, N = spec.check_int("T", T, 0), spec.check_int("N", N, 0)
         lengths, segments = spec.check_lengths(lengths, T, N), spec.check_checkpoint(checkpoint, T)
-        size = _core.Plan(self.spec, config.current_isa()).tape_bytes(
-            T, N, _valid_steps(T, N, lengths), segments
-        )
+        size = self._plan().tape_bytes(T, N, _valid_steps(T, N, lengths), segments)
         if not size:
             raise SizeError("T", "sizes whose tape fits 2**63 - 1 bytes", f"T = {T}, N = {N}")
         return size

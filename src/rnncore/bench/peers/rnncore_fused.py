@@ -72,6 +72,12 @@ class RnncoreBlas(RnncoreFused):
     """The comparison: the same layer with one BLAS product per step."""
 
     name = "rnncore-blas"
+    needs = ("rnncore._core", "scipy")
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        """One thread of the BLAS for each of ours."""
+        return dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
     @classmethod
     def refuses(cls, case: Case) -> str:
