@@ -2,7 +2,6 @@
 """SciPy's BLAS as C functions, which `use_backend("blas")` needs; imported when it is first asked for."""
 
 import functools
-import importlib.metadata
 import re
 
 from . import _core
@@ -44,7 +43,9 @@ def scipy_blas():
 
 def blas_name():
     """What `use_backend("blas")` would call, without importing it."""
+    from importlib import metadata  # takes longer to import than rnncore
+
     try:
-        return "SciPy " + importlib.metadata.version("scipy")
-    except importlib.metadata.PackageNotFoundError:
+        return "SciPy " + metadata.version("scipy")
+    except metadata.PackageNotFoundError:
         return f"none ({_HINT})"

@@ -16,6 +16,7 @@ NOT_IMPORTED = (
     "typer",
     "rich",
     "matplotlib",
+    "scipy",
     "safetensors",
     "torch",
     "rnncore.estimators",
