@@ -14,7 +14,7 @@ sentence in one call. The loss is the mean of -log p(y_t) over the words of the 
 import numpy as np
 
 import rnncore
-from rnncore.modules import Activation, Attention, Embedding, Sequential
+from rnncore.nn import Activation, Attention, Embedding, Sequential
 
 from .common import save_model
 from .text import ragged, valid

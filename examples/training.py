@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnncore.weights import safetensors
+from rnncore.formats import safetensors
 
 FORMAT = "rnncore.example.checkpoint"
 SHARE = 0.02

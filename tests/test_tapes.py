@@ -17,9 +17,9 @@ IDS = np.array([[3, 1], [1, 0]])
 OWNERS = {
     "layer": (lambda: rnncore.GRU(4, 6, seed=0), (X,)),
     "twin": (lambda: reference.GRU(4, 6, seed=0), (X,)),
-    "linear": (lambda: rnncore.modules.Linear(4, 6, seed=0), (X,)),
-    "embedding": (lambda: rnncore.modules.Embedding(4, 6, seed=0), (IDS,)),
-    "attention": (lambda: rnncore.modules.Attention(), (X[:2], X)),
+    "linear": (lambda: rnncore.nn.Linear(4, 6, seed=0), (X,)),
+    "embedding": (lambda: rnncore.nn.Embedding(4, 6, seed=0), (IDS,)),
+    "attention": (lambda: rnncore.nn.Attention(), (X[:2], X)),
 }
 OWNER = pytest.mark.parametrize("make, inputs", OWNERS.values(), ids=OWNERS)
 COMERS = 5

@@ -9,7 +9,7 @@ import numpy as np
 from examples import common, data
 from examples.forecasting import baselines, windows
 from examples.forecasting.windows import HORIZON, LEVELS, MEDIAN
-from rnncore.training import Adam
+from rnncore.nn import Adam
 
 AHEAD = {"weather up to now": False, "weather ahead known": True}
 

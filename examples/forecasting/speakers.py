@@ -10,8 +10,7 @@ import numpy as np
 import rnncore
 from examples import common, data
 from examples.training import Training, cosine, dropout
-from rnncore.modules import Sequential, softmax
-from rnncore.training import Adam, Linear, cross_entropy
+from rnncore.nn import Adam, Linear, Sequential, cross_entropy, softmax
 
 SPEAKERS = 9
 CANDIDATES = [dict(hidden=h, noise=n) for h in (24, 32, 48) for n in (0.3, 0.6)]

@@ -14,9 +14,7 @@ import numpy as np
 import rnncore
 from examples import common
 from examples.training import Training, cosine, dropout
-from rnncore.losses import quantile_loss
-from rnncore.modules import Sequential
-from rnncore.training import Adam, Linear
+from rnncore.nn import Adam, Linear, Sequential, quantile_loss
 
 HORIZON = 24
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)

@@ -17,7 +17,7 @@ from examples.handwriting.reader import Reader
 from examples.handwriting.strokes import DIGITS, batch, load
 from examples.handwriting.writer import Writer
 from examples.training import Training, clock, cosine
-from rnncore.modules import Sequential
+from rnncore.nn import Sequential
 
 JUDGE = 7
 """Seed of the noise in held-out digits, and of the digits that are judged: the same in every evaluation."""

@@ -6,7 +6,7 @@ import numpy as np
 import rnncore
 from examples.handwriting.strokes import DIGITS, FEATURES, batch, parts
 from examples.training import dropout
-from rnncore.modules import Recurrent, Sequential
+from rnncore.nn import Recurrent, Sequential
 
 
 class Reader:

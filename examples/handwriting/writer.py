@@ -6,7 +6,7 @@ import numpy as np
 import rnncore
 from examples.handwriting.strokes import DIGITS, FEATURES, STATES, UNIT, Drawings, State, batch, parts
 from examples.training import dropout
-from rnncore.modules import softmax
+from rnncore.nn import softmax
 
 PLACE = slice(FEATURES, FEATURES + 2)
 INPUTS = FEATURES + 2 + DIGITS

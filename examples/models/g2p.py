@@ -15,7 +15,7 @@ import numpy as np
 from common import agree, best_time, numpy_gru, open_model, report
 
 import rnncore
-from rnncore.modules import Embedding, Linear
+from rnncore.nn import Embedding, Linear
 
 START, STOP, END_OF_WORD, STEPS = 2, 3, 2, 20
 LOGITS_TOLERANCE = 2e-4  # of logits up to 40, in float32

@@ -3,7 +3,7 @@
 
     python examples/models/textgen.py [PROMPT]
 
-The weights are Keras': they go through `rnncore.weights.from_system("keras", ...)`. With a prompt it is
+The weights are Keras': they go through `rnncore.formats.from_system("keras", ...)`. With a prompt it is
 continued; without one the reference prompts are run, checked against Keras' outputs, and timed against plain
 NumPy.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from common import agree, best_time, numpy_lstm, open_model, report
 
 import rnncore
-from rnncore.modules import Embedding, Linear, softmax
+from rnncore.nn import Embedding, Linear, softmax
 
 WINDOW, TEMPERATURE, LENGTH = 40, 0.5, 120
 LAYER_TOLERANCE = 1e-5
@@ -26,7 +26,7 @@ LOGITS_TOLERANCE = 1e-4
 def lstm(weights, name):
     """A batch-first LSTM from Keras arrays."""
     kernel, recurrent, bias = (weights[f"{name}_{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
-    parameters = rnncore.weights.from_system("keras", "lstm", kernel, recurrent, bias)
+    parameters = rnncore.formats.from_system("keras", "lstm", kernel, recurrent, bias)
     layer = rnncore.LSTM(len(kernel), len(recurrent), batch_first=True)
     layer.load_state_dict({f"{key}_l0": value for key, value in parameters.items()})
     return layer

@@ -16,7 +16,7 @@ import numpy as np
 from common import agree, best_time, numpy_lstm, open_model, report
 
 import rnncore
-from rnncore.modules import sigmoid
+from rnncore.nn import sigmoid
 
 RATE, CHUNK, CONTEXT, PAD = 16000, 512, 64, 64
 STRIDES = (1, 2, 2, 1)
@@ -40,7 +40,7 @@ class Detector:
             name.removeprefix("lstm_cell."): a for name, a in weights.items() if name.startswith("lstm_cell.")
         }
         # A torch.nn.LSTMCell is an LSTM that runs step by step.
-        self.stream = rnncore.weights.torch.from_state_dict(cell).layer().stream()
+        self.stream = rnncore.formats.torch.from_state_dict(cell).layer().stream()
         self.head, self.bias = weights["final_conv.weight"][0, :, 0], weights["final_conv.bias"][0]
         self.context = np.zeros(CONTEXT, np.float32)
 

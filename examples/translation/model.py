@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import rnncore
-from rnncore.modules import Activation, Embedding, Sequential
+from rnncore.nn import Activation, Embedding, Sequential
 
 from ..common import save_model
 from ..decoder import Decoder

@@ -19,7 +19,7 @@ from collections import deque
 import numpy as np
 
 import rnncore
-from rnncore.training import Adam, Linear, mse_loss
+from rnncore.nn import Adam, Linear, mse_loss
 
 WARM_WINDOWS = 50
 """After so many windows the process has all the memory it needs."""

@@ -12,24 +12,25 @@ __version__ = "0.1.0"
 
 import importlib
 
-from .config import get_num_threads, isas, set_num_threads, show_config, use_backend, use_isa
+from .engine.backends import isas, use_backend, use_isa
+from .engine.config import show_config
+from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
-from .layers import GRU, LSTM, RNN
-from .stream import Stream
+from .layers import GRU, LSTM, RNN, Stream
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
-    "Adam": "training",
+    "Adam": "nn",
     "Forecaster": "estimators",
-    "Linear": "training",
-    "SGD": "training",
-    "cross_entropy": "losses",
-    "load": "weights.native",
-    "mixture_loss": "mixture",
-    "mixture_sample": "mixture",
-    "mse_loss": "losses",
+    "Linear": "nn",
+    "SGD": "nn",
+    "cross_entropy": "nn",
+    "load": "formats.native",
+    "mixture_loss": "nn",
+    "mixture_sample": "nn",
+    "mse_loss": "nn",
 }
-_LATER_MODULES = ("mixture", "modules", "reference", "training", "weights")
+_LATER_MODULES = ("formats", "nn", "reference")
 
 
 def __getattr__(name):
@@ -57,17 +58,17 @@ __all__ = [
     "RnncoreError",
     "Stream",
     "cross_entropy",
+    "formats",
     "get_num_threads",
     "isas",
     "load",
     "mixture_loss",
     "mixture_sample",
-    "modules",
     "mse_loss",
+    "nn",
     "reference",
     "set_num_threads",
     "show_config",
     "use_backend",
     "use_isa",
-    "weights",
 ]

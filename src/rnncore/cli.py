@@ -265,7 +265,7 @@ def _draw(path, series, start, rows, model):
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False):
     """Show CPU, instruction sets, BLAS, threads and versions."""
-    from .config import config
+    from .engine.config import config
 
     found = config()
     if as_json:
@@ -294,7 +294,7 @@ def _flatten(found, prefix=""):
 )
 def inspect(ctx: typer.Context):
     """Show what a model file holds: layers, shapes, parameters, what maps to what."""
-    from .weights.__main__ import main
+    from .formats.__main__ import main
 
     raise typer.Exit(main(["inspect", *ctx.args]))
 
@@ -304,7 +304,7 @@ def inspect(ctx: typer.Context):
 )
 def convert(ctx: typer.Context):
     """Convert a model between file formats; the names' endings say which."""
-    from .weights.__main__ import main
+    from .formats.__main__ import main
 
     raise typer.Exit(main(["convert", *ctx.args]))
 

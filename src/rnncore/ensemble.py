@@ -18,7 +18,7 @@ import numpy as np
 from . import forecasting
 from .errors import ArgumentError
 from .modelfile import prefixed, read_file, strip, write_file
-from .training import Adam, Linear, mse_loss
+from .nn import Adam, Linear, mse_loss
 
 CHECKPOINT_FORMAT = "rnncore-forecaster-checkpoint-1"
 CHECKPOINT_SECONDS = 1.0

@@ -17,7 +17,7 @@ from . import forecasting, layers
 from .ensemble import Member, Progress, Run
 from .errors import ArgumentError
 from .modelfile import expect, prefixed, read_file, strip, write_file
-from .training import Linear
+from .nn import Linear
 
 __all__ = ["Backtest", "Forecast", "Forecaster", "Progress"]
 

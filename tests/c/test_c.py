@@ -110,7 +110,7 @@ def test_other_files_are_refused_in_c(build, tmp_path):
     """What Python refuses, and what is sound but no layer."""
     path, x = tmp_path / "file.safetensors", np.zeros((1, 1, 1), np.float32)
     sound = {"no metadata": file_of({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8))}
-    rnncore.modules.Sequential(rnncore.GRU(2, 3)).save(path)
+    rnncore.nn.Sequential(rnncore.GRU(2, 3)).save(path)
     for name, content in (HEADERS | sound | {"a Sequential": path.read_bytes()}).items():
         path.write_bytes(content)
         done = run_file(build, path, x)

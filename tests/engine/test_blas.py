@@ -10,7 +10,8 @@ import pytest
 from compiled import assert_same_bits, clean_environment
 
 import rnncore
-from rnncore import blas, errors
+from rnncore import errors
+from rnncore.engine import blas
 
 HINT = 'pip install "rnncore[blas]"'
 

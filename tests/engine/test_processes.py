@@ -13,7 +13,8 @@ import tables
 from compiled import CELL, ISAS, assert_same_bits, build, clean_environment, draw, flat
 
 import rnncore
-from rnncore import config, errors
+from rnncore import errors
+from rnncore.engine import backends
 
 # Work for several threads in one call.
 SHAPE = tables.Shape(30, 13, 20, 45)
@@ -292,21 +293,21 @@ def test_a_thread_may_fork_inside_its_own_update():
 
 def test_use_isa_nests_and_ends():
     layer = build(LSTM, SHAPE)
-    outside = config.current_isa()
+    outside = backends.current_isa()
     with rnncore.use_isa(ISAS[-1]):
-        assert layer.stream().weights.plan.isa == config.current_isa() == ISAS[-1]
+        assert layer.stream().weights.plan.isa == backends.current_isa() == ISAS[-1]
         with rnncore.use_isa(ISAS[0]):
-            assert layer.stream().weights.plan.isa == config.current_isa() == ISAS[0]
+            assert layer.stream().weights.plan.isa == backends.current_isa() == ISAS[0]
         with pytest.raises(RuntimeError, match="inside"), rnncore.use_isa(ISAS[0]):
             raise RuntimeError("inside")
-        assert config.current_isa() == ISAS[-1]
-    assert config.current_isa() == outside
+        assert backends.current_isa() == ISAS[-1]
+    assert backends.current_isa() == outside
 
 
 def test_use_isa_holds_for_its_own_thread():
     seen = []
     with rnncore.use_isa(ISAS[-1]):
-        thread = threading.Thread(target=lambda: seen.append(config.current_isa()))
+        thread = threading.Thread(target=lambda: seen.append(backends.current_isa()))
         thread.start()
         thread.join()
     assert seen == [ISAS[0]]
@@ -315,11 +316,11 @@ def test_use_isa_holds_for_its_own_thread():
 def test_use_backend_nests_and_ends():
     with rnncore.use_backend("naive"):
         with rnncore.use_backend("blas"):
-            assert config.current_backend() == "blas"
+            assert backends.current_backend() == "blas"
         with pytest.raises(RuntimeError, match="inside"), rnncore.use_backend("fused"):
             raise RuntimeError("inside")
-        assert config.current_backend() == "naive"
-    assert config.current_backend() == "fused"
+        assert backends.current_backend() == "naive"
+    assert backends.current_backend() == "fused"
 
 
 @pytest.mark.parametrize("bad", ["z80", "", "AVX2", None, 2])
@@ -328,7 +329,7 @@ def test_unknown_choices_are_refused_at_once(field, use, bad):
     with pytest.raises(errors.ArgumentError) as caught:
         use(bad)
     assert caught.value.field == field
-    assert (config.current_isa(), config.current_backend()) == (ISAS[0], "fused")
+    assert (backends.current_isa(), backends.current_backend()) == (ISAS[0], "fused")
 
 
 def test_isas_end_with_scalar():
@@ -354,9 +355,7 @@ def test_number_of_threads_is_one_of_the_process():
 @pytest.mark.parametrize("isa", ISAS)
 def test_environment_caps_the_instruction_set(isa):
     below = ISAS[ISAS.index(isa) :]
-    code = (
-        "print(rnncore.config.current_isa(), rnncore.LSTM(1, 2).stream().weights.plan.isa, *rnncore.isas())"
-    )
+    code = "print(rnncore.engine.backends.current_isa(), rnncore.LSTM(1, 2).stream().weights.plan.isa, *rnncore.isas())"
     assert run_python(code, RNNCORE_ISA=isa) == [isa, isa, *below]
 
 

@@ -7,8 +7,7 @@ import pytest
 import rnncore
 from examples import common
 from examples.training import Training, cosine, dropout
-from rnncore.modules import Sequential
-from rnncore.training import Adam, Linear, mse_loss
+from rnncore.nn import Adam, Linear, Sequential, mse_loss
 
 pytest.importorskip("rich", reason="the progress bar needs rich")
 

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rnncore
-from rnncore import modules
+from rnncore import nn
 from rnncore.errors import ArgumentError, DTypeError, RnncoreError
-from rnncore.weights import FormatError, keras_file, load, native, safetensors
+from rnncore.formats import FormatError, keras_file, load, native, safetensors
 
 needs = {name: importlib.util.find_spec(name) is not None for name in ("torch", "keras", "h5py", "onnx")}
 
@@ -66,14 +66,14 @@ def test_twin_saves_and_loads(tmp_path):
 
 
 def test_sequential_there_and_back(tmp_path):
-    model = modules.Sequential(
-        modules.Embedding(9, 4, seed=0),
-        modules.Recurrent(rnncore.LSTM(4, 3, bidirectional=True, seed=1), merge="sum"),
-        modules.LayerNorm(3),
-        modules.Activation("tanh"),
-        modules.Recurrent(rnncore.GRU(3, 5, seed=2), order="backwards", return_sequences=False),
-        modules.Linear(5, 2, bias=False, seed=3),
-        modules.Softmax(),
+    model = nn.Sequential(
+        nn.Embedding(9, 4, seed=0),
+        nn.Recurrent(rnncore.LSTM(4, 3, bidirectional=True, seed=1), merge="sum"),
+        nn.LayerNorm(3),
+        nn.Activation("tanh"),
+        nn.Recurrent(rnncore.GRU(3, 5, seed=2), order="backwards", return_sequences=False),
+        nn.Linear(5, 2, bias=False, seed=3),
+        nn.Softmax(),
     )
     path = tmp_path / "model.safetensors"
     model.save(path)
@@ -244,7 +244,7 @@ def sound_files():
         for suffix, package in ((".safetensors", None), (".pt", "torch"), (".onnx", "onnx")):
             if package is None or needs[package]:
                 path = Path(folder) / f"model{suffix}"
-                rnncore.weights.save(layer, path)
+                rnncore.formats.save(layer, path)
                 found[suffix] = path.read_bytes()
     return found
 

@@ -10,7 +10,7 @@ import tables
 
 import rnncore
 from rnncore.errors import UnsupportedError
-from rnncore.weights import keras as weights
+from rnncore.formats import keras as weights
 
 for backend in ("torch", "tensorflow", "jax"):  # eager ones first: these tests run each layer once
     if importlib.util.find_spec(backend):

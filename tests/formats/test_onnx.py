@@ -10,7 +10,7 @@ import tables
 
 import rnncore
 from rnncore.errors import ArgumentError, RnncoreError, ShapeError, UnsupportedError
-from rnncore.weights import onnx as weights
+from rnncore.formats import onnx as weights
 
 onnx = pytest.importorskip("onnx")
 
@@ -141,7 +141,7 @@ def test_layer_to_onnx_runtime_and_back(cell, options, L, both):
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_torch_to_onnx_runtime(tmp_path, kind):
     torch, ort = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
-    from rnncore.weights import torch as from_torch
+    from rnncore.formats import torch as from_torch
 
     module = getattr(torch.nn, kind)(I, H, 2, bidirectional=True)
     path = tmp_path / "layer.onnx"

@@ -9,7 +9,7 @@ import pytest
 
 import rnncore
 from rnncore.errors import ArgumentError, ShapeError, UnsupportedError
-from rnncore.weights import spec
+from rnncore.formats import spec
 
 I, H = 3, 2  # noqa: E741
 GATES = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}

@@ -6,8 +6,8 @@ import pytest
 import tables
 
 import rnncore
-from rnncore.weights import spec
-from rnncore.weights.records import one_direction
+from rnncore.formats import spec
+from rnncore.formats.records import one_direction
 
 T, N, I, H = 5, 2, 3, 4  # noqa: E741
 CELLS = [("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False}), ("RNN", {})]

@@ -7,8 +7,8 @@ import tables
 
 import rnncore
 from rnncore.errors import ArgumentError, UnsupportedError
-from rnncore.weights import FormatError
-from rnncore.weights import torch as weights
+from rnncore.formats import FormatError
+from rnncore.formats import torch as weights
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
 

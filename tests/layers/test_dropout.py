@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tables
 
-from rnncore import dropout
+from rnncore.spec import masks
 
 WORD = 2**64
 
@@ -19,8 +19,8 @@ def plain_mix(z):
 
 def test_published_numbers():
     # The first outputs of SplitMix64 from state 1234567, as in Rosetta Code and other implementations' tests.
-    states = np.array([(1234567 + k * dropout.GOLDEN) % WORD for k in range(1, 6)], np.uint64)
-    assert dropout.mix(states).tolist() == [
+    states = np.array([(1234567 + k * masks.GOLDEN) % WORD for k in range(1, 6)], np.uint64)
+    assert masks.mix(states).tolist() == [
         6457827717110365317,
         3203168211198807973,
         9817491932198370423,
@@ -31,32 +31,32 @@ def test_published_numbers():
 
 def test_mask_follows_its_definition():
     T, N, F, p, layer, call_key = 3, 2, 4, 0.37, 1, 0xFEDCBA9876543210
-    mask = dropout.keep_mask(call_key, layer, (T, N, F), p)
-    key = plain_mix((call_key + (layer + 1) * dropout.GOLDEN) % WORD)
+    mask = masks.keep_mask(call_key, layer, (T, N, F), p)
+    key = plain_mix((call_key + (layer + 1) * masks.GOLDEN) % WORD)
     for t, n, f in np.ndindex(T, N, F):
         i = (t * N + n) * F + f
-        draw = plain_mix((key + (i + 1) * dropout.GOLDEN) % WORD) >> 11
+        draw = plain_mix((key + (i + 1) * masks.GOLDEN) % WORD) >> 11
         assert mask[t, n, f] == (draw / 2**53 >= p)
 
 
 def test_layers_and_calls_differ():
-    masks = [dropout.keep_mask(key, layer, (8, 8, 8), 0.5) for key in (1, 2) for layer in (0, 1)]
-    assert all(not np.array_equal(a, b) for k, a in enumerate(masks) for b in masks[:k])
+    found = [masks.keep_mask(key, layer, (8, 8, 8), 0.5) for key in (1, 2) for layer in (0, 1)]
+    assert all(not np.array_equal(a, b) for k, a in enumerate(found) for b in found[:k])
 
 
 def test_steps_are_a_prefix():
-    whole = dropout.keep_mask(7, 0, (9, 2, 3), 0.5)
-    np.testing.assert_array_equal(dropout.keep_mask(7, 0, (4, 2, 3), 0.5), whole[:4])
+    whole = masks.keep_mask(7, 0, (9, 2, 3), 0.5)
+    np.testing.assert_array_equal(masks.keep_mask(7, 0, (4, 2, 3), 0.5), whole[:4])
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
 def test_fraction_dropped(p):
-    kept = dropout.keep_mask(11, 0, (tables.MASK_DRAWS, 1, 1), p).mean()
+    kept = masks.keep_mask(11, 0, (tables.MASK_DRAWS, 1, 1), p).mean()
     assert abs(kept - (1 - p)) <= (tables.MASK_FRACTION_TOLERANCE if p else 0)
 
 
 @pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)
 def test_scale_is_rounded_once(dtype):
-    assert dropout.scale(0.3, dtype) == dtype.type(1 / (1 - 0.3))
-    assert np.isfinite(dropout.scale(1 - 2**-53, dtype))
-    assert dropout.scale(0.3, dtype).dtype == dtype
+    assert masks.scale(0.3, dtype) == dtype.type(1 / (1 - 0.3))
+    assert np.isfinite(masks.scale(1 - 2**-53, dtype))
+    assert masks.scale(0.3, dtype).dtype == dtype

@@ -28,7 +28,8 @@ from compiled import (
 )
 
 import rnncore
-from rnncore import config, errors
+from rnncore import errors
+from rnncore.engine import backends
 
 SHAPE = tables.Shape(6, 5, 4, 9)
 LSTM = next(cell for cell in tables.CELLS if cell.id == "lstm")
@@ -52,7 +53,7 @@ def other_values(layer):
 
 @CELL
 @ISA
-@pytest.mark.parametrize("backend", config.BACKENDS)
+@pytest.mark.parametrize("backend", backends.BACKENDS)
 @pytest.mark.parametrize("change", ["load_state_dict", "update_parameters"])
 def test_next_call_sees_changed_parameters(cell, isa, backend, change):
     layer, fresh = (build(cell, SHAPE, num_layers=2, bidirectional=True) for _ in range(2))
@@ -254,7 +255,7 @@ def test_tape_tells_its_size():
 
 
 @CELL
-@pytest.mark.parametrize("backend", config.BACKENDS)
+@pytest.mark.parametrize("backend", backends.BACKENDS)
 @pytest.mark.parametrize("T, N", [(0, 3), (4, 0), (0, 0)], ids=["T0", "N0", "T0N0"])
 def test_empty_calls_on_every_backend(cell, backend, T, N):
     layer = build(cell, SHAPE, num_layers=2, bidirectional=True)

@@ -7,7 +7,7 @@ import tables
 from compiled import CELL, DTYPE, ISA, assert_near, assert_same_bits, build, draw
 
 import rnncore
-from rnncore import dropout as masks
+from rnncore.spec import masks
 
 # Rows to split between threads, and one row whose units are shared out.
 MANY, LONE = tables.Shape(19, 12, 6, 33), tables.Shape(24, 1, 24, 72)

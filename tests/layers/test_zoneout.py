@@ -7,7 +7,7 @@ import tables
 from compiled import CELL, DTYPE, ISA, assert_near, assert_same_bits, build, draw, parts_of, rows_of
 
 import rnncore
-from rnncore import dropout as masks
+from rnncore.spec import masks
 
 # Rows to split between threads, and few rows whose units or layers are shared out.
 MANY, LONE, LONG = tables.Shape(19, 12, 6, 33), tables.Shape(40, 1, 24, 160), tables.Shape(120, 1, 40, 65)
@@ -268,4 +268,4 @@ def test_files_keep_it_and_other_formats_refuse_it(tmp_path):
     for name in ("zoneout", "zoneout_c"):
         rnncore.LSTM(3, 4, **{name: 0.5}).save(tmp_path / "b.safetensors")
         with pytest.raises(rnncore.errors.UnsupportedError, match=f"^{name}: "):
-            rnncore.weights.convert(tmp_path / "b.safetensors", tmp_path / "b.pt")
+            rnncore.formats.convert(tmp_path / "b.safetensors", tmp_path / "b.pt")

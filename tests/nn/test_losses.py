@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnncore.errors import ArgumentError, DTypeError, ShapeError
-from rnncore.losses import quantile_loss
+from rnncore.nn import quantile_loss
 
 QUANTILES = (0.125, 0.5, 0.75, 0.875)
 # All numbers are small multiples of powers of two, so that sums and differences are exact.

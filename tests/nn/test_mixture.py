@@ -8,9 +8,8 @@ import pytest
 import tables_training as tables
 from differences import assert_gradient, differences
 
-from rnncore import mixture
 from rnncore.errors import ArgumentError, DTypeError, ShapeError
-from rnncore.mixture import mixture_loss, mixture_sample
+from rnncore.nn import mixture, mixture_loss, mixture_sample
 
 
 def drawn(shape, M, seed=0):

@@ -6,7 +6,7 @@ import pytest
 import tables
 
 import rnncore
-from rnncore import modules
+from rnncore import nn
 from rnncore.errors import ArgumentError, DTypeError, RnncoreError, ShapeError, UnsupportedError
 
 F32 = np.dtype(np.float32)
@@ -16,12 +16,12 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(F32)
 
 
-@pytest.mark.parametrize("name", [name for name in modules.ACTIVATIONS if name != "linear"])
+@pytest.mark.parametrize("name", [name for name in nn.ACTIVATIONS if name != "linear"])
 def test_activation_is_pytorch_s(name):
     functional = pytest.importorskip("torch").nn.functional
     torch = pytest.importorskip("torch")
     x = np.concatenate([normal(50) * 5, np.array([0, -100, 100, -0.0], F32)])
-    y = modules.Activation(name)(x)
+    y = nn.Activation(name)(x)
     expected = getattr(functional, name)(torch.from_numpy(x)).numpy()
     assert y.dtype == F32
     assert tables.relative_error(y, expected) <= tables.TOLERANCES["forward", F32]
@@ -31,13 +31,13 @@ def test_softmax_norm_linear_and_embedding_are_pytorch_s():
     torch = pytest.importorskip("torch")
     x = normal(3, 4, 6)
     norm, linear, embedding = (
-        modules.LayerNorm(6),
-        modules.Linear(6, 5, seed=1),
-        modules.Embedding(7, 6, seed=2),
+        nn.LayerNorm(6),
+        nn.Linear(6, 5, seed=1),
+        nn.Embedding(7, 6, seed=2),
     )
     norm.load_state_dict({"weight": normal(6, seed=3), "bias": normal(6, seed=4)})
     pairs = [
-        (modules.Softmax(), torch.nn.Softmax(-1), x),
+        (nn.Softmax(), torch.nn.Softmax(-1), x),
         (norm, torch.nn.LayerNorm(6), x),
         (linear, torch.nn.Linear(6, 5), x),
         (embedding, torch.nn.Embedding(7, 6), np.array([[0, 6], [3, 3]])),
@@ -57,11 +57,11 @@ def test_reverse_valid_turns_only_the_valid_steps(batch_first):
     for n, length in enumerate(lengths):
         expected[:length, n] = x[:length, n][::-1]
     given = x.swapaxes(0, 1) if batch_first else x
-    got = modules.reverse_valid(given, lengths, batch_first)
+    got = nn.reverse_valid(given, lengths, batch_first)
     np.testing.assert_array_equal(got.swapaxes(0, 1) if batch_first else got, expected)
-    np.testing.assert_array_equal(modules.reverse_valid(x[:, 0], np.array([2])), expected_row(x[:, 0], 2))
+    np.testing.assert_array_equal(nn.reverse_valid(x[:, 0], np.array([2])), expected_row(x[:, 0], 2))
     np.testing.assert_array_equal(
-        modules.reverse_valid(given, None, batch_first), np.flip(given, int(batch_first))
+        nn.reverse_valid(given, None, batch_first), np.flip(given, int(batch_first))
     )
 
 
@@ -84,13 +84,13 @@ def test_orders_and_merges_follow_from_one_bidirectional_layer():
     both, forward, reverse = halves()
     x, lengths = normal(5, 2, 3), np.array([5, 3])
     y, h = both(x, lengths=lengths)
-    recurrent = modules.Recurrent
+    recurrent = nn.Recurrent
     np.testing.assert_array_equal(recurrent(forward)(x, lengths), y[..., :4])
     in_place = recurrent(reverse, order="reverse")(x, lengths)
     np.testing.assert_array_equal(in_place, y[..., 4:])
     computed = recurrent(reverse, order="backwards")(x, lengths)
-    np.testing.assert_array_equal(computed, modules.reverse_valid(in_place, lengths))
-    for merge, function in modules.MERGES.items():
+    np.testing.assert_array_equal(computed, nn.reverse_valid(in_place, lengths))
+    for merge, function in nn.MERGES.items():
         expected = function(y[..., :4], y[..., 4:])
         np.testing.assert_array_equal(recurrent(both, merge=merge)(x, lengths), expected)
     pair = recurrent(both, merge=None, return_sequences=False)(x, lengths)
@@ -98,12 +98,12 @@ def test_orders_and_merges_follow_from_one_bidirectional_layer():
 
 
 def chain():
-    return modules.Sequential(
-        modules.Embedding(5, 3, seed=0),
+    return nn.Sequential(
+        nn.Embedding(5, 3, seed=0),
         rnncore.LSTM(3, 4, seed=1),
-        modules.Activation("tanh"),
+        nn.Activation("tanh"),
         rnncore.GRU(4, 2, seed=2),
-        modules.Softmax(),
+        nn.Softmax(),
     )
 
 
@@ -125,30 +125,30 @@ def test_a_stream_of_steps_is_the_call():
 def test_a_chain_that_needs_the_end_does_not_stream():
     for module in (
         rnncore.RNN(3, 4, bidirectional=True),
-        modules.Recurrent(rnncore.RNN(3, 4), order="reverse"),
-        modules.Recurrent(rnncore.RNN(3, 4), return_sequences=False),
+        nn.Recurrent(rnncore.RNN(3, 4), order="reverse"),
+        nn.Recurrent(rnncore.RNN(3, 4), return_sequences=False),
     ):
         with pytest.raises(UnsupportedError, match="needs the end"):
-            modules.Sequential(module).stream()
+            nn.Sequential(module).stream()
 
 
 def test_a_sequential_is_like_a_list():
     model = chain()
     assert len(model) == 5
-    assert isinstance(model[0], modules.Embedding)
-    assert isinstance(model[1], modules.Recurrent)
+    assert isinstance(model[0], nn.Embedding)
+    assert isinstance(model[1], nn.Recurrent)
     assert "LSTM(3, 4)" in repr(model)
 
 
 def test_parameters_are_read_only_and_updates_all_or_nothing():
-    linear = modules.Linear(3, 2, seed=0)
+    linear = nn.Linear(3, 2, seed=0)
     with pytest.raises(ValueError, match="read-only"):
         linear.parameters()["weight"][0, 0] = 1
     before = linear.state_dict()
     with pytest.raises(ShapeError, match="weight"):
         linear.update_parameters({"bias": np.ones(2, F32), "weight": np.ones((3, 2), F32)})
     np.testing.assert_array_equal(linear.parameters()["bias"], before["bias"])
-    norm = modules.LayerNorm(3)
+    norm = nn.LayerNorm(3)
     with pytest.raises(ShapeError, match="weight"):
         norm.update_parameters({"bias": np.ones(3, F32), "weight": np.ones(4, F32)})
     np.testing.assert_array_equal(norm.parameters()["bias"], np.zeros(3, F32))
@@ -157,27 +157,27 @@ def test_parameters_are_read_only_and_updates_all_or_nothing():
 
 
 BAD = {
-    "linear zero": (ArgumentError, lambda: modules.Linear(0, 2)),
-    "linear dtype": (DTypeError, lambda: modules.Linear(1, 2, dtype="float16")),
-    "linear x": (ShapeError, lambda: modules.Linear(3, 2)(normal(4, 2))),
-    "linear x dtype": (DTypeError, lambda: modules.Linear(3, 2)(np.ones((4, 3)))),
-    "embedding text": (DTypeError, lambda: modules.Embedding(3, 2)(["a"])),
-    "embedding float": (DTypeError, lambda: modules.Embedding(3, 2)([0.0])),
-    "embedding negative": (ArgumentError, lambda: modules.Embedding(3, 2)([-1])),
-    "embedding large": (ArgumentError, lambda: modules.Embedding(3, 2)([3])),
-    "norm eps": (ArgumentError, lambda: modules.LayerNorm(3, eps=float("nan"))),
-    "activation": (ArgumentError, lambda: modules.Activation("__import__")),
-    "order": (ArgumentError, lambda: modules.Recurrent(rnncore.RNN(1, 1), order="up")),
+    "linear zero": (ArgumentError, lambda: nn.Linear(0, 2)),
+    "linear dtype": (DTypeError, lambda: nn.Linear(1, 2, dtype="float16")),
+    "linear x": (ShapeError, lambda: nn.Linear(3, 2)(normal(4, 2))),
+    "linear x dtype": (DTypeError, lambda: nn.Linear(3, 2)(np.ones((4, 3)))),
+    "embedding text": (DTypeError, lambda: nn.Embedding(3, 2)(["a"])),
+    "embedding float": (DTypeError, lambda: nn.Embedding(3, 2)([0.0])),
+    "embedding negative": (ArgumentError, lambda: nn.Embedding(3, 2)([-1])),
+    "embedding large": (ArgumentError, lambda: nn.Embedding(3, 2)([3])),
+    "norm eps": (ArgumentError, lambda: nn.LayerNorm(3, eps=float("nan"))),
+    "activation": (ArgumentError, lambda: nn.Activation("__import__")),
+    "order": (ArgumentError, lambda: nn.Recurrent(rnncore.RNN(1, 1), order="up")),
     "order both": (
         ArgumentError,
-        lambda: modules.Recurrent(rnncore.RNN(1, 1, bidirectional=True), order="reverse"),
+        lambda: nn.Recurrent(rnncore.RNN(1, 1, bidirectional=True), order="reverse"),
     ),
-    "merge": (ArgumentError, lambda: modules.Recurrent(rnncore.RNN(1, 1), merge="max")),
-    "sequences": (ArgumentError, lambda: modules.Recurrent(rnncore.RNN(1, 1), return_sequences=1)),
-    "sequential": (ArgumentError, lambda: modules.Sequential(3)),
-    "build kind": (ArgumentError, lambda: modules.build_module({"kind": "Sequential"}, {})),
-    "build fields": (ArgumentError, lambda: modules.build_module({"kind": "Softmax", "axis": 1}, {})),
-    "build extra": (ArgumentError, lambda: modules.build_module({"kind": "Softmax"}, {"weight": normal(1)})),
+    "merge": (ArgumentError, lambda: nn.Recurrent(rnncore.RNN(1, 1), merge="max")),
+    "sequences": (ArgumentError, lambda: nn.Recurrent(rnncore.RNN(1, 1), return_sequences=1)),
+    "sequential": (ArgumentError, lambda: nn.Sequential(3)),
+    "build kind": (ArgumentError, lambda: nn.build_module({"kind": "Sequential"}, {})),
+    "build fields": (ArgumentError, lambda: nn.build_module({"kind": "Softmax", "axis": 1}, {})),
+    "build extra": (ArgumentError, lambda: nn.build_module({"kind": "Softmax"}, {"weight": normal(1)})),
 }
 
 

@@ -6,8 +6,7 @@ import pytest
 import tables
 
 from rnncore.errors import ArgumentError, DTypeError, LengthsError, ShapeError, TapeError
-from rnncore.modules import Attention, Embedding
-from rnncore.training import SGD
+from rnncore.nn import SGD, Attention, Embedding
 
 M, T, N, F = 3, 5, 4, 6
 LENGTHS = np.array([5, 1, 0, 3])

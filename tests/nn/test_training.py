@@ -11,7 +11,7 @@ from differences import assert_gradient, differences
 
 import rnncore
 from rnncore.errors import ArgumentError, DTypeError, ShapeError, TapeError
-from rnncore.training import SGD, Adam, Linear, cross_entropy, mse_loss
+from rnncore.nn import SGD, Adam, Linear, cross_entropy, mse_loss
 
 
 class Vector:

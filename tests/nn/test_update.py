@@ -8,7 +8,8 @@ import pytest
 import tables_training as tables
 from compiled import DTYPE, ISAS, assert_same_bits
 
-from rnncore import _core, config, errors
+from rnncore import errors
+from rnncore.engine import _core, threads
 
 STEPS, LR = 5, 0.02
 SIZES = (1, 33, 40_000, 16_384)  # shorter than a vector, with a tail, of several pieces, of exactly one
@@ -93,7 +94,7 @@ def test_threads_and_instruction_sets_change_no_bit(method, dtype):
         values, norms = run(method, dtype, isa=isa)
         assert norms == expected[1]
         assert_same_bits(values, expected[0])
-    assert_same_bits(run(method, dtype, threads=2, team=config.team_for(2))[0], expected[0])
+    assert_same_bits(run(method, dtype, threads=2, team=threads.team_for(2))[0], expected[0])
 
 
 def test_decay_through_the_gradient_and_scaling():

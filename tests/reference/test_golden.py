@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tables
 
-from rnncore import cells
+from rnncore.reference import cells
 
 X = np.array([[0.1, 0.4], [0.7, 0.9]])
 

@@ -10,7 +10,7 @@ import pytest
 import tables
 from compiled import as_state, parts_of
 
-from rnncore import dropout
+from rnncore.spec import masks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -108,7 +108,7 @@ def test_dropout_agrees_with_torch_layers_and_our_mask(implementation, cell, bot
     grads = layer.backward(tape, dy)
 
     F = layer.spec.y_size
-    keep = dropout.keep_mask(tape.call_key, 0, (T, N, F), p)
+    keep = masks.keep_mask(tape.call_key, 0, (T, N, F), p)
     assert 0 < keep.sum() < keep.size
     mask = torch.tensor(np.where(keep, 1 / (1 - p), 0.0).swapaxes(0, 1))
     tx, modules = leaf(x), []

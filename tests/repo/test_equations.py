@@ -22,7 +22,7 @@ def equations(path, comment):
     return found
 
 
-TWIN = {name: equations(ROOT / f"src/rnncore/{name}.py", "#   ") for name in TWINS}
+TWIN = {name: equations(ROOT / f"src/rnncore/reference/{name}.py", "#   ") for name in TWINS}
 
 
 @pytest.mark.parametrize("name", TWINS)

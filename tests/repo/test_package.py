@@ -20,7 +20,7 @@ NOT_IMPORTED = (
     "safetensors",
     "torch",
     "rnncore.estimators",
-    "rnncore.weights",
+    "rnncore.formats",
 )
 
 

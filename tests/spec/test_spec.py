@@ -9,8 +9,9 @@ import pytest
 import tables
 from compiled import build
 
-from rnncore import activations, errors, initializers, reference
-from rnncore.spec import GATES, Spec
+from rnncore import errors, reference
+from rnncore.layers import initializers
+from rnncore.spec import GATES, Spec, activations
 
 
 def test_parameter_shapes_in_order():

@@ -5,7 +5,7 @@ import numpy as np
 import tables
 import torch
 
-from rnncore import dropout as masks
+from rnncore.spec import masks
 
 torch.set_num_threads(1)  # its threads would spin on the cores that ours need
 

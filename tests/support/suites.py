@@ -12,9 +12,9 @@ import pathlib
 
 import numpy as np
 
-from rnncore.modules import MERGES
-from rnncore.weights import keras, onnx, to_system
-from rnncore.weights.records import build_layer, one_direction
+from rnncore.formats import keras, onnx, to_system
+from rnncore.formats.records import build_layer, one_direction
+from rnncore.nn import MERGES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("RNNCORE_SHARED", ROOT.parent / "shared"))

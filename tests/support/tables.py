@@ -38,7 +38,7 @@ CELLS = [
     Cell("lstm_proj", "LSTM", projected=True),
     Cell("gru", "GRU"),
     Cell("gru_before", "GRU", (("reset_after", False),)),
-    # Rows with options; every function of rnncore.activations is in one of them.
+    # Rows with options; every function of rnncore.spec.activations is in one of them.
     Cell("rnn_general", "RNN", (("clip", 1.5), ("activations", (("softplus",),)))),
     Cell("lstm_peepholes", "LSTM", (("peepholes", True),)),
     Cell(

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import cases, limits, machine, peers, plot, report
+from . import builds, cases, limits, machine, peers, plot, report
+from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner, installed
 
@@ -38,7 +39,7 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         PROGRAM,
         description="Measure rows of named sets in every installed system.",
-        epilog=f"Other commands: {PROGRAM} compare OLD NEW | plot REPORT PICTURE | limits | list",
+        epilog=f"Other commands, each with --help: {' | '.join(f'{PROGRAM} {name}' for name in COMMANDS)}",
     )
     parser.add_argument(
         "sets", nargs="*", metavar="SET", help=f"any of {', '.join(cases.SETS)} (default: latency)"
@@ -140,10 +141,32 @@ def _measure(
             print(f"interrupted after {len(results)} of {len(rows)} rows", file=sys.stderr)
 
 
-def _compare(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(f"{PROGRAM} compare", description="Show what moved between two reports.")
-    parser.add_argument("old", type=pathlib.Path)
-    parser.add_argument("new", type=pathlib.Path)
+def _compare_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} compare",
+        description="Show what moved between two reports, or time two builds against each other now.",
+    )
+    parser.add_argument("reports", nargs="*", type=pathlib.Path, metavar="REPORT", help="two: old and new")
+    for name in ("old", "new"):
+        parser.add_argument(
+            f"--{name}",
+            type=pathlib.Path,
+            metavar="PYTHON",
+            help=f"interpreter that imports the {name} build",
+        )
+    parser.add_argument(
+        "--sets",
+        type=_names,
+        default=["stream", "latency", "throughput", "train"],
+        metavar="SET,SET",
+        help="of builds (default: stream,latency,throughput,train)",
+    )
+    parser.add_argument("--threads", type=_counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
+    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
+    parser.add_argument("--blocks", type=int, default=15, help="pairs of blocks of each row (default: 15)")
+    parser.add_argument("--starts", type=int, default=3, help="starts of both processes (default: 3)")
+    parser.add_argument("--seconds", type=float, default=0.02, help="length of a block (default: 0.02)")
     parser.add_argument(
         "--moved",
         type=float,
@@ -152,13 +175,38 @@ def _compare(arguments: Sequence[str]) -> int:
         help=f"smallest relative change that counts (default: {report.MOVED})",
     )
     parser.add_argument(
-        "--fail", action="store_true", help="exit with 1 when something of rnncore got slower"
+        "--fail",
+        action="store_true",
+        help="exit with 1 when a row of rnncore (of builds: a set's geometric mean) got slower",
     )
-    options = parser.parse_args(arguments)
-    found = report.compare(report.read(options.old), report.read(options.new), moved=options.moved)
+    return parser
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    options = _compare_parser().parse_args(arguments)
+    if options.old and options.new and not options.reports:
+        return _compare_builds(options)
+    if options.old or options.new or len(options.reports) != 2:
+        raise ValueError("compare: expected two reports, or --old and --new with an interpreter each")
+    old, new = (report.read(path) for path in options.reports)
+    found = report.compare(old, new, moved=options.moved)
     print(report.compare_text(found))
     ours = [entry for entry in found["slower"] if peers.load(entry["system"]).ours]
     return 1 if options.fail and ours else 0
+
+
+def _compare_builds(options: argparse.Namespace) -> int:
+    plan = builds.Plan(options.old, options.new, options.blocks, options.starts, options.seconds)
+    rows = cases.select(options.sets, options.threads, cells=options.cell, match=options.match)
+    rows = builds.comparable(rows)
+    if not rows:
+        raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
+    for name, facts in zip(("old", "new"), builds.describe(plan), strict=True):
+        print(f"{name}: rnncore {facts['version']}, {facts['isa']}, {facts['place']}", flush=True)
+    with Progress(plan.starts * len(rows)) as bar:
+        found = builds.measure(plan, rows, tick=bar.advance)
+    print("", builds.table(found, options.moved), sep="\n")
+    return 1 if options.fail and builds.slower(found, options.moved) else 0
 
 
 def _plot(arguments: Sequence[str]) -> int:
@@ -207,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = COMMANDS[arguments.pop(0)]
     try:
         return command(arguments)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, PeerError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE_ERROR
 

@@ -8,11 +8,7 @@ times); with more than one thread there is a pause between bursts for them to fa
 
 import dataclasses
 import os
-import pickle
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,64 +18,21 @@ import numpy as np
 from . import limits as limits_module
 from . import oracle, peers, stats
 from .cases import Case
+from .process import PeerError, Process
 from .worker import Station
 
 PAUSE_SECONDS = 0.25
 """Between bursts with several threads: longer than the 200 ms that Intel's OpenMP spins by default."""
-TIMEOUT_SECONDS = 300.0
-"""A system that does not answer for so long is stopped; compiling a large graph takes tens of seconds."""
 
 
-class PeerError(RuntimeError):
-    """A system failed; the message is its own."""
-
-
-class Remote:
+class Remote(Process):
     """A `Station` in a process of its own, with the environment its system wants."""
 
     def __init__(self, name: str, threads: int) -> None:
         # The same import path as here, whatever put it together, as multiprocessing does.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         environment.update(peers.load(name).environment(threads))
-        self.name = name
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process, in close()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rnncore.bench.worker", name],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-        )
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the station. PeerError when it fails, dies or does not answer in time."""
-        watchdog = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
-        watchdog.start()
-        try:
-            pickle.dump((method, arguments), self.process.stdin)
-            self.process.stdin.flush()
-            fine, value = pickle.load(self.process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            raise PeerError(
-                f"process ended with status {self.process.wait()}: {self._last_words()}"
-            ) from error
-        finally:
-            watchdog.cancel()
-        if not fine:
-            raise PeerError(value)
-        return value
-
-    def _last_words(self) -> str:
-        self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "no message"
-
-    def close(self) -> None:
-        """End the process, if it still runs, and wait for it."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-        self.errors.close()
+        super().__init__([sys.executable, "-m", "rnncore.bench.worker", name], environment)
 
 
 class Local:
@@ -87,7 +40,6 @@ class Local:
     late."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self.name = name
         self.station = Station(name)
 
     def call(self, method: str, *arguments: Any) -> Any:

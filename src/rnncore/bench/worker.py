@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The process that one system runs in: builds it, checks it, times it, spoken to over its standard streams.
 
-`Station` does the work and is used directly when no process of its own is wanted. `main` wraps it: requests
-are (method name, arguments) on standard input, answers are (True, value) or (False, error text) on what was
-standard output; everything the systems print goes to standard error.
+`Station` does the work and is used directly when no process of its own is wanted.
 """
 
 import gc
-import os
-import pickle
 import sys
 import time
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import oracle, peers
+from .build_worker import serve
 from .cases import Case, make_problem
 
 WARM_BURSTS = 2
@@ -120,24 +117,5 @@ class Station:
         return self.kind.version()
 
 
-def main() -> None:
-    """Serve requests until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    station = Station(sys.argv[1])
-    while True:
-        try:
-            method, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = (True, getattr(station, method)(*arguments))
-        except Exception as error:
-            # Whatever a foreign system throws belongs into its row of the report; the process goes on.
-            answer = (False, f"{type(error).__name__}: {error}".splitlines()[0])
-        pickle.dump(answer, answers)
-        answers.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Station(sys.argv[1]))

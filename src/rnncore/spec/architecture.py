@@ -7,9 +7,8 @@ import math
 
 import numpy as np
 
-from .. import activations
 from ..errors import ArgumentError, SizeError
-from . import checks
+from . import activations, checks
 
 # Gate order of every stacked matrix: block k of weight_ih, weight_hh, bias_ih, bias_hh belongs to gate k.
 GATES = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}

@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from .. import activations
 from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
-from ..overlap import folds, overlaps
+from . import activations
+from .overlap import folds, overlaps
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 INT64_MAX = 2**63 - 1

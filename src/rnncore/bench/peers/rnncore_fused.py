@@ -14,7 +14,7 @@ class RnncoreFused(Peer):
 
     name = "rnncore"
     ours = True
-    needs = ("rnncore._core",)
+    needs = ("rnncore.engine._core",)
     distribution = "rnncore"
     takes_lengths = True
 
@@ -30,12 +30,12 @@ class RnncoreFused(Peer):
         self.grads: Any = None
         self.lengths = case.lengths() if case.ragged else None
         if case.mode == "fit":
-            from rnncore import training
+            from rnncore import nn
 
-            self.head = training.Linear(case.D * case.H, 1, dtype=case.dtype)
+            self.head = nn.Linear(case.D * case.H, 1, dtype=case.dtype)
             self.head.load_state_dict({"weight": problem.head, "bias": np.zeros(1, case.dtype)})
-            self.mse_loss, self.target = training.mse_loss, problem.target
-            self.optimizer = training.Adam([self.layer, self.head], lr=LEARNING_RATE)
+            self.mse_loss, self.target = nn.mse_loss, problem.target
+            self.optimizer = nn.Adam([self.layer, self.head], lr=LEARNING_RATE)
         if case.mode == "step":
             self.stream = self.layer.stream(batch_size=case.N)
             self.y = np.empty((case.N, case.H), case.dtype)
@@ -72,7 +72,7 @@ class RnncoreBlas(RnncoreFused):
     """The comparison: the same layer with one BLAS product per step."""
 
     name = "rnncore-blas"
-    needs = ("rnncore._core", "scipy")
+    needs = ("rnncore.engine._core", "scipy")
 
     @classmethod
     def environment(cls, threads: int) -> dict[str, str]:

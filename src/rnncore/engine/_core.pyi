@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""Types of the compiled extension. Arrays have the layer's dtype; sizes and shapes were checked by the callers."""
+
+from typing import Any, Final, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import Spec
+
+_Array: TypeAlias = NDArray[Any]
+_State: TypeAlias = tuple[_Array | None, ...]
+
+FORWARD: Final[int]
+BACKWARD: Final[int]
+BLAS: Final[int]
+
+def isas() -> list[str]: ...
+def forward_naive(
+    plan: Plan,
+    parameters: dict[str, _Array],
+    x: _Array,
+    y: _Array,
+    state: _State,
+    final: _State,
+    lengths: NDArray[np.int64] | None,
+) -> None: ...
+
+@final
+class Spare:
+    def __init__(self) -> None: ...
+
+@final
+class Memory:
+    def __init__(self, field: str, size: int, spare: Spare | None = None) -> None: ...
+
+@final
+class Team:
+    @property
+    def max_threads(self) -> int: ...
+    def __init__(self, max_threads: int) -> None: ...
+
+@final
+class Version:
+    value: int
+
+@final
+class Blas:
+    def __init__(self, sgemm: object, dgemm: object) -> None: ...
+
+@final
+class Plan:
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def isa(self) -> str: ...
+    def __init__(self, spec: Spec, isa: str, blas: Blas | None = None) -> None: ...
+    def tape_bytes(self, T: int, N: int, valid: int, segments: int) -> int: ...
+
+@final
+class Tape:
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def segments(self) -> int: ...
+    def __init__(
+        self, plan: Plan, T: int, N: int, valid: int, segments: int, spare: Spare | None = None
+    ) -> None: ...
+
+@final
+class Weights:
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def uses(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    def __init__(
+        self, plan: Plan, parameters: dict[str, _Array], uses: int, version: int, spare: Spare | None = None
+    ) -> None: ...
+    def forward(
+        self,
+        x: _Array,
+        y: _Array,
+        state: _State,
+        final: _State,
+        lengths: NDArray[np.int64] | None,
+        tape: Tape | None,
+        key: int,
+        blas: bool,
+        threads: int,
+        team: Team,
+        recurrent_dropout: float = 0.0,
+    ) -> None: ...
+    def backward(
+        self,
+        tape: Tape,
+        T: int,
+        N: int,
+        lengths: NDArray[np.int64] | None,
+        dy: _Array | None,
+        dfinal: _State,
+        dx: _Array,
+        dstate: _State,
+        grads: dict[str, _Array],
+        key: int,
+        blas: bool,
+        threads: int,
+        team: Team,
+        recurrent_dropout: float = 0.0,
+    ) -> None: ...
+
+def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
+def update(
+    method: str,
+    tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],
+    *,
+    lr: float,
+    beta1: float,
+    step: int,
+    beta2: float = 0.0,
+    eps: float = 0.0,
+    weight_decay: float = 0.0,
+    decoupled: bool = True,
+    nesterov: bool = False,
+    grad_scale: float = 1.0,
+    clip_norm: float = 0.0,
+    isa: str | None = None,
+    threads: int = 1,
+    team: Team | None = None,
+) -> float: ...
+
+class StreamCore:
+    @property
+    def weights(self) -> Weights: ...
+    @property
+    def N(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+    def __init__(self, version: Version, weights: Weights, N: int, row_work: float) -> None: ...
+    def step(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def _renew(self) -> None: ...
+    def _restart(self, capacity: int, state: _State) -> None: ...
+    def _select(self, rows: _Array) -> None: ...
+    def _get_state(self) -> tuple[_Array, ...]: ...
+    def _set_state(self, parts: _State) -> None: ...

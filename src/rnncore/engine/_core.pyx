@@ -1,0 +1,522 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The door between Python and the C core: arrays in, one C call without the GIL, one status, one exception.
+
+Callers have checked shapes and dtypes; here are only pointers, strides and lifetimes.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cimport numpy as cnp
+
+import numpy as np
+
+from .. import errors
+
+cnp.import_array()
+
+FORWARD = RNNCORE_PACK_FORWARD
+BACKWARD = RNNCORE_PACK_BACKWARD
+BLAS = RNNCORE_PACK_BLAS
+
+_CELLS = {
+    ("rnn", "tanh", True): RNNCORE_RNN_TANH,
+    ("rnn", "relu", True): RNNCORE_RNN_RELU,
+    ("lstm", "tanh", True): RNNCORE_LSTM,
+    ("gru", "tanh", True): RNNCORE_GRU,
+    ("gru", "tanh", False): RNNCORE_GRU_RESET_BEFORE,
+}
+_FUNCTIONS = {
+    "sigmoid": RNNCORE_SIGMOID,
+    "tanh": RNNCORE_TANH,
+    "relu": RNNCORE_RELU,
+    "affine": RNNCORE_AFFINE,
+    "leaky_relu": RNNCORE_LEAKY_RELU,
+    "thresholded_relu": RNNCORE_THRESHOLDED_RELU,
+    "scaled_tanh": RNNCORE_SCALED_TANH,
+    "hard_sigmoid": RNNCORE_HARD_SIGMOID,
+    "elu": RNNCORE_ELU,
+    "softsign": RNNCORE_SOFTSIGN,
+    "softplus": RNNCORE_SOFTPLUS,
+}
+_PLACES = {"rnn": "h", "lstm": "ifgoc", "gru": "rzn"}  # in the order of the config's activations
+_ERRORS = {
+    "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
+    "RNNCORE_ERROR_SHAPE": errors.ShapeError,
+    "RNNCORE_ERROR_LENGTHS": errors.LengthsError,
+    "RNNCORE_ERROR_OVERFLOW": errors.SizeError,
+    "RNNCORE_ERROR_MEMORY": errors.MemoryExhaustedError,
+    "RNNCORE_ERROR_UNSUPPORTED": errors.UnsupportedError,
+    "RNNCORE_ERROR_FORMAT": errors.FormatError,
+}
+
+
+cdef int check(str field, rnncore_status status) except -1:
+    if status == RNNCORE_OK:
+        return 0
+    name = rnncore_status_name(status).decode()
+    raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
+
+
+def isas():
+    """Names of the instruction sets that this CPU runs, fastest first."""
+    names, i = [], 0
+    while rnncore_isa_name(i) != NULL:
+        names.append(rnncore_isa_name(i).decode())
+        i += 1
+    return names
+
+
+@cython.final
+cdef class Spare:
+    """One block that its last owner gave back, kept for the next one of about its size.
+
+    Memory fresh from the system costs a page fault and zeros for every page: a third of a small training call's time.
+    """
+
+    cdef void *data
+    cdef size_t size
+
+    cdef void *take(self, size_t size, size_t *got) noexcept:
+        cdef void *data = self.data
+        self.data = NULL
+        got[0] = self.size
+        if data != NULL and not size <= self.size <= 2 * size:
+            rnncore_free(data)
+            data = NULL
+        if data == NULL:
+            got[0] = size
+            data = rnncore_alloc(size)
+        return data
+
+    cdef void give(self, void *data, size_t size) noexcept:
+        rnncore_free(self.data)
+        self.data, self.size = data, size
+
+    def __dealloc__(self):
+        rnncore_free(self.data)
+
+
+@cython.final
+cdef class Memory:
+    """A block for weights, a tape, a stream or an array; with the object it goes to `spare`, if any, or is freed."""
+
+    cdef void *data
+    cdef size_t size
+    cdef Spare spare
+
+    def __cinit__(self, str field, size_t size, Spare spare=None):
+        if size == 0:
+            raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
+        self.size = size
+        self.data = spare.take(size, &self.size) if spare is not None else rnncore_alloc(size)
+        if self.data == NULL:
+            raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
+        self.spare = spare
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
+
+    def __dealloc__(self):
+        if self.spare is None:
+            rnncore_free(self.data)
+        else:
+            self.spare.give(self.data, self.size)
+
+
+@cython.final
+cdef class Team:
+    """Threads for calls; they start when first needed and end with the object."""
+
+    cdef rnncore_team *team
+    cdef readonly int max_threads
+
+    def __cinit__(self, int max_threads):
+        check("num_threads", rnncore_team_create(max_threads, &self.team))
+        self.max_threads = max_threads
+
+    def __dealloc__(self):
+        rnncore_team_destroy(self.team)
+
+
+@cython.final
+cdef class Version:
+    """A counter that a layer raises with every change of its parameters; streams look at it in each step."""
+
+    cdef public int64_t value
+
+
+@cython.final
+cdef class Blas:
+    """Two functions of a BLAS, from capsules as Cython's modules have them in `__pyx_capi__`."""
+
+    cdef rnncore_blas functions
+
+    def __init__(self, sgemm, dgemm):
+        self.functions.sgemm = PyCapsule_GetPointer(sgemm, PyCapsule_GetName(sgemm))
+        self.functions.dgemm = PyCapsule_GetPointer(dgemm, PyCapsule_GetName(dgemm))
+
+
+@cython.final
+cdef class Plan:
+    """Sizes and kernels of a layer on one instruction set; with a BLAS, if weights are to be packed for it."""
+
+    cdef rnncore_plan *plan
+    cdef readonly object spec
+    cdef readonly str isa
+    cdef Py_ssize_t count
+
+    def __cinit__(self, spec, str isa, Blas blas=None):
+        cdef rnncore_config config
+        cdef rnncore_activation *activation
+        name = isa.encode()
+        memset(&config, 0, sizeof(config))
+        config.cell = _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
+        config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
+        config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
+        config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
+        config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
+        config.isa = name
+        config.blas = &blas.functions if blas is not None else NULL
+        config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+        for direction in range(spec.directions if spec.activations else 0):
+            for place, (function, *parameters) in spec.functions(direction).items():
+                activation = &config.activations[<int>direction][<int>_PLACES[spec.cell].index(place)]
+                activation.function = _FUNCTIONS[function]
+                activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
+        check("hidden_size", rnncore_plan_create(&config, &self.plan))
+        self.spec, self.isa = spec, isa
+        self.count = spec.num_layers * spec.directions
+
+    def __dealloc__(self):
+        rnncore_plan_destroy(self.plan)
+
+    def tape_bytes(self, int64_t T, int64_t N, int64_t valid, int64_t segments):
+        """Bytes of the tape of a call with `valid` valid steps in all; `segments` as in `Tape`."""
+        return rnncore_tape_bytes(self.plan, T, N, valid, segments)
+
+
+cdef inline char *address(array) except? NULL:
+    return <char *>cnp.PyArray_DATA(<cnp.ndarray>array) if array is not None else NULL
+
+
+cdef rnncore_array strided(array):
+    """A (T, N, features) view as the core takes it; None: nothing."""
+    cdef rnncore_array a
+    a.data = address(array)
+    for i in range(3):
+        a.stride[i] = cnp.PyArray_STRIDE(<cnp.ndarray>array, i) if array is not None else 0
+    return a
+
+
+cdef void *pointer_table(Plan plan, dict values) except NULL:
+    """malloc'd rnncore_params (or rnncore_grads: the same six pointers) of all layers and directions."""
+    cdef rnncore_grads *table = <rnncore_grads *>malloc(plan.count * sizeof(rnncore_grads))
+    cdef Py_ssize_t k = 0
+    if table == NULL:
+        raise errors.MemoryExhaustedError("parameters", "a table of pointers", "nothing")
+    for suffix in plan.spec.suffixes():
+        table[k].weight_ih = address(values["weight_ih" + suffix])
+        table[k].weight_hh = address(values["weight_hh" + suffix])
+        table[k].bias_ih = address(values.get("bias_ih" + suffix))
+        table[k].bias_hh = address(values.get("bias_hh" + suffix))
+        table[k].weight_hr = address(values.get("weight_hr" + suffix))
+        table[k].weight_peephole = address(values.get("weight_peephole" + suffix))
+        k += 1
+    return table
+
+
+cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, state, final):
+    cdef rnncore_forward_args args
+    args.steps, args.batch = T, N
+    args.lengths = <const int64_t *>address(lengths)
+    args.x, args.y = strided(x), strided(y)
+    args.h0, args.h_n = address(state[0]), address(final[0])
+    args.c0 = address(state[1]) if len(state) > 1 else NULL
+    args.c_n = address(final[1]) if len(final) > 1 else NULL
+    args.tape = NULL
+    args.segments = 0
+    args.dropout_key = 0
+    args.recurrent_dropout = 0
+    args.backend = RNNCORE_FUSED
+    args.threads = 1
+    args.team = NULL
+    return args
+
+
+@cython.final
+cdef class Tape:
+    """Memory of a recorded call: of everything (segments 0), or of what segments are computed again from."""
+
+    cdef Memory memory
+    cdef readonly size_t nbytes
+    cdef readonly int64_t segments
+
+    def __init__(self, Plan plan, int64_t T, int64_t N, int64_t valid, int64_t segments, Spare spare=None):
+        self.segments = segments
+        self.nbytes = rnncore_tape_bytes(plan.plan, T, N, valid, segments)
+        self.memory = Memory("x", self.nbytes, spare)
+
+
+@cython.final
+cdef class Weights:
+    """Parameters packed for one plan, and the version of the layer they are; immutable."""
+
+    cdef readonly Plan plan
+    cdef readonly int uses
+    cdef readonly int64_t version
+    cdef Memory memory
+
+    def __init__(self, Plan plan, dict parameters, int uses, int64_t version, Spare spare=None):
+        cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+        cdef rnncore_status status
+        self.plan, self.uses, self.version = plan, uses, version
+        try:
+            self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses), spare)
+            with nogil:
+                status = rnncore_weights_pack(plan.plan, uses, table, self.memory.data)
+        finally:
+            free(table)
+        check("parameters", status)
+
+    def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team,
+                double recurrent_dropout=0.0):
+        """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
+        cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
+        cdef rnncore_status status
+        args.tape = tape.memory.data if tape is not None else NULL
+        args.segments = tape.segments if tape is not None else 0
+        args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
+        args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
+        with nogil:
+            status = rnncore_forward(self.plan.plan, self.memory.data, &args)
+        check("x", status)
+
+    def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
+                 bint blas, int threads, Team team, double recurrent_dropout=0.0):
+        """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
+        cdef rnncore_backward_args args
+        cdef rnncore_status status
+        cdef rnncore_grads *table = <rnncore_grads *>pointer_table(self.plan, grads)
+        args.steps, args.batch = T, N
+        args.lengths = <const int64_t *>address(lengths)
+        args.tape = tape.memory.data
+        args.dy, args.dx = strided(dy), strided(dx)
+        args.dh_n, args.dh0 = address(dfinal[0]), address(dstate[0])
+        args.dc_n = address(dfinal[1]) if len(dfinal) > 1 else NULL
+        args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
+        args.grads = table
+        args.dropout_key, args.threads, args.team = key, threads, team.team
+        args.recurrent_dropout = recurrent_dropout
+        args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
+        with nogil:
+            status = rnncore_backward(self.plan.plan, self.memory.data, &args)
+        free(table)
+        check("tape", status)
+
+
+def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
+    """The reference loop over unpacked parameters; arguments as in `Weights.forward`."""
+    cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+    cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_forward_naive(plan.plan, table, &args)
+    free(table)
+    check("x", status)
+
+
+def dropout(out, array, uint64_t key, double p):
+    """out = array with elements dropped by their place and the key, the others times 1 / (1 - p); out may be array."""
+    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef int64_t size = array.size
+    cdef void *target = address(out)
+    cdef const void *source = address(array)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_dropout(dtype, target, source, size, key, p)
+    check("p", status)
+
+
+def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,
+           double weight_decay=0.0, bint decoupled=True, bint nesterov=False, double grad_scale=1.0,
+           double clip_norm=0.0, str isa=None, int threads=1, Team team=None):
+    """One optimiser step, "adam" or "sgd", in place.
+
+    Parameters
+    ----------
+    tensors : list of (values, grads, moment1, moment2)
+        Dense arrays of one dtype and size each, values and moments writeable and checked by the caller; moments that
+        the method does not have are None.
+
+    Returns
+    -------
+    float
+        The norm of all gradients before clipping; nothing has changed if it is not finite.
+    """
+    cdef rnncore_update_args args
+    cdef rnncore_status status
+    cdef double norm = 0
+    cdef Py_ssize_t i
+    cdef bytes name = isa.encode() if isa is not None else None
+    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((len(tensors) + 1) * sizeof(rnncore_tensor))
+    if table == NULL:
+        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
+    for i in range(len(tensors)):
+        values, grads, moment1, moment2 = tensors[i]
+        table[i].values, table[i].grads = address(values), address(grads)
+        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
+        table[i].size = values.size
+        table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
+    args.lr, args.beta1, args.beta2, args.eps = lr, beta1, beta2, eps
+    args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
+    args.grad_scale, args.clip_norm, args.step = grad_scale, clip_norm, step
+    args.tensors, args.count = table, len(tensors)
+    args.isa = <const char *>name if name is not None else NULL
+    args.threads, args.team = threads, team.team if team is not None else NULL
+    with nogil:
+        status = rnncore_update(&args, &norm)
+    free(table)
+    check("tensors", status)
+    return norm
+
+
+cdef class StreamCore:
+    """State and packed weights of running sequences, and the fast path of their step.
+
+    A step of fewer than LONG_STEP multiply-adds keeps the GIL: giving it up and taking it back costs more.
+    """
+
+    cdef readonly Weights weights
+    cdef readonly int64_t N, capacity
+    cdef Memory memory
+    cdef rnncore_stream *stream
+    cdef Version version
+    cdef int64_t seen
+    cdef int typenum
+    cdef double row_work
+    cdef bint is_long, busy
+    cdef cnp.npy_intp in_size, out_size
+
+    def __init__(self, Version version, Weights weights, int64_t N, double row_work):
+        spec = weights.plan.spec
+        self.in_size, self.out_size = spec.input_size, spec.output_size
+        self.typenum = cnp.NPY_FLOAT32 if spec.dtype.itemsize == 4 else cnp.NPY_FLOAT64
+        self.row_work = row_work
+        self.version = version
+        self.start(weights, N)
+
+    cdef int start(self, Weights weights, int64_t capacity) except -1:
+        """Start `capacity` rows from zero state with these weights."""
+        cdef Memory memory = Memory("batch_size", rnncore_stream_bytes(weights.plan.plan, capacity))
+        check("batch_size", rnncore_stream_init(weights.plan.plan, weights.memory.data, capacity, memory.data,
+                                                &self.stream))
+        self.memory, self.weights, self.seen = memory, weights, weights.version
+        self.capacity = capacity
+        self.set_rows(capacity)
+        return 0
+
+    cdef void set_rows(self, int64_t N) noexcept:
+        self.N = N
+        self.is_long = N * self.row_work > 200_000
+
+    cdef bint fits(self, object array, cnp.npy_intp features) noexcept:
+        """Whether the fast path may use it: dense, of the layer's dtype, (N, features) or, for N = 1, (features,)."""
+        cdef cnp.ndarray a
+        if not cnp.PyArray_CheckExact(array):
+            return False
+        a = <cnp.ndarray>array
+        if cnp.PyArray_TYPE(a) != self.typenum or not cnp.PyArray_ISCARRAY_RO(a):
+            return False
+        if cnp.PyArray_NDIM(a) == 1:
+            return self.N == 1 and cnp.PyArray_DIM(a, 0) == features
+        return cnp.PyArray_NDIM(a) == 2 and cnp.PyArray_DIM(a, 0) == self.N and cnp.PyArray_DIM(a, 1) == features
+
+    def step(self, x, out=None):
+        """One step of every row.
+
+        Parameters
+        ----------
+        x : array of the layer's dtype, (N, I); with batch_size 1 also (I,)
+            Dense arrays take the fast path, others are copied first.
+        out : array like the result, optional
+            Receives y and is returned; must not overlap x.
+
+        Returns
+        -------
+        y : (N, H or P), or (H or P,)
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, OverlapError
+            The state is as before.
+        UnsupportedError
+            Another thread is in a step of this stream.
+
+        Notes
+        -----
+        Allocates nothing when `out` is given. The GIL is released for steps of more than 2e5 multiply-adds only.
+        """
+        cdef cnp.npy_intp shape[2]
+        cdef const char *source
+        cdef char *target
+        cdef cnp.npy_intp size
+        if not self.fits(x, self.in_size) or (out is not None and (
+                not self.fits(out, self.out_size) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                or cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(<cnp.ndarray>x))):
+            return self._step_checked(x, out)
+        if self.busy:
+            raise errors.UnsupportedError("stream", "one thread at a time", "a second step before the first ended")
+        if self.seen != self.version.value:
+            self._renew()
+        if out is None:
+            shape[0] = self.N if cnp.PyArray_NDIM(<cnp.ndarray>x) == 2 else self.out_size
+            shape[1] = self.out_size
+            out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(<cnp.ndarray>x), shape, self.typenum, 0)
+        else:
+            source, target = address(x), address(out)
+            size = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) * self.N
+            if source < target + size * self.out_size and target < source + size * self.in_size:
+                raise errors.OverlapError("out", "memory apart from x", "shared memory")
+        source, target = address(x), address(out)
+        if self.is_long:
+            self.busy = True
+            with nogil:
+                rnncore_stream_step(self.stream, source, target)
+            self.busy = False
+        else:
+            rnncore_stream_step(self.stream, source, target)
+        return out
+
+    def _renew(self):
+        """Pack the layer's present parameters, keeping the state."""
+        self._restart(self.capacity, self._get_state())
+
+    def _restart(self, int64_t capacity, state):
+        """Room for `capacity` rows, of which `state` (dense parts) gives the first."""
+        N = state[0].shape[1]
+        self.start(self._present_weights(), capacity)
+        self._select(np.arange(N))
+        self._set_state(state)
+
+    def _select(self, rows):
+        """Rows (int64, contiguous) of the batch in a new order, -1 for new ones; at most `capacity`."""
+        check("rows", rnncore_stream_select(self.stream, <const int64_t *>address(rows), rows.shape[0]))
+        self.set_rows(rows.shape[0])
+
+    def _get_state(self):
+        parts = tuple(np.empty(shape, self.weights.plan.spec.dtype)
+                      for shape in self.weights.plan.spec.state_shapes(self.N))
+        rnncore_stream_get_state(self.stream, address(parts[0]), address(parts[1]) if len(parts) > 1 else NULL)
+        return parts
+
+    def _set_state(self, parts):
+        rnncore_stream_set_state(self.stream, address(parts[0]), address(parts[1]) if len(parts) > 1 else NULL)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""Memory of results: fresh, or what an earlier result of the same object left."""
+
+import math
+import sys
+
+import numpy as np
+
+from ..errors import MemoryExhaustedError
+from . import _core
+
+RECYCLED_BYTES = 128 << 10
+"""Results of training calls from this size on: where malloc asks the system for fresh pages, their faults cost 9 % of
+an iteration (LSTM and GRU, H = 64, N = 32, T = 50). They are aligned to cache lines, too."""
+
+
+def empty(field, shape, dtype):
+    """An uninitialised array."""
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise MemoryExhaustedError(field, f"memory for shape {shape}", "less") from error
+
+
+def recycled(field, shape, dtype, spare):
+    """An uninitialised array whose memory goes to `spare` when nobody holds it any more."""
+    size = math.prod(shape)
+    if not RECYCLED_BYTES <= size * dtype.itemsize < sys.maxsize:
+        return empty(field, shape, dtype)
+    memory = _core.Memory(field, size * dtype.itemsize, spare)
+    return np.frombuffer(memory, dtype, size).reshape(shape)

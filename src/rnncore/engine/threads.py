@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""How many threads calls use: one number of the process, and every call may ask for another."""
+
+import os
+
+from ..errors import ArgumentError
+from ..spec import check_int
+from . import _core
+
+# More than this a call never uses, whatever it is allowed.
+MOST_THREADS = 1024
+
+
+def _default_threads():
+    text = os.environ.get("RNNCORE_NUM_THREADS")
+    if text:
+        if not text.isdecimal() or int(text) < 1:
+            raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", repr(text))
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_num_threads = _default_threads()
+_team = None
+
+
+def set_num_threads(n):
+    """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1."""
+    global _num_threads
+    _num_threads = check_int("num_threads", n, 1)
+
+
+def get_num_threads():
+    """Threads that a call may use; at first RNNCORE_NUM_THREADS or the cores this process may run on."""
+    return _num_threads
+
+
+def threads_for(num_threads):
+    """The bound on the threads of a call that asks for `num_threads` (None: the process's number)."""
+    return min(num_threads or _num_threads, MOST_THREADS)
+
+
+def team_for(threads):
+    """The process's team, with room for at least `threads` threads."""
+    global _team
+    team = _team
+    if team is None or team.max_threads < threads:
+        team = _team = _core.Team(max(threads, threads_for(None)))
+    return team
+
+
+def _forget_team():
+    """In a forked child: the threads stayed with the parent, and a call of theirs may have been running."""
+    global _team
+    _team = None
+
+
+os.register_at_fork(after_in_child=_forget_team)

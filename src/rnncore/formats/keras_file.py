@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""The file side of Keras: archives, HDF5 layouts of Keras 2 and 3, and which arrays belong to which layer.
+
+Files are untrusted. The HDF5 library crashes on some damaged ones, so it runs in a process of its own
+(hdf5_reader), which hands the arrays over in a safetensors file; configs are data, never code. `read` gives
+(name, class, config, weights) per layer in the model's order.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+from ..errors import UnsupportedError
+from . import safetensors
+from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
+from .records import FormatError, reading
+from .safetensors import parse_json
+
+MAX_CONFIG = 8 * 2**20
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+
+# A damaged file may send the HDF5 library into a loop: seconds to start, and seconds per byte at 10 MB/s.
+START_SECONDS, BYTE_SECONDS = 60, 1e-7
+
+
+def read(path):
+    """The layers of a file.
+
+    Returns
+    -------
+    entries : list of (name, class name, config, list of arrays)
+    chain_error : str or None
+        Why the layers are no chain.
+    version : int
+        Of Keras; 3 if the file does not say.
+
+    Raises
+    ------
+    FormatError, UnsupportedError, OSError
+    """
+    with reading(path, "a Keras file"):
+        if zipfile.is_zipfile(path):
+            with _unzipped(path) as (config, weights, version):
+                return *_read_config(path, config, File(path, weights)), version
+        with open(path, "rb") as start:
+            if start.read(len(SIGNATURE)) != SIGNATURE:
+                raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
+        file = File(path, path)
+        version = major(file.attributes.get("keras_version"))
+        if "model_config" in file.attributes:
+            return *_read_config(path, _config(path, file.attributes["model_config"]), file), version
+        return _read_bare(file), "a file of weights alone holds no model", version
+
+
+def major(version):
+    """The first number of a version's text, 3 if there is none."""
+    found = re.match(r"\d{1,3}(?=\.)", version) if isinstance(version, str) else None
+    return int(found[0]) if found else 3
+
+
+@contextlib.contextmanager
+def _unzipped(path):
+    """config.json, parsed, the path of a copy of model.weights.h5 that lives as long as the block, Keras' version."""
+    limits = {"config.json": MAX_CONFIG, "model.weights.h5": MAX_EXPANSION * os.path.getsize(path)}
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        for name, limit in limits.items():
+            if archive.getinfo(name).file_size > limit:
+                raise FormatError(
+                    str(path), f"{name} of at most {limit} bytes", archive.getinfo(name).file_size
+                )
+        config = _config(path, archive.read("config.json").decode())
+        says = {}
+        if "metadata.json" in archive.namelist() and archive.getinfo("metadata.json").file_size <= MAX_CONFIG:
+            says = _config(path, archive.read("metadata.json").decode())
+        yield config, archive.extract("model.weights.h5", folder), major(says.get("keras_version"))
+
+
+def _config(path, text):
+    if len(text) > MAX_CONFIG:
+        raise FormatError(str(path), f"a config of at most {MAX_CONFIG} characters", len(text))
+    config = parse_json(text)
+    if not isinstance(config, dict):
+        raise FormatError(str(path), "a model's config", type(config).__name__)
+    return config
+
+
+def _read_hdf5(path, source):
+    """All arrays of an HDF5 file by path, and its attributes of interest."""
+    if importlib.util.find_spec("h5py") is None:
+        raise UnsupportedError(str(path), "the package h5py", "none installed")
+    limit = START_SECONDS + BYTE_SECONDS * os.path.getsize(source)
+    with tempfile.TemporaryDirectory() as folder:
+        target = pathlib.Path(folder) / "arrays.safetensors"
+        command = [sys.executable, "-P", "-m", "rnncore.formats.hdf5_reader", str(source), str(target)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, timeout=limit, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise FormatError(str(path), "a sound HDF5 file", f"no end after {limit:.0f} s") from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            got = (
+                said[-1][:200]
+                if done.returncode > 0 and said
+                else f"a crash of its reader ({done.returncode})"
+            )
+            raise FormatError(str(path), "a sound HDF5 file", got)
+        arrays, _ = safetensors.read(target)  # stays mapped although the file goes away
+    return arrays, json.loads(bytes(arrays.pop(ATTRIBUTES)))
+
+
+class File:
+    """The arrays of an HDF5 file by their paths.
+
+    Parameters
+    ----------
+    path : path-like
+        For messages.
+    source : path-like
+        The HDF5 file, if `path` is an archive that holds it.
+    """
+
+    def __init__(self, path, source):
+        self.path = path
+        self.arrays, self.attributes = _read_hdf5(path, source)
+        self.groups = self.attributes["groups"]
+        root = next(
+            (name for name in ("model_weights", "") if "layer_names" in self.groups.get(name, {})), None
+        )
+        self.legacy = root
+
+    def below(self, group):
+        """Names directly below a group, in the file's order."""
+        prefix = group + "/"
+        return list(
+            dict.fromkeys(n[len(prefix) :].split("/")[0] for n in self.arrays if n.startswith(prefix))
+        )
+
+    def variables(self, group):
+        """The arrays 0, 1, 2 ... of a group's ``vars``."""
+        names = self.below(f"{group}/vars")
+        expected = [str(k) for k in range(len(names))]
+        if sorted(names) != sorted(expected):
+            raise FormatError(str(self.path), f"arrays 0, 1, 2 ... in {group}", ", ".join(names)[:80])
+        return [self.arrays[f"{group}/vars/{k}"] for k in expected]
+
+    def by_class(self, kind, count):
+        """Keras 3: the group of the layer number `count` of its class."""
+        name = _snake(kind, count)
+        return next((f"{c}/{name}" for c in CONTAINERS if self.below(f"{c}/{name}")), None)
+
+    def weights(self, group, cells=()):
+        """Keras 3: a layer's arrays in the order of get_weights(); `cells`: classes of stacked cells."""
+        if group is None:
+            return []
+        found = self.variables(group)
+        for name in ("cell", "layer", "forward_layer", "backward_layer"):
+            if self.below(f"{group}/{name}"):
+                found += self.weights(f"{group}/{name}", cells)
+        names = [_snake(kind, cells[:k].count(kind)) for k, kind in enumerate(cells)]
+        stored = self.below(f"{group}/cells")
+        for name in names if set(names) == set(stored) else sorted(stored, key=_number):
+            found += self.weights(f"{group}/cells/{name}")
+        return found
+
+    def legacy_names(self, name):
+        """Keras 2: the names of a layer's arrays in the order of get_weights()."""
+        return self.groups.get(f"{self.legacy}/{name}".strip("/"), {}).get("weight_names", [])
+
+    def legacy_weights(self, name):
+        """Keras 2: a layer's arrays in the order of get_weights()."""
+        return [self.arrays[f"{self.legacy}/{name}/{key}".strip("/")] for key in self.legacy_names(name)]
+
+    def legacy_both_ways(self, name):
+        """Keras 2: whether a layer's arrays belong to a forward and a backward layer."""
+        keys = self.legacy_names(name)
+        return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
+
+
+def _snake(kind, count):
+    """Keras' name of the object number `count` of a class."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() + (f"_{count}" if count else "")
+
+
+def _cells(config):
+    """Classes of the cells of an RNN layer around StackedRNNCells."""
+    inner = (config.get("cell") or {}).get("config") or {}
+    return [str(cell["class_name"]) for cell in inner.get("cells", []) if "class_name" in cell]
+
+
+def _number(name):
+    """Sorts lstm_cell, lstm_cell_1, lstm_cell_2 ... as Keras counts them."""
+    digits = re.search(r"_(\d{1,9})$", name)
+    return int(digits.group(1)) if digits else 0
+
+
+def _read_config(path, config, file):
+    layers, chain_error = listed_layers(config.get("class_name"), config.get("config"))
+    entries, counts = [], {}
+    for name, kind, inner in layers:
+        if file.legacy is not None:
+            weights = file.legacy_weights(name)
+        else:
+            weights = file.weights(file.by_class(kind, counts.get(kind, 0)), _cells(inner))
+            counts[kind] = counts.get(kind, 0) + 1
+        entries.append((name, kind, inner, weights))
+    return entries, chain_error
+
+
+def listed_layers(kind, config):
+    """(name, class, config) of a model's layers, and why they are no chain (None if they are).
+
+    Raises
+    ------
+    FormatError
+        The config describes no model.
+    """
+    entries = config.get("layers") if isinstance(config, dict) else config
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "class_name" in e for e in entries):
+        raise FormatError("config", "a Sequential or Functional model", str(kind)[:40])
+    layers, chain_error, before = [], None, None
+    names = {_layer_name(entry) for entry in entries}
+    for entry in entries:
+        name = _layer_name(entry)
+        layers.append((name, str(entry["class_name"]), dict(entry.get("config") or {})))
+        if kind == "Sequential":
+            continue
+        feeds = [found for found in _texts(entry.get("inbound_nodes", [])) if found in names]
+        if feeds != ([] if before is None else [before]):
+            chain_error = chain_error or f"{name} is fed by {', '.join(feeds) or 'an input of its own'}"
+        before = name
+    return layers, chain_error
+
+
+def _layer_name(entry):
+    return str(entry.get("name") or (entry.get("config") or {}).get("name") or entry["class_name"])
+
+
+def _texts(value):
+    """All texts in the histories of a layer's inputs, in order."""
+    if isinstance(value, dict):
+        inner = value.get("keras_history", None)
+        if inner is not None:
+            yield str(inner[0])
+            return
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
+# Files without a config ------------------------------------------------------------------------------------
+
+
+def _guess(arrays):
+    """Class and config of a recurrent layer from how many gates its kernels stack, or None."""
+    if len(arrays) not in (2, 3) or any(array.ndim != 2 for array in arrays[:2]):
+        return None
+    kernel, recurrent = arrays[:2]
+    units = len(recurrent)
+    gates, rest = divmod(kernel.shape[1], units) if units else (0, 1)
+    kinds = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
+    if rest or gates not in kinds or recurrent.shape[1] != kernel.shape[1]:
+        return None
+    config = {"use_bias": len(arrays) == 3, "return_sequences": True}
+    if gates == 3 and len(arrays) == 2:
+        config["reset_after"] = True
+    return kinds[gates], config
+
+
+def _bare_entry(name, arrays, both_ways):
+    half = len(arrays) // 2
+    guess = None if both_ways else _guess(arrays)
+    if both_ways and len(arrays) in (4, 6):
+        inner = _guess(arrays[:half])
+        if inner is not None and _guess(arrays[half:]) == inner:
+            layer = {"class_name": inner[0], "config": inner[1]}
+            backward = {"class_name": inner[0], "config": inner[1] | {"go_backwards": True}}
+            guess = "Bidirectional", {"layer": layer, "backward_layer": backward}
+    kind, config = guess or ("unknown", {})
+    return name, kind, config | {"assumed": True}, arrays
+
+
+def _read_bare(file):
+    """Entries of a weights-only file, with classes guessed from shapes and Keras' defaults for the rest."""
+    if file.legacy is not None:
+        names = file.groups[file.legacy]["layer_names"]
+        found = [(name, file.legacy_weights(name), file.legacy_both_ways(name)) for name in names]
+        return [_bare_entry(*entry) for entry in found if entry[1]]
+    for container in CONTAINERS:
+        if names := file.below(container):
+            found = [
+                (
+                    name,
+                    file.weights(f"{container}/{name}"),
+                    "backward_layer" in file.below(f"{container}/{name}"),
+                )
+                for name in names
+            ]
+            return [_bare_entry(*entry) for entry in found if entry[1]]
+    raise FormatError(str(file.path), "a Keras model or weights file", "another HDF5 file")

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""What a file holds, whatever its format: records of recurrent layers, refusals with reasons, the rest."""
+
+import contextlib
+import dataclasses
+import importlib
+
+import numpy as np
+
+from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
+from ..spec import Spec, check_parameters, gate_names
+
+CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+CELLS = {name: cell for cell, name in CLASSES.items()}
+
+# Options that only one cell's constructor takes.
+_OWN_OPTIONS = {
+    "nonlinearity": "rnn",
+    "proj_size": "lstm",
+    "reset_after": "gru",
+    "peepholes": "lstm",
+    "coupled": "lstm",
+    "zoneout_c": "lstm",
+}
+
+
+@contextlib.contextmanager
+def reading(path, expected):
+    """Turn whatever a parser of another package raises on a damaged file into a FormatError.
+
+    A file that cannot be opened stays an OSError; rnncore's own errors pass.
+    """
+    with open(path, "rb"):
+        pass
+    try:
+        yield
+    except RnncoreError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise FormatError(str(path), expected, f"{type(error).__name__}: {text}") from error
+
+
+def layer_arguments(spec):
+    """The keyword arguments that construct a layer of this Spec."""
+    return {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name != "cell" and _OWN_OPTIONS.get(field.name, spec.cell) == spec.cell
+    }
+
+
+def build_layer(spec, parameters, implementation=None):
+    """A layer with these parameters.
+
+    Parameters
+    ----------
+    spec : Spec
+    parameters : dict of str to array of spec.dtype
+        Canonical names; checked before the layer is made, copied into it.
+    implementation : module with RNN, LSTM, GRU, optional
+        `rnncore` if left out; `rnncore.reference` gives the float64 twin.
+
+    Raises
+    ------
+    RnncoreError
+    """
+    checked = check_parameters(spec, parameters)
+    module = implementation or importlib.import_module("rnncore")
+    layer = getattr(module, CLASSES[spec.cell])(**layer_arguments(spec), seed=0)
+    layer.load_state_dict(checked)
+    return layer
+
+
+@dataclasses.dataclass
+class Record:
+    """One recurrent layer found in a file.
+
+    Attributes
+    ----------
+    name : str
+        Where in the file.
+    spec : Spec
+    parameters : dict of str to numpy.ndarray
+        Canonical (PyTorch's) names and layout, of spec.dtype.
+    source : str
+        What it was there, e.g. ``"keras GRU"``.
+    order : {"forward", "reverse", "backwards"}
+        "reverse" reads each row from its end, with outputs at their own steps (ONNX); "backwards" gives them
+        in the order of computation (Keras' go_backwards).
+    merge : {"concat", "sum", "mul", "ave", None}
+        How two directions become one output.
+    return_sequences : bool
+    notes : tuple of str
+        What a user should know: assumptions, training-only options that were left out.
+    """
+
+    name: str
+    spec: Spec
+    parameters: dict
+    source: str
+    order: str = "forward"
+    merge: str | None = "concat"
+    return_sequences: bool = True
+    notes: tuple = ()
+
+    @property
+    def plain(self):
+        """Whether a bare layer says all: read forward, directions concatenated, all steps returned."""
+        return self.order == "forward" and self.merge == "concat" and self.return_sequences
+
+    def layer(self, implementation=None):
+        """The layer alone.
+
+        Raises
+        ------
+        UnsupportedError
+            It reads backwards: `module()` holds that.
+        """
+        if self.order != "forward":
+            raise UnsupportedError(
+                self.name, "a layer that reads forward", f"order {self.order!r}", "use module()"
+            )
+        return build_layer(self.spec, self.parameters, implementation)
+
+    def module(self, implementation=None):
+        """The layer in a `nn.Recurrent` that reads, merges and returns as in the source."""
+        from ..nn import Recurrent
+
+        layer = build_layer(self.spec, self.parameters, implementation)
+        return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
+
+
+@dataclasses.dataclass
+class Contents:
+    """What a file holds.
+
+    Attributes
+    ----------
+    format : str
+    records : dict of str to Record
+        In the file's order.
+    refused : dict of str to UnsupportedError
+        Recurrent layers that cannot be expressed, with the reason.
+    other : list of str
+        What else is there, in words.
+    stages : list of callables or None
+        Makers of the modules of a whole model, each taking an implementation; None if the file is no chain of
+        modules that exist here (`chain_error` says why).
+    """
+
+    format: str
+    records: dict = dataclasses.field(default_factory=dict)
+    refused: dict = dataclasses.field(default_factory=dict)
+    other: list = dataclasses.field(default_factory=list)
+    stages: list | None = None
+    chain_error: str = "the file holds no model graph that is a chain of modules"
+
+    def record(self, name=None):
+        """The record of this name; without a name the only one.
+
+        Raises
+        ------
+        UnsupportedError
+            It was refused; the reason given when the file was read.
+        ArgumentError
+            No such layer, or several and no name.
+        """
+        names = [*self.records, *self.refused]
+        if name is None:
+            if len(names) != 1:
+                raise ArgumentError(
+                    "name", "one of " + (", ".join(names) or "no layers"), "none", "say which"
+                )
+            name = names[0]
+        if name in self.refused:
+            raise self.refused[name]
+        if name not in self.records:
+            raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), repr(name))
+        return self.records[name]
+
+    def layer(self, name=None, implementation=None):
+        """The layer of this name; see `record`."""
+        return self.record(name).layer(implementation)
+
+    def model(self, implementation=None):
+        """The whole file as a `nn.Sequential`.
+
+        Raises
+        ------
+        UnsupportedError
+            It is not a chain of modules that exist here.
+        """
+        from ..nn import Sequential
+
+        for error in self.refused.values():
+            raise error
+        if self.stages is None:
+            raise UnsupportedError("model", "a chain of known modules", self.chain_error)
+        return Sequential(*[make(implementation) for make in self.stages])
+
+    def add(self, name, read):
+        """Store read() as a record, or the UnsupportedError it raises as a refusal."""
+        try:
+            self.records[name] = read()
+        except UnsupportedError as error:
+            self.refused[name] = error
+
+
+def narrow(array, name):
+    """`array` as float32 or float64, where that loses nothing (float16 widens).
+
+    Raises
+    ------
+    UnsupportedError
+        Another dtype: quantized, integer or complex weights.
+    """
+    array = np.asarray(array)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+        raise UnsupportedError(name, "float weights", str(array.dtype), "conversion would lose precision")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def make_record(name, source, cell, directions, *, options, **extra):
+    """A Record from canonical parameters per layer and direction.
+
+    Parameters
+    ----------
+    name, source : str
+    cell : {"rnn", "lstm", "gru"}
+    directions : list of dicts
+        In the order l0, l0_reverse, l1 ...: canonical names without suffix.
+    options : dict
+        Further fields of Spec.
+    extra
+        Further fields of Record.
+
+    Raises
+    ------
+    RnncoreError
+        Shapes or dtypes do not fit together.
+    """
+    first = {key: narrow(value, f"{name}.{key}") for key, value in directions[0].items()}
+    H = first["weight_ih"].shape[0] // len(gate_names(cell, options.get("coupled", False)))
+    D = 2 if options.get("bidirectional") else 1
+    spec = Spec(
+        cell,
+        first["weight_ih"].shape[1],
+        H,
+        len(directions) // D,
+        bias="bias_ih" in first,
+        dtype=first["weight_ih"].dtype,
+        proj_size=first["weight_hr"].shape[0] if "weight_hr" in first else 0,
+        peepholes="weight_peephole" in first,
+        **options,
+    )
+    parameters = {}
+    for suffix, values in zip(spec.suffixes(), directions, strict=True):
+        for key, value in values.items():
+            parameters[key + suffix] = narrow(value, f"{name}.{key}{suffix}")
+    try:
+        parameters = check_parameters(spec, parameters)
+    except RnncoreError as error:
+        raise type(error)(f"{name}.{error.field}", error.expected, error.got, error.hint) from error
+    return Record(name, spec, parameters, source, **extra)
+
+
+def one_direction(parameters, suffix):
+    """The canonical parameters of one layer and direction, without their suffix."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+    return {name: parameters[name + suffix] for name in names if name + suffix in parameters}

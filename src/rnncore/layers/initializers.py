@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Initial parameters, and what a seed means.
+
+`numpy.random.SeedSequence(seed).spawn(2)` gives two PCG64 streams: [0] for the parameters, drawn in the
+order of `Spec.parameter_shapes`, one draw of the whole array per parameter in float64 and then rounded to
+the layer's dtype; [1] for the dropout keys, one per training call.  float32 and float64 layers of one seed
+therefore hold the same numbers up to rounding, and so do the twin and the compiled layer.
+
+Every function returns a dict of name to array, as `layer.load_state_dict` takes it.
+"""
+
+import math
+
+import numpy as np
+
+from ..errors import ArgumentError, MemoryExhaustedError
+
+
+def seed_streams(seed):
+    """The two generators of a seed: (parameters, dropout keys).
+
+    Parameters
+    ----------
+    seed : None, int >= 0, sequence of ints, or numpy.random.SeedSequence
+        None takes fresh entropy from the operating system.
+
+    Raises
+    ------
+    ArgumentError
+        Anything else.
+    """
+    if isinstance(seed, (bool, np.bool_, float)):
+        raise ArgumentError("seed", "None or an integer >= 0", repr(seed))
+    try:
+        sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError("seed", "None or an integer >= 0", repr(seed)) from error
+    # Spawning from a copy leaves the caller's sequence as it was: one seed object, one meaning.
+    own = np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn_key, pool_size=sequence.pool_size)
+    return tuple(np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
+
+
+def _fill(spec, draw):
+    """Parameters from `draw(name, shape)`; the memory is claimed before any time is spent on drawing."""
+    shapes = spec.parameter_shapes()
+    try:
+        parameters = {name: np.zeros(shape, spec.dtype) for name, shape in shapes.items()}
+        for name, array in parameters.items():
+            array[...] = draw(name, array.shape)
+    except MemoryError as error:
+        size = sum(map(math.prod, shapes.values())) * spec.dtype.itemsize
+        raise MemoryExhaustedError("hidden_size", f"{size} bytes for the parameters", "less") from error
+    return parameters
+
+
+def zeros(spec):
+    """All parameters zero.
+
+    Raises
+    ------
+    MemoryExhaustedError
+        The machine cannot hold them; as of every function here.
+    """
+    return _fill(spec, lambda name, shape: 0.0)
+
+
+def uniform(spec, rng):
+    """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)).
+
+    Parameters
+    ----------
+    spec : Spec
+    rng : numpy.random.Generator
+    """
+    bound = 1.0 / math.sqrt(spec.hidden_size)
+    return _fill(spec, lambda name, shape: rng.uniform(-bound, bound, shape))
+
+
+def _xavier(rng, rows, columns, blocks):
+    bound = math.sqrt(6.0 / (rows + columns))
+    return rng.uniform(-bound, bound, (blocks * rows, columns))
+
+
+def _orthogonal(rng, rows, columns):
+    """A matrix with orthonormal rows or columns, uniform over all such (Haar)."""
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # without the signs QR favours some rotations
+    return q if rows >= columns else q.T
+
+
+def xavier_uniform(spec, rng):
+    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases and peepholes zero.
+
+    Source: Glorot and Bengio 2010.
+    """
+
+    def draw(name, shape):
+        if len(shape) == 1:
+            return 0.0
+        blocks = 1 if name.startswith("weight_hr") else spec.gates
+        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+
+    return _fill(spec, draw)
+
+
+def orthogonal(spec, rng):
+    """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases and peepholes zero.
+
+    Source: Saxe, McClelland, Ganguli 2014.
+    """
+
+    def draw(name, shape):
+        if len(shape) == 1:
+            return 0.0
+        if name.startswith("weight_hh"):
+            rows = shape[0] // spec.gates
+            return np.concatenate([_orthogonal(rng, rows, shape[1]) for _ in range(spec.gates)])
+        blocks = 1 if name.startswith("weight_hr") else spec.gates
+        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+
+    return _fill(spec, draw)
+
+
+def set_forget_bias(spec, parameters, value=1.0):
+    """Set the forget gate's bias of an LSTM in place: bias_ih gets `value`, bias_hh zero.
+
+    A positive bias lets the state and its gradient pass at the start of training (Jozefowicz 2015).
+
+    Raises
+    ------
+    ArgumentError
+        Not an LSTM, or one without biases or with coupled gates.
+    """
+    if "f" not in spec.gate_names or not spec.bias:
+        got = f"{spec.cell} with bias={spec.bias}, coupled={spec.coupled}"
+        raise ArgumentError("spec", "an LSTM with biases and a gate f", got)
+    k = spec.gate_names.index("f")
+    block = slice(k * spec.hidden_size, (k + 1) * spec.hidden_size)
+    for suffix in spec.suffixes():
+        parameters["bias_ih" + suffix][block] = value
+        parameters["bias_hh" + suffix][block] = 0.0
+    return parameters

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Streams: running sequences that keep their state between calls."""
+
+import numpy as np
+
+from .. import spec
+from ..engine import _core
+from ..errors import UnsupportedError
+
+
+class Stream(_core.StreamCore):
+    """One or more running sequences that keep their state between calls; no dropout.
+
+    A stream of single steps gives the same bits as one call over the whole sequence. Use one stream from one thread at
+    a time. When the layer's parameters change, the next step packs them anew.
+
+    Parameters
+    ----------
+    layer : Layer
+        Not bidirectional: the reverse direction would need the end first.
+    batch_size : int
+        N.
+
+    Raises
+    ------
+    UnsupportedError, ArgumentError
+    """
+
+    def __init__(self, layer, batch_size=1):
+        if layer.spec.bidirectional:
+            raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
+        self._layer = layer
+        N = spec.check_int("batch_size", batch_size, 1)
+        s = layer.spec
+        row_work = s.gates * s.hidden_size * (s.input_size + s.output_size * (2 * s.num_layers - 1))
+        super().__init__(layer._version, self._present_weights(), N, row_work)
+
+    def _present_weights(self):
+        return self._layer._weights(_core.FORWARD)
+
+    def __reduce__(self):
+        return _restore, (self._layer, self.N, self.state)
+
+    def select(self, rows):
+        """Change the rows of a live batch: keep, drop, reorder and add.
+
+        Parameters
+        ----------
+        rows : ints (n,), n >= 1
+            Row i of the new batch is row rows[i] of the present one, each at most once, or with -1 a new row of zero
+            state; rows not named are dropped.
+
+        Raises
+        ------
+        DTypeError, ShapeError, ArgumentError
+            Nothing has changed.
+
+        Notes
+        -----
+        Copies at most as many rows as are dropped; more rows than ever before in this stream move all of them once.
+
+        Examples
+        --------
+        >>> import rnncore
+        >>> stream = rnncore.GRU(2, 3).stream(batch_size=3)
+        >>> stream.select([2, 0, -1, -1])  # drop row 1, swap the others, add two
+        >>> stream.N
+        4
+        """
+        rows = spec.check_rows(rows, self.N)
+        if len(rows) > self.capacity:
+            old = self._get_state()
+            self._restart(max(len(rows), 2 * self.capacity), tuple(self._take(part, rows) for part in old))
+        else:
+            self._select(rows)
+
+    @staticmethod
+    def _take(part, rows):
+        """Rows of a dense (L, N, features) state; zeros for -1."""
+        taken = np.where(rows[:, np.newaxis] >= 0, part[:, np.maximum(rows, 0)], part.dtype.type(0))
+        return np.ascontiguousarray(taken)
+
+    def reset(self):
+        """Set the state to zero."""
+        self.state = None
+
+    @property
+    def state(self):
+        """A copy of the state, as `layer(x)` returns it; may be assigned, None for zeros."""
+        return self._layer._pack_state(self._get_state(), True)
+
+    @state.setter
+    def state(self, value):
+        parts = spec.check_state(self._layer.spec, value, self.N, True)
+        self._set_state(tuple(None if part is None else np.ascontiguousarray(part) for part in parts))
+
+    def _step_checked(self, x, out):
+        """The step of what the fast path does not take: other layouts, and everything that is wrong."""
+        x, batched = spec.check_step(self._layer.spec, x, self.N)
+        shape = (self.N, self._layer.spec.output_size)[0 if batched else 1 :]
+        if out is not None:
+            spec.check_out(out, shape, self._layer.spec.dtype, (x,))
+        y = self.step(np.array(x, order="C"))
+        if out is None:
+            return y
+        out[...] = y
+        return out
+
+    def run(self, chunk):
+        """Many steps.
+
+        Parameters
+        ----------
+        chunk : array of the layer's dtype, as `layer(chunk)` takes it, with N = batch_size
+
+        Returns
+        -------
+        y : as from `layer(chunk)`
+
+        Raises
+        ------
+        ShapeError, DTypeError, SizeError
+            The state is as before.
+        """
+        chunk, _, N, batched = spec.check_x(self._layer.spec, chunk)
+        spec.check_batch_size(self._layer.spec, chunk, N, self.N)
+        parts = self._get_state()
+        state = parts if batched else tuple(part[:, 0] for part in parts)
+        y, state = self._layer(chunk, state if len(state) > 1 else state[0])
+        parts = state if isinstance(state, tuple) else (state,)
+        self._set_state(tuple(np.ascontiguousarray(p if batched else p[:, np.newaxis]) for p in parts))
+        return y
+
+
+def _restore(layer, N, state):
+    stream = Stream(layer, N)
+    stream.state = state
+    return stream

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What tapes have in common: whose they are, and that one backward call uses each."""
+
+import contextlib
+import threading
+
+from ..errors import TapeError
+
+
+class TapeBase:
+    """What a training call leaves for its backward pass; used once.
+
+    Attributes
+    ----------
+    used : bool
+        Whether a backward call has it.
+    """
+
+    def __init__(self, owner, version):
+        self.owner, self.version = owner, version
+        self._claim = threading.Lock()  # taken for good by the call that uses the tape
+
+    @property
+    def used(self):
+        return self._claim.locked()
+
+
+@contextlib.contextmanager
+def claimed(tape, kind, owner, version):
+    """Context of the checks of a backward call: the tape is the caller's alone, and usable again if a check fails.
+
+    Parameters
+    ----------
+    tape : object
+        What the user gave.
+    kind : type
+        The owner's subclass of `TapeBase`.
+    version : int
+        Of the owner's present parameters.
+
+    Raises
+    ------
+    TapeError
+        It is no such tape, another owner's, older than the parameters, or another call has it.
+    """
+    if not isinstance(tape, kind):
+        raise TapeError("tape", "a tape from forward", type(tape).__name__)
+    if tape.owner is not owner:
+        raise TapeError("tape", f"a tape of this {type(owner).__name__}", "one of another")
+    # Two threads may come with one tape: to look first and take it later would let both in.
+    if not tape._claim.acquire(blocking=False):
+        raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
+    try:
+        if tape.version != version:
+            raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
+        yield
+    except BaseException:
+        tape._claim.release()
+        raise

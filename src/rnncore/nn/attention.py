@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Attention readout: what queries find in a ragged memory, with explicit backward. Thin NumPy.
+
+    s_ij = scale q_i . m_j        scores; steps behind a row's length do not take part
+    a_ij = exp(s_ij) / sum_j exp(s_ij)
+    c_i  = sum_j a_ij m_j         context
+
+Dot-product attention of Luong, Pham and Manning (2015). Their "general" form, q_i W m_j, is a `Linear` before it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import spec
+from ..errors import ArgumentError, ShapeError
+from ..layers.module import Tape
+from ..layers.tape import claimed
+
+
+@dataclass(frozen=True)
+class AttentionGrads:
+    """Gradients of `Attention`, shaped like what they are gradients of."""
+
+    queries: np.ndarray
+    memory: np.ndarray
+
+
+class Attention:
+    """Dot-product attention over a memory, such as the states of an encoder.
+
+    It has no parameters; what it should compare or give back differently goes through a `Linear` first.
+
+    Parameters
+    ----------
+    batch_first : bool
+        Whether queries, memory and context are (N, T, F) instead of (T, N, F).
+    scale : float
+        Factor of the scores: 1 as in Luong et al., 1/sqrt(F) as in transformers.
+
+    Raises
+    ------
+    ArgumentError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> attention = rnncore.nn.Attention()
+    >>> memory = np.ones((7, 2, 16), np.float32)  # T = 7 steps of N = 2 rows
+    >>> context, weights = attention(np.zeros((3, 2, 16), np.float32), memory, lengths=[7, 4])
+    >>> context.shape, weights.shape
+    ((3, 2, 16), (2, 3, 7))
+    """
+
+    def __init__(self, batch_first=False, scale=1.0):
+        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < np.inf:
+            raise ArgumentError("scale", "a finite number > 0", repr(scale))
+        self.batch_first, self.scale = spec.check_bool("batch_first", batch_first), float(scale)
+
+    def __repr__(self):
+        return f"Attention(batch_first={self.batch_first}, scale={self.scale})"
+
+    def _rows_first(self, array):
+        return array if self.batch_first else array.swapaxes(0, 1)
+
+    def _check(self, name, array, dtypes):
+        array = spec.as_array(name, array, dtypes)
+        if array.ndim != 3:
+            expected = "shape (N, T, F)" if self.batch_first else "shape (T, N, F)"
+            raise ShapeError(name, expected, str(array.shape))
+        return self._rows_first(array)
+
+    def __call__(self, queries, memory, lengths=None):
+        """Read the memory once for every query.
+
+        Parameters
+        ----------
+        queries : array (M, N, F) float32 or float64
+        memory : array (T, N, F) of the same dtype
+        lengths : ints (N,), optional
+            Valid steps of each row of the memory, 0..T; all T if left out.
+
+        Returns
+        -------
+        context : array (M, N, F)
+            0 where the memory is empty.
+        weights : array (N, M, T)
+            What each query took from each step; rows sum to 1, 0 behind the length.
+
+        Raises
+        ------
+        ShapeError, DTypeError, LengthsError
+
+        Notes
+        -----
+        4*N*M*T*F floating-point operations, most of them in matrix products. M queries and T steps may be padded:
+        give a padded query a gradient of 0.
+        """
+        context, weights, _ = self.forward(queries, memory, lengths)
+        return context, weights
+
+    def forward(self, queries, memory, lengths=None):
+        """As `__call__`, giving also a tape, which keeps the inputs themselves: leave them as they are.
+
+        Returns
+        -------
+        context, weights
+        tape : Tape
+            For one call of `backward`.
+        """
+        q = self._check("queries", queries, (np.dtype(np.float32), np.dtype(np.float64)))
+        m = self._check("memory", memory, (q.dtype,))
+        if m.shape[0] != q.shape[0] or m.shape[2] != q.shape[2]:
+            expected = f"{q.shape[0]} rows of {q.shape[2]} features, as the queries"
+            raise ShapeError("memory", expected, f"{m.shape[0]} of {m.shape[2]}")
+        lengths = spec.check_lengths(lengths, m.shape[1], m.shape[0])
+        scores = q @ m.swapaxes(1, 2)
+        scores *= q.dtype.type(self.scale)
+        valid = True
+        if lengths is not None:
+            valid = (np.arange(m.shape[1]) < lengths[:, np.newaxis])[:, np.newaxis]  # (N, 1, T)
+        # An empty row has no largest score; any finite number does in its place, as nothing is left of it.
+        top = np.max(scores, axis=2, keepdims=True, where=valid, initial=np.finfo(q.dtype).min)
+        scores -= top
+        # What weighs less than eps**2 is lost in rounding; as 0 it also keeps subnormal numbers, which are slow,
+        # out of the products of backward.
+        seen = valid & (scores > 2 * np.log(np.finfo(q.dtype).eps))
+        weights = np.exp(scores, out=np.zeros_like(scores), where=seen)
+        weights /= np.maximum(weights.sum(axis=2, keepdims=True), np.finfo(q.dtype).tiny)
+        return self._rows_first(weights @ m), weights, Tape(self, 0, (q, m, weights))
+
+    def backward(self, tape, dcontext):
+        """Gradients of one forward call.
+
+        Parameters
+        ----------
+        tape : Tape
+            Used up by this call.
+        dcontext : array (M, N, F) of the inputs' dtype
+
+        Returns
+        -------
+        AttentionGrads
+            `queries` (M, N, F) and `memory` (T, N, F), which is 0 behind each length.
+
+        Raises
+        ------
+        TapeError, ShapeError, DTypeError
+        """
+        with claimed(tape, Tape, self, 0):  # there are no parameters that could change
+            q, m, a = tape.saved
+            dc = self._check("dcontext", dcontext, (q.dtype,))
+            spec.check_shape("dcontext", dc, q.shape)
+        da = dc @ m.swapaxes(1, 2)  # of c = a m
+        ds = a * (da - (a * da).sum(axis=2, keepdims=True))  # of the softmax
+        ds *= q.dtype.type(self.scale)
+        dm = a.swapaxes(1, 2) @ dc + ds.swapaxes(1, 2) @ q  # of c = a m and of s = q m
+        return AttentionGrads(self._rows_first(ds @ m), self._rows_first(dm))

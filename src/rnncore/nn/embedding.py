@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""A table of rows by number, with explicit backward, in NumPy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import spec
+from ..errors import ArgumentError, DTypeError
+from ..layers.initializers import seed_streams
+from ..layers.module import Module, Tape
+from ..layers.tape import claimed
+
+
+@dataclass(frozen=True)
+class EmbeddingGrads:
+    """Gradients of `Embedding` by parameter name; numbers have none."""
+
+    params: dict[str, np.ndarray]
+
+
+class Embedding(Module):
+    """Rows of a table by number.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+    dtype : "float32" or "float64"
+    seed : int, optional
+        For the initial rows, standard normal (PyTorch's).
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+    """
+
+    arguments = ("num_embeddings", "embedding_dim", "dtype")
+
+    def __init__(self, num_embeddings, embedding_dim, dtype="float32", seed=None):
+        self.num_embeddings = spec.check_int("num_embeddings", num_embeddings, 1)
+        self.embedding_dim = spec.check_int("embedding_dim", embedding_dim, 1)
+        self.dtype = spec.check_dtype("dtype", dtype).name
+        shape = (self.num_embeddings, self.embedding_dim)
+        super().__init__(weight=seed_streams(seed)[0].standard_normal(shape).astype(self.dtype))
+
+    @staticmethod
+    def shapes(config):
+        """Shapes of the parameters that this description demands."""
+        return {"weight": (config["num_embeddings"], config["embedding_dim"])}
+
+    def __call__(self, ids):
+        """ids: integers of any shape (...), 0..num_embeddings-1; gives (..., embedding_dim).
+
+        Raises
+        ------
+        DTypeError, ArgumentError
+        """
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iu":
+            raise DTypeError("ids", "an integer dtype", ids.dtype)
+        if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):
+            raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
+        return self._parameters["weight"][ids]
+
+    def forward(self, ids):
+        """Return ``(rows, tape)``; the tape keeps `ids` itself, which must not change before `backward`."""
+        return self(ids), Tape(self, self._version, np.asarray(ids))
+
+    def backward(self, tape, dy):
+        """Gradients of one forward call.
+
+        Parameters
+        ----------
+        tape : Tape
+            Used up by this call.
+        dy : array (..., embedding_dim), the table's dtype
+            0 where a number only fills up a ragged batch.
+
+        Returns
+        -------
+        EmbeddingGrads
+            `params["weight"]`, dense: 0 in the rows that were not asked for.
+
+        Raises
+        ------
+        TapeError, ShapeError, DTypeError
+
+        Notes
+        -----
+        The numbers are sorted, then each row is one sum; O(ids * embedding_dim) and a table of zeros.
+        """
+        with claimed(tape, Tape, self, self._version):
+            ids = tape.saved
+            dy = self._features(dy, self.embedding_dim, "dy")
+            spec.check_shape("dy", dy, (*ids.shape, self.embedding_dim))
+        dweight = np.zeros((self.num_embeddings, self.embedding_dim), self.dtype)
+        if ids.size:
+            flat = ids.reshape(-1)
+            order = np.argsort(flat, kind="stable")
+            rows, starts = np.unique(flat[order], return_index=True)
+            dweight[rows] = np.add.reduceat(dy.reshape(-1, self.embedding_dim)[order], starts, axis=0)
+        return EmbeddingGrads({"weight": dweight})

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Losses with their gradients, in NumPy: mean squared error, cross-entropy, quantiles."""
+
+import math
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+
+
+def check_float(name, array):
+    """A float array, not cast."""
+    array = np.asarray(array)
+    if array.dtype not in (np.float32, np.float64):
+        raise DTypeError(name, "float32 or float64", str(array.dtype))
+    return array
+
+
+def check_weight(weight, shape):
+    """Weights of this shape, in float64, and their sum."""
+    weight = np.asarray(weight, np.float64)
+    try:
+        weight = np.broadcast_to(weight, shape)
+    except ValueError:
+        raise ShapeError("weight", f"broadcastable to {shape}", str(weight.shape)) from None
+    total = float(weight.sum())
+    if not (0 < total < math.inf and weight.min() >= 0):
+        raise ArgumentError("weight", "non-negative weights with a positive sum", f"a sum of {total}")
+    return weight, total
+
+
+def mse_loss(pred, target, weight=None):
+    """Mean squared error and its gradient.
+
+    Parameters
+    ----------
+    pred : ndarray, float32 or float64, any shape
+    target : array, the shape of `pred`
+    weight : array, broadcastable to `pred`, optional
+        Non-negative weights; the loss is ``sum(weight * (pred - target)**2) / sum(weight)``.
+
+    Returns
+    -------
+    loss : float
+        Summed in float64.
+    dpred : ndarray, shape and dtype of `pred`
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        Shapes differ, `pred` is not a float array or is empty, weights are negative or sum to zero.
+    """
+    pred, target = check_float("pred", pred), np.asarray(target)
+    if target.shape != pred.shape:
+        raise ShapeError("target", str(pred.shape), str(target.shape))
+    if not pred.size:
+        raise ShapeError("pred", "at least one element", str(pred.shape))
+    error = pred.astype(np.float64) - target
+    if weight is None:
+        slope = error / error.size
+    else:
+        weight, total = check_weight(weight, pred.shape)
+        slope = error * weight / total
+    return float(np.vdot(error, slope)), (2.0 * slope).astype(pred.dtype)
+
+
+def cross_entropy(logits, labels, ignore_index=-100):
+    """Softmax cross-entropy averaged over the labels that count, and its gradient.
+
+    Parameters
+    ----------
+    logits : ndarray, float32 or float64, shape (..., C)
+    labels : array of integers, shape (...)
+        Class numbers 0..C-1, or `ignore_index` where a position must not count (padding).
+    ignore_index : int
+
+    Returns
+    -------
+    loss : float
+        Mean over the positions that count; 0.0 where none does.
+    dlogits : ndarray, shape and dtype of `logits`
+        Zero at ignored positions.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        Shapes do not fit, labels are not integers, or a label lies outside 0..C-1.
+
+    Notes
+    -----
+    The largest logit is subtracted first, so no exponential overflows. Three passes in the dtype of `logits`.
+    """
+    logits, labels = check_float("logits", logits), np.asarray(labels)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ShapeError("logits", "(..., C) with C >= 1", str(logits.shape))
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError("labels", str(logits.shape[:-1]), str(labels.shape))
+    if labels.dtype.kind not in "iu":
+        raise DTypeError("labels", "integers", str(labels.dtype))
+    classes = logits.shape[-1]
+    flat, wanted = logits.reshape(-1, classes), labels.reshape(-1)
+    counts = wanted != ignore_index
+    bad = wanted[counts & ((wanted < 0) | (wanted >= classes))]
+    if bad.size:
+        raise ArgumentError("labels", f"0..{classes - 1} or {ignore_index}", str(bad[0]))
+    rows = np.flatnonzero(counts)
+    if not rows.size:
+        return 0.0, np.zeros_like(logits)
+    shifted = flat - flat.max(axis=-1, keepdims=True)
+    chosen = shifted[rows, wanted[rows]].astype(np.float64)
+    np.exp(shifted, out=shifted)
+    totals = shifted.sum(axis=-1, keepdims=True)
+    loss = float(np.mean(np.log(totals[rows, 0], dtype=np.float64) - chosen))
+    shifted /= totals
+    shifted[rows, wanted[rows]] -= 1.0
+    shifted /= rows.size
+    shifted[~counts] = 0.0
+    return loss, shifted.reshape(logits.shape)
+
+
+def quantile_loss(pred, target, quantiles, weight=None):
+    """Quantile (pinball) loss averaged over elements and quantiles, and its gradient.
+
+    The expected value of ``max(q * (target - pred), (q - 1) * (target - pred))`` is least where `pred` is the
+    q-quantile of `target`; with q = 0.5 it is half the absolute error.
+
+    Parameters
+    ----------
+    pred : ndarray, float32 or float64, shape (..., Q)
+        A forecast of each quantile; not put in order.
+    target : array, shape (...)
+    quantiles : sequence of Q floats, each in (0, 1)
+    weight : array, broadcastable to `target`, optional
+        Non-negative weights, zero where the target is unknown (it may be NaN there).
+
+    Returns
+    -------
+    loss : float
+        Summed in float64.
+    dpred : ndarray, shape and dtype of `pred`
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        Shapes do not fit, `pred` is not a float array or is empty, a quantile lies outside (0, 1), weights are
+        negative or sum to zero.
+
+    Notes
+    -----
+    A few passes in float64. Source: Koenker and Bassett 1978.
+    """
+    pred, target = check_float("pred", pred), np.asarray(target)
+    quantiles = np.asarray(quantiles, np.float64)
+    if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
+        raise ArgumentError("quantiles", "numbers in (0, 1)", str(quantiles))
+    if not pred.size or pred.shape[-1:] != quantiles.shape:
+        raise ShapeError("pred", f"(..., {quantiles.size}), not empty", str(pred.shape))
+    if target.shape != pred.shape[:-1]:
+        raise ShapeError("target", str(pred.shape[:-1]), str(target.shape))
+    weight, total = check_weight(1.0 if weight is None else weight, target.shape)
+    known = weight > 0
+    error = np.where(known, target, 0.0)[..., np.newaxis] - pred.astype(np.float64)
+    share = np.where(known, weight, 0.0)[..., np.newaxis] / (total * quantiles.size)
+    slope = (quantiles - (error < 0)) * share
+    return float(np.vdot(slope, error)), (-slope).astype(pred.dtype)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""The NumPy float64 twins of the layers: same calls, same shapes, same errors, in readable Python.
+
+They are the specification together with `cells`, which holds the equations; every fast kernel is tested
+against them.  They compute in float64 whatever `dtype` says and return float64; `dtype` decides which arrays
+they take and how initial parameters are rounded.  Speed is no goal: one Python iteration per step and layer.
+"""
+
+from types import SimpleNamespace as Weights
+
+import numpy as np
+
+from .. import spec
+from ..errors import UnsupportedError
+from ..layers.base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments
+from ..spec import masks
+from .cells import Zone, run_backward, run_forward, steps_of
+
+FLOAT64 = np.dtype(np.float64)
+
+
+class Tape(LayerTape):
+    """What one training call leaves for its backward pass; used once."""
+
+    def __init__(self, owner, size, lengths, call_key, records, drops):
+        super().__init__(owner, size, lengths, call_key)
+        self.records = records  # of each layer and direction, and with recurrent dropout of each row
+        self.drops = drops  # (recurrent_dropout, weight_dropout)
+
+
+class Layer(LayerBase):
+    """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
+
+    module = "rnncore.reference"
+
+    def __init__(self, layer_spec, seed):
+        super().__init__(layer_spec, seed)
+        self.version = 0
+        self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
+
+    def _changed(self):
+        self.version += 1
+
+    def _weights(self, suffix, values):
+        """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
+        zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
+
+        def get(name, absent=None):
+            return np.asarray(values[name + suffix], FLOAT64) if name + suffix in values else absent
+
+        return Weights(
+            weight_ih=get("weight_ih"),
+            weight_hh=get("weight_hh"),
+            bias_ih=get("bias_ih", zero_bias),
+            bias_hh=get("bias_hh", zero_bias),
+            weight_hr=get("weight_hr"),
+            weight_peephole=get("weight_peephole"),
+        )
+
+    # Calls
+
+    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+        """Run without dropout.
+
+        Parameters
+        ----------
+        x : array of spec.dtype, (T, N, I), with batch_first (N, T, I), or unbatched (T, I)
+        state : array h or pair (h, c), optional
+            h (L*D, N, H or P), c (L*D, N, H), without N if unbatched; zeros if left out.
+        lengths : ints (N,), optional
+            Valid steps of each row, 0..T; outputs at padding are 0, a row of length 0 keeps its state.
+        out : array of spec.dtype, optional
+            Receives y, rounded, and is returned in its place; any strides.
+        num_threads : int, optional
+            Checked and ignored: the call is that of the compiled layers.
+
+        Returns
+        -------
+        y : float64 (T, N, D*H or D*P), in x's layout
+        state : float64, like the argument
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, LengthsError, OverlapError, SizeError, UnsupportedError
+        """
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        if out is not None:
+            spec.check_out(out, spec.y_shape(self.spec, *size), self.spec.dtype, (x, lengths, *parts))
+        y, state, _ = self._run(x, parts, lengths, size, None)
+        y = self._from_time_major(y, size[2])
+        if out is not None:
+            out[...] = y
+        return (y if out is None else out), self._pack_state(state, size[2])
+
+    def forward(
+        self,
+        x,
+        state=None,
+        *,
+        lengths=None,
+        num_threads=None,
+        checkpoint=None,
+        recurrent_dropout=0.0,
+        weight_dropout=0.0,
+    ):
+        """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
+
+        `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
+        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
+        """
+        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        spec.check_checkpoint(checkpoint, size[0])
+        recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
+        weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
+        drops = (recurrent_dropout, weight_dropout)
+        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops or any(drops) else None
+        y, state, records = self._run(x, parts, lengths, size, key, drops)
+        tape = Tape(self, size, lengths, key, records, drops)
+        return self._from_time_major(y, size[2]), self._pack_state(state, size[2]), tape
+
+    def backward(self, tape, dy, dstate=None):
+        """Gradients of a training call.
+
+        Parameters
+        ----------
+        tape : Tape
+            From `forward` of this layer with the parameters it has now; used up by this call.
+        dy : array of spec.dtype or float64, like y, or None for zeros
+            Ignored at padding.
+        dstate : like the state, or None for zeros
+            Either part of an LSTM's pair may be None.
+
+        Returns
+        -------
+        Grads
+            float64; `x` is 0 at padding.
+
+        Raises
+        ------
+        TapeError, ArgumentError, ShapeError, DTypeError
+            The tape stays usable.
+        """
+        dy, parts = self._check_backward(tape, dy, dstate, Tape)
+        T, N, batched = tape.size
+        L, D = self.spec.num_layers, self.spec.directions
+        dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
+        dstate = self._fresh_state(parts, N)
+        params = {name: np.zeros(shape) for name, shape in self.spec.parameter_shapes().items()}
+        for layer in reversed(range(L)):
+            dx = 0.0
+            for d, part_dy in enumerate(np.split(dy, D, axis=-1)):
+                k = layer * D + d
+                suffix = self.spec.suffixes()[k]
+                _, step = steps_of(self.spec, d)
+                sums = self._weights(suffix, params)
+                pieces, factors = self._pieces(k, N, tape.call_key, tape.drops)
+                zones = self._zones(k, T, N, tape.call_key)
+                part_dx = np.zeros((T, N, self.spec.layer_input_size(layer)))
+                for rows, w, factor, record in zip(*pieces, factors, tape.records[k], strict=True):
+                    dw = self._weights(suffix, {name: np.zeros_like(p) for name, p in params.items()})
+                    slot = tuple(part[k, rows] for part in dstate)
+                    shape = part_dx[:, rows].shape
+                    own = [zone.of(rows) for zone in zones]
+                    part_dx[:, rows] = run_backward(step, w, dw, record, shape, part_dy[:, rows], slot, own)
+                    dw.weight_hh *= factor
+                    for name, total in vars(sums).items():
+                        if total is not None:
+                            total += getattr(dw, name)
+                dx = dx + part_dx
+            dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
+        return Grads(self._from_time_major(dy, batched), self._pack_state(dstate, batched), params)
+
+    def stream(self, batch_size=1):
+        """A `Stream` of `batch_size` rows that starts from zero state."""
+        return Stream(self, batch_size)
+
+    # Parts of a call
+
+    def _run(self, x, parts, lengths, size, call_key, drops=(0.0, 0.0)):
+        """All layers and directions; gives time-major y, the final state and one record list each."""
+        T, N, batched = size
+        D = self.spec.directions
+        lengths = np.full(N, T) if lengths is None else lengths
+        state = self._fresh_state(parts, N)
+        records = []
+        y = self._to_time_major(x, batched)
+        for layer in range(self.spec.num_layers):
+            if layer > 0:
+                y = y * self._mask(call_key, layer - 1, y.shape)
+            outputs = []
+            for d in range(D):
+                k = layer * D + d
+                step, _ = steps_of(self.spec, d)
+                pieces, _ = self._pieces(k, N, call_key, drops)
+                zones = self._zones(k, T, N, call_key)
+                output, record = np.zeros((T, N, self.spec.output_size)), []
+                for rows, w in zip(*pieces, strict=True):
+                    slot = tuple(part[k, rows] for part in state)
+                    own = [zone.of(rows) for zone in zones]
+                    output[:, rows], saved = run_forward(
+                        step, w, y[:, rows], slot, lengths[rows], d == 1, own
+                    )
+                    record.append(saved)
+                outputs.append(output)
+                records.append(record)
+            y = np.concatenate(outputs, axis=-1)
+        return y, state, records
+
+    def _pieces(self, k, N, call_key, drops):
+        """Rows of the batch that share weights, as slices, with those weights, and factors of their weight_hh."""
+        recurrent, weight = drops
+        w = self._weights(self.spec.suffixes()[k], self._parameters)
+        factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
+        if not recurrent:
+            w.weight_hh = w.weight_hh * factor
+            return ([slice(0, N)], [w]), [factor]
+        columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
+        factors = [factor * row for row in columns]
+        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in factors]
+        return ([slice(n, n + 1) for n in range(N)], own), factors
+
+    def _factors(self, call_key, number, shape, p):
+        """What is multiplied with an array of this shape; 1 without dropout."""
+        if not p:
+            return np.ones(shape)
+        return masks.keep_mask(call_key, number, shape, p) * float(masks.scale(p, self.spec.dtype))
+
+    def _zones(self, k, T, N, call_key):
+        """Zoneout of the parts of the state in layer and direction k: with a key by masks, else the expectation.
+
+        That is `keep * old + take * new`, with keep and take rounded to the dtype, and then each product and the sum.
+        """
+        zones, number = [], np.dtype(self.spec.dtype).type
+        options = ((self.spec.zoneout, masks.ZONEOUT), (self.spec.zoneout_c, masks.ZONEOUT_C))
+        for (p, stream), (_, _, features) in zip(options, self.spec.state_shapes(N), strict=False):
+            if call_key is None or not p:
+                zones.append(Zone(float(number(p)), float(number(1.0 - p))))
+            else:
+                take = masks.keep_mask(call_key, stream + k, (T, N, features), p)
+                zones.append(Zone(1.0 - take, 1.0 * take))
+        return zones
+
+    def _mask(self, call_key, layer, shape):
+        """What the output of `layer` is multiplied by; 1 without dropout."""
+        return 1.0 if call_key is None else self._factors(call_key, layer, shape, self.spec.dropout)
+
+    def _fresh_state(self, parts, N):
+        """New float64 arrays (L*D, N, features) from checked parts; None is zeros."""
+        return tuple(
+            np.zeros(shape) if part is None else part.astype(FLOAT64)
+            for part, shape in zip(parts, self.spec.state_shapes(N), strict=True)
+        )
+
+    def _to_time_major(self, array, batched):
+        """A float64 copy (T, N, features)."""
+        return self._time_major(array.astype(FLOAT64), batched)
+
+    def _from_time_major(self, array, batched):
+        """Back to the caller's layout."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.spec.batch_first else array
+
+
+class RNN(RNNArguments, Layer):
+    """Basic RNN; arguments as `rnncore.RNN`."""
+
+
+class LSTM(LSTMArguments, Layer):
+    """LSTM with optional projection of the output; arguments as `rnncore.LSTM`."""
+
+
+class GRU(GRUArguments, Layer):
+    """GRU, resetting after (PyTorch's) or before the recurrent product; arguments as `rnncore.GRU`."""
+
+
+class Stream:
+    """One or more running sequences that keep their state between calls; no dropout.
+
+    Parameters
+    ----------
+    layer : Layer
+        Not bidirectional: the reverse direction would need the end first.  Its parameters are read anew
+        in each call.
+    batch_size : int
+        N.
+
+    Raises
+    ------
+    UnsupportedError, ArgumentError
+    """
+
+    def __init__(self, layer, batch_size=1):
+        if layer.spec.bidirectional:
+            raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
+        self._layer = layer
+        self._N = spec.check_int("batch_size", batch_size, 1)
+        self.reset()
+
+    def reset(self):
+        """Set the state to zero."""
+        self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
+
+    @property
+    def state(self):
+        """A copy of the state, as `layer(x)` returns it; may be assigned."""
+        return self._layer._pack_state(tuple(part.copy() for part in self._parts), True)
+
+    @state.setter
+    def state(self, value):
+        layer = self._layer
+        parts = spec.check_state(layer.spec, value, self._N, True, dtypes=layer._result_dtypes)
+        self._parts = layer._fresh_state(parts, self._N)
+
+    def step(self, x, out=None):
+        """One step: x (N, I) gives y (N, H or P); with batch_size 1 also (I,) gives (H or P,)."""
+        layer = self._layer
+        x, batched = spec.check_step(layer.spec, x, self._N)
+        if out is not None:
+            shape = (self._N, layer.spec.output_size)[0 if batched else 1 :]
+            spec.check_out(out, shape, layer.spec.dtype, (x,))
+        x = x.reshape(self._N, layer.spec.input_size)
+        x = x[:, np.newaxis] if layer.spec.batch_first else x[np.newaxis]
+        y, self._parts, _ = layer._run(x, self._parts, None, (1, self._N, True), None)
+        y = y[0] if batched else y[0, 0]
+        if out is None:
+            return y
+        out[...] = y
+        return out
+
+    def run(self, chunk):
+        """Many steps: a chunk in the layer's layout, as `layer(chunk)` takes it, gives its y."""
+        layer = self._layer
+        chunk, T, N, batched = spec.check_x(layer.spec, chunk)
+        spec.check_batch_size(layer.spec, chunk, N, self._N)
+        y, self._parts, _ = layer._run(chunk, self._parts, None, (T, N, batched), None)
+        return layer._from_time_major(y, batched)
