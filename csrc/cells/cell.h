@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The contract between a cell and the time loop.
+ * A cell is a table and a short program: its parameters, the planes of its gates, which matrix fills which planes, and the
+ * operations of one step, forward and backward. Packing, checks, files, gradients and the time loop walk these; none of them
+ * knows a cell.
  *
- * Per valid step and row there is one row of `gates`: `slots` planes of ld (H rounded up to whole vectors) values. The
- * input product and the bias fill it with pre-activations; then, per time step, each phase of the cell adds a recurrent
- * product to some of the planes and turns the finished tile into gate values and a new state. Backward walks the same
- * rows in reverse and leaves gate gradients in them. Cells with options (<cell>_general.c) keep the finished pre-activations
- * instead of the gate values: slopes of all functions follow from them. Padded units hold zeros all the way, as their weights are
- * zeros, or, where a function does not give 0 for 0, values that nobody reads. */
+ * Per valid step and row there is one row of `gates`: `planes` planes of ld (H rounded up to whole vectors) values. The
+ * input's term and the biases fill it with pre-activations; then, per time step, the program adds recurrent terms and turns
+ * finished planes into gate values and a new state. Backward walks the same rows in reverse and leaves gate gradients in them.
+ * Padded units hold zeros all the way, as their weights are zeros, or, where a function does not give 0 for 0, values that
+ * nobody reads. */
 #ifndef RC_CELL_H
 #define RC_CELL_H
 
@@ -15,7 +16,72 @@
 
 #include "../simd/kernels.h"
 
-enum { RC_MAX_SLOTS = 4, RC_MAX_PHASES = 2 };
+enum { RC_MAX_PARAMS = 12, RC_MAX_TERMS = 4, RC_MAX_VECTORS = 6, RC_MAX_GATES = 4 };
+
+/* -- Parameters ------------------------------------------------------------------------------------------------------ */
+
+typedef enum rc_axis { RC_NO_AXIS, RC_AXIS_I, RC_AXIS_H, RC_AXIS_O } rc_axis; /* I: of the layer; O: P or H */
+typedef enum rc_when { RC_ALWAYS, RC_WITH_PROJECTION, RC_WITH_PEEPHOLES } rc_when;
+enum { RC_ALL_GATES = 0, RC_GATES_BUT_ONE = -1 }; /* row blocks beside a plain count */
+
+typedef struct rc_param {
+    const char *name;
+    int blocks;            /* of `rows` rows each */
+    rc_axis rows, columns; /* no columns: a vector */
+    rc_when when;
+    int optional; /* may be left out: zeros */
+} rc_param;
+
+/* -- Terms: what is multiplied with what, forward and in the gradients ------------------------------------------------- */
+
+typedef enum rc_operand {
+    RC_OPERAND_X,        /* the layer's input */
+    RC_OPERAND_H,        /* h_{t-1} */
+    RC_OPERAND_MID,      /* what the cell's math leaves in mid: r * h_{t-1}, or o * tanh(c_t) for a projection */
+    RC_OPERAND_C_BEFORE, /* element by element: c_{t-1} */
+    RC_OPERAND_C_AFTER   /* the same of c_t, as the cell gave it */
+} rc_operand;
+
+/* The first terms of every cell. */
+enum { RC_TERM_X, RC_TERM_H };
+
+/* Planes first ... first+planes-1 are the row blocks gate[] of a parameter times the operand. */
+typedef struct rc_term {
+    int param, bias; /* rows of the table; bias -1: none */
+    rc_operand operand;
+    int first, planes;
+    int gate[RC_MAX_GATES];
+} rc_term;
+
+/* -- The program of a step --------------------------------------------------------------------------------------------- */
+
+typedef enum rc_op_kind {
+    RC_OP_END,
+    RC_OP_PRODUCT, /* a term's product with its matrix; in backward, of the planes' gradients with the transposed one, into mid */
+    RC_OP_MATH, /* gate math; right behind a product it runs on each tile as soon as that is finished */
+    /* What the plan puts around a cell's own operations: */
+    RC_OP_PROJECT, /* h = W_hr mid; in backward, dh of the cell's result */
+    RC_OP_ZONE,    /* zoneout of h or c; in backward, what stays for the cell's result */
+    RC_OP_KEEP,    /* backward: the gradients that went around the cell */
+    RC_OP_DROP,    /* recurrent dropout of h or mid */
+    RC_OP_GATHER   /* backward: all that reaches h_t */
+} rc_op_kind;
+
+typedef struct rc_op {
+    rc_op_kind kind;
+    int index; /* of the term, or which part of the state */
+    rc_cell_fn *math;
+    int whole; /* reads units that other threads have made: they meet before it */
+    int meet;  /* threads meet after it; set by the plan */
+} rc_op;
+
+/* Rows of a cell's program. */
+#define RC_PRODUCT(term) {.kind = RC_OP_PRODUCT, .index = (term)}
+#define RC_PRODUCT_OF_MID(term) {.kind = RC_OP_PRODUCT, .index = (term), .whole = 1}
+#define RC_MATH(function) {.kind = RC_OP_MATH, .math = (function)}
+#define RC_END {.kind = RC_OP_END}
+
+/* -- A cell ------------------------------------------------------------------------------------------------------------ */
 
 /* Buffers of one time step; row r of a buffer starts at r * ld (gates: r * ldg). Pointers a cell does not use are NULL.
  * h_prev and c_prev may alias h and c only in the same place (a unit reads its old value before it writes). */
@@ -24,28 +90,28 @@ typedef struct rc_cell_args {
     void *gates; /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
     const void *h_prev, *c_prev;
     void *h, *c;   /* new state; in backward c is read */
-    void *scratch; /* [rows][ld], for cells of two phases: the operand of the second product */
+    void *mid;     /* [rows][ld]: the operand of a second product; in backward its gradient */
     void *dh, *dc; /* backward: gradient of h and c in; of what reaches h_prev, c_prev directly out */
-    int save;      /* forward: write gate values back for backward */
-    const struct rc_options *options; /* of cells with options, as is the next */
-    const void *peephole;             /* [gates of a peephole][ld], or NULL */
+    int save;      /* forward: leave for backward what it needs */
+    const rc_options *options;
+    const void *const *vector; /* by row of the table: [blocks][ld], or NULL */
 } rc_cell_args;
 
-/* A product with W_hh: planes first_slot ... first_slot+slots-1 belong to the gates (row blocks of weight_hh) gate[]. */
-typedef struct rc_phase {
-    int first_slot, slots;
-    int gate[RC_MAX_SLOTS];
-    rc_cell_fn *forward, *backward;
-} rc_phase;
-
 typedef struct rc_cell {
-    int gates; /* row blocks of the parameters */
-    int slots; /* planes of the gates buffer */
+    int gates;                              /* row blocks of the matrices */
+    rnncore_function usual[RNNCORE_PLACES]; /* functions of the places; RNNCORE_USUAL: no such place */
     int has_c;
-    int ih_slots; /* planes 0 ... ih_slots-1 receive W_ih x of the gates ih_gate[] */
-    int ih_gate[RC_MAX_SLOTS];
-    int phases; /* the operand of phase 0 is h_prev, of phase 1 it is scratch */
-    rc_phase phase[RC_MAX_PHASES];
+    int reads_h; /* backward reads h_{t-1} beside products */
+    const rc_param *params;
+    int param_count;
+    int planes; /* of a row of gates */
+    int term_count, vector_count;
+    rc_term term[RC_MAX_TERMS];     /* matrices */
+    rc_term vector[RC_MAX_VECTORS]; /* gradients element by element */
+    const rc_op *forward, *backward;
 } rc_cell;
+
+/* Ways to compile a cell: the usual functions; those of the options; without a gate f. */
+enum { RC_FORM_USUAL, RC_FORM_ANY, RC_FORM_COUPLED, RC_FORMS };
 
 #endif

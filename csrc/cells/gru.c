@@ -103,7 +103,7 @@ RC_INLINE void gru_reset(const rc_cell_args *p, int64_t row, int64_t rows, int64
                 v_store(a + p->ld, r);
                 v_store(a + 2 * p->ld, gate_value(p->options, sigmoid, GRU_Z, v_load(a + 2 * p->ld))); /* F2 */
             }
-            v_store((real *)p->scratch + r_ * p->ld + u,
+            v_store((real *)p->mid + r_ * p->ld + u,
                     v_mul(r, v_load((const real *)p->h_prev + r_ * p->ld + u))); /* F3 */
         }
     }
@@ -148,7 +148,7 @@ RC_INLINE void gru_update_backward(const rc_cell_args *p, int64_t row, int64_t r
     }
 }
 
-/* Reverses gru_reset; scratch holds dq. */
+/* Reverses gru_reset; mid holds dq. */
 RC_INLINE void gru_reset_backward(const rc_cell_args *p, int64_t row, int64_t rows, int64_t block, int64_t blocks,
                                   const int any)
 {
@@ -157,7 +157,7 @@ RC_INLINE void gru_reset_backward(const rc_cell_args *p, int64_t row, int64_t ro
     for (int64_t r_ = row; r_ < row + rows; r_++) {
         for (int64_t u = block * RC_LANES; u < (block + blocks) * RC_LANES; u += RC_LANES) {
             real *a = (real *)p->gates + r_ * p->ldg + p->ld + u, *dh_row = (real *)p->dh + r_ * p->ld + u;
-            vec a_r = v_load(a), dq = v_load((const real *)p->scratch + r_ * p->ld + u);
+            vec a_r = v_load(a), dq = v_load((const real *)p->mid + r_ * p->ld + u);
             vec h_prev = v_load((const real *)p->h_prev + r_ * p->ld + u);
 
             vec dr = v_mul(dq, h_prev);                                                     /* B3 */
@@ -227,54 +227,50 @@ static void gru_any_reset_backward(const rc_cell_args *p, int64_t row, int64_t r
     gru_reset_backward(p, row, rows, block, blocks, 1);
 }
 
-static const rc_cell gru_cell = {
-    .gates = 3,
-    .slots = 4,
-    .ih_slots = 3,
-    .ih_gate = {2, 0, 1},
-    .phases = 1,
-    .phase = {{.first_slot = 1,
-               .slots = 3,
-               .gate = {0, 1, 2},
-               .forward = gru_usual_forward,
-               .backward = gru_usual_backward}},
+enum { GRU_WEIGHT_IH, GRU_WEIGHT_HH, GRU_BIAS_IH, GRU_BIAS_HH, GRU_PARAMS };
+
+static const rc_param gru_params[GRU_PARAMS] = {
+    [GRU_WEIGHT_IH] = {"weight_ih", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_I, RC_ALWAYS, 0},
+    [GRU_WEIGHT_HH] = {"weight_hh", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_O, RC_ALWAYS, 0},
+    [GRU_BIAS_IH] = {"bias_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [GRU_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
 };
 
-static const rc_cell gru_general_cell = {
-    .gates = 3,
-    .slots = 4,
-    .ih_slots = 3,
-    .ih_gate = {2, 0, 1},
-    .phases = 1,
-    .phase =
-        {{.first_slot = 1, .slots = 3, .gate = {0, 1, 2}, .forward = gru_any_forward, .backward = gru_any_backward}},
-};
+/* Reset after: the recurrent term fills r z q. Before: first r z, and from r * h_{t-1} then n. */
+enum { GRU_TERM_N = RC_TERM_H + 1 };
+static const rc_op gru_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gru_usual_forward), RC_END},
+                   gru_program_back[] = {RC_MATH(gru_usual_backward), RC_END};
+static const rc_op gru_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gru_any_forward), RC_END},
+                   gru_any_program_back[] = {RC_MATH(gru_any_backward), RC_END};
+static const rc_op gru_before_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gru_usual_reset),
+                                           RC_PRODUCT_OF_MID(GRU_TERM_N), RC_MATH(gru_usual_update), RC_END},
+                   gru_before_program_back[] = {RC_MATH(gru_usual_update_backward), RC_PRODUCT_OF_MID(GRU_TERM_N),
+                                                RC_MATH(gru_usual_reset_backward), RC_END};
+static const rc_op gru_before_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gru_any_reset),
+                                               RC_PRODUCT_OF_MID(GRU_TERM_N), RC_MATH(gru_any_update), RC_END},
+                   gru_before_any_program_back[] = {RC_MATH(gru_any_update_backward), RC_PRODUCT_OF_MID(GRU_TERM_N),
+                                                    RC_MATH(gru_any_reset_backward), RC_END};
 
-static const rc_cell gru_reset_before_cell = {
-    .gates = 3,
-    .slots = 3,
-    .ih_slots = 3,
-    .ih_gate = {2, 0, 1},
-    .phases = 2,
-    .phase = {{.first_slot = 1,
-               .slots = 2,
-               .gate = {0, 1},
-               .forward = gru_usual_reset,
-               .backward = gru_usual_reset_backward},
-              {.first_slot = 0,
-               .slots = 1,
-               .gate = {2},
-               .forward = gru_usual_update,
-               .backward = gru_usual_update_backward}},
-};
+/* clang-format off */
+#define GRU_CELL(planes_, terms, program, ...) { \
+    .gates = 3, .usual = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH}, .reads_h = 1, \
+    .params = gru_params, .param_count = GRU_PARAMS, .planes = planes_, .term_count = terms, \
+    .term = {{GRU_WEIGHT_IH, GRU_BIAS_IH, RC_OPERAND_X, 0, 3, {2, 0, 1}}, __VA_ARGS__}, \
+    .forward = program, .backward = program##_back, \
+}
+#define GRU_AFTER(program) \
+    GRU_CELL(4, 2, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 3, {0, 1, 2}})
+#define GRU_BEFORE(program) \
+    GRU_CELL(3, 3, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 2, {0, 1}}, \
+                            {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_MID, 0, 1, {2}})
+/* clang-format on */
+static const rc_cell gru_cell = GRU_AFTER(gru_program), gru_any_cell = GRU_AFTER(gru_any_program),
+                     gru_before_cell = GRU_BEFORE(gru_before_program),
+                     gru_before_any_cell = GRU_BEFORE(gru_before_any_program);
+#undef GRU_CELL
+#undef GRU_AFTER
+#undef GRU_BEFORE
 
-static const rc_cell gru_reset_before_general_cell = {
-    .gates = 3,
-    .slots = 3,
-    .ih_slots = 3,
-    .ih_gate = {2, 0, 1},
-    .phases = 2,
-    .phase =
-        {{.first_slot = 1, .slots = 2, .gate = {0, 1}, .forward = gru_any_reset, .backward = gru_any_reset_backward},
-         {.first_slot = 0, .slots = 1, .gate = {2}, .forward = gru_any_update, .backward = gru_any_update_backward}},
-};
+static const rc_cell *const gru_forms[RC_FORMS] = {&gru_cell, &gru_any_cell}, *const gru_before_forms[RC_FORMS] = {
+                                                                                  &gru_before_cell,
+                                                                                  &gru_before_any_cell};

@@ -29,6 +29,7 @@
  * the functions here call h is m. */
 #include "cell.h"
 
+enum { LSTM_WEIGHT_IH, LSTM_WEIGHT_HH, LSTM_BIAS_IH, LSTM_BIAS_HH, LSTM_WEIGHT_HR, LSTM_WEIGHT_PEEPHOLE, LSTM_PARAMS };
 enum { LSTM_I, LSTM_F, LSTM_G, LSTM_O, LSTM_C }; /* places */
 
 /* One vector of units: where things are. */
@@ -39,7 +40,7 @@ typedef struct lstm_unit {
 
 RC_INLINE lstm_unit lstm_find(const rc_cell_args *p, int64_t r, int64_t u, const int any, const int coupled)
 {
-    const real *peephole = any ? p->peephole : NULL;
+    const real *peephole = any ? p->vector[LSTM_WEIGHT_PEEPHOLE] : NULL;
     real *a = (real *)p->gates + r * p->ldg + u;
     lstm_unit at = {.i = a, .f = coupled ? NULL : a + p->ld, .g = a + (2 - coupled) * p->ld};
     at.o = at.g + p->ld;
@@ -144,41 +145,35 @@ static void lstm_any_backward(const rc_cell_args *p, int64_t row, int64_t rows, 
     lstm_backward(p, row, rows, block, blocks, 1);
 }
 
-static const rc_cell lstm_cell = {
-    .gates = 4,
-    .slots = 4,
-    .has_c = 1,
-    .ih_slots = 4,
-    .ih_gate = {0, 1, 2, 3},
-    .phases = 1,
-    .phase = {{.first_slot = 0,
-               .slots = 4,
-               .gate = {0, 1, 2, 3},
-               .forward = lstm_usual_forward,
-               .backward = lstm_usual_backward}},
+static const rc_param lstm_params[LSTM_PARAMS] = {
+    [LSTM_WEIGHT_IH] = {"weight_ih", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_I, RC_ALWAYS, 0},
+    [LSTM_WEIGHT_HH] = {"weight_hh", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_O, RC_ALWAYS, 0},
+    [LSTM_BIAS_IH] = {"bias_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [LSTM_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [LSTM_WEIGHT_HR] = {"weight_hr", 1, RC_AXIS_O, RC_AXIS_H, RC_WITH_PROJECTION, 0},
+    [LSTM_WEIGHT_PEEPHOLE] = {"weight_peephole", RC_GATES_BUT_ONE, RC_AXIS_H, RC_NO_AXIS, RC_WITH_PEEPHOLES, 0},
 };
 
-static const rc_cell lstm_general_cell = {
-    .gates = 4,
-    .slots = 4,
-    .has_c = 1,
-    .ih_slots = 4,
-    .ih_gate = {0, 1, 2, 3},
-    .phases = 1,
-    .phase = {{.first_slot = 0,
-               .slots = 4,
-               .gate = {0, 1, 2, 3},
-               .forward = lstm_any_forward,
-               .backward = lstm_any_backward}},
-};
+static const rc_op lstm_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_usual_forward), RC_END},
+                   lstm_program_back[] = {RC_MATH(lstm_usual_backward), RC_END};
+static const rc_op lstm_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_any_forward), RC_END},
+                   lstm_any_program_back[] = {RC_MATH(lstm_any_backward), RC_END};
 
-static const rc_cell lstm_coupled_cell = {
-    .gates = 3,
-    .slots = 3,
-    .has_c = 1,
-    .ih_slots = 3,
-    .ih_gate = {0, 1, 2},
-    .phases = 1,
-    .phase =
-        {{.first_slot = 0, .slots = 3, .gate = {0, 1, 2}, .forward = lstm_any_forward, .backward = lstm_any_backward}},
-};
+/* The planes are the gates; peepholes are of the first ones and c_{t-1}, and of o, the last one, and c_t. */
+/* clang-format off */
+#define LSTM_CELL(count, f, program) { \
+    .gates = count, .usual = {RNNCORE_SIGMOID, f, RNNCORE_TANH, RNNCORE_SIGMOID, RNNCORE_TANH}, .has_c = 1, \
+    .params = lstm_params, .param_count = LSTM_PARAMS, .planes = count, .term_count = 2, .vector_count = 2, \
+    .term = {{LSTM_WEIGHT_IH, LSTM_BIAS_IH, RC_OPERAND_X, 0, count, {0, 1, 2, 3}}, \
+             {LSTM_WEIGHT_HH, LSTM_BIAS_HH, RC_OPERAND_H, 0, count, {0, 1, 2, 3}}}, \
+    .vector = {{LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_BEFORE, 0, (count) - 2, {0, 1}}, \
+               {LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_AFTER, (count) - 1, 1, {(count) - 2}}}, \
+    .forward = program, .backward = program##_back, \
+}
+/* clang-format on */
+static const rc_cell lstm_cell = LSTM_CELL(4, RNNCORE_SIGMOID, lstm_program),
+                     lstm_any_cell = LSTM_CELL(4, RNNCORE_SIGMOID, lstm_any_program),
+                     lstm_coupled_cell = LSTM_CELL(3, RNNCORE_USUAL, lstm_any_program);
+#undef LSTM_CELL
+
+static const rc_cell *const lstm_forms[RC_FORMS] = {&lstm_cell, &lstm_any_cell, &lstm_coupled_cell};

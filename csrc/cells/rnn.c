@@ -69,13 +69,35 @@ static void rnn_any_backward(const rc_cell_args *p, int64_t row, int64_t rows, i
     rnn_backward(p, row, rows, block, blocks, RNNCORE_USUAL);
 }
 
-#define RC_RNN_CELL(FORWARD, BACKWARD) \
-    { \
-        .gates = 1, .slots = 1, .ih_slots = 1, .ih_gate = {0}, .phases = 1, .phase = { \
-            {.first_slot = 0, .slots = 1, .gate = {0}, .forward = FORWARD, .backward = BACKWARD} \
-        } \
-    }
-static const rc_cell rnn_tanh_cell = RC_RNN_CELL(rnn_tanh_forward, rnn_tanh_backward);
-static const rc_cell rnn_relu_cell = RC_RNN_CELL(rnn_relu_forward, rnn_relu_backward);
-static const rc_cell rnn_general_cell = RC_RNN_CELL(rnn_any_forward, rnn_any_backward);
-#undef RC_RNN_CELL
+enum { RNN_WEIGHT_IH, RNN_WEIGHT_HH, RNN_BIAS_IH, RNN_BIAS_HH, RNN_PARAMS };
+
+static const rc_param rnn_params[RNN_PARAMS] = {
+    [RNN_WEIGHT_IH] = {"weight_ih", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_I, RC_ALWAYS, 0},
+    [RNN_WEIGHT_HH] = {"weight_hh", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_O, RC_ALWAYS, 0},
+    [RNN_BIAS_IH] = {"bias_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [RNN_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+};
+
+static const rc_op rnn_tanh_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(rnn_tanh_forward), RC_END},
+                   rnn_tanh_program_back[] = {RC_MATH(rnn_tanh_backward), RC_END};
+static const rc_op rnn_relu_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(rnn_relu_forward), RC_END},
+                   rnn_relu_program_back[] = {RC_MATH(rnn_relu_backward), RC_END};
+static const rc_op rnn_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(rnn_any_forward), RC_END},
+                   rnn_any_program_back[] = {RC_MATH(rnn_any_backward), RC_END};
+
+/* clang-format off */
+#define RNN_CELL(function, program) { \
+    .gates = 1, .usual = {function}, .params = rnn_params, .param_count = RNN_PARAMS, .planes = 1, .term_count = 2, \
+    .term = {{RNN_WEIGHT_IH, RNN_BIAS_IH, RC_OPERAND_X, 0, 1, {0}}, \
+             {RNN_WEIGHT_HH, RNN_BIAS_HH, RC_OPERAND_H, 0, 1, {0}}}, \
+    .forward = program, .backward = program##_back, \
+}
+/* clang-format on */
+static const rc_cell rnn_tanh_cell = RNN_CELL(RNNCORE_TANH, rnn_tanh_program),
+                     rnn_relu_cell = RNN_CELL(RNNCORE_RELU, rnn_relu_program),
+                     rnn_tanh_any_cell = RNN_CELL(RNNCORE_TANH, rnn_any_program),
+                     rnn_relu_any_cell = RNN_CELL(RNNCORE_RELU, rnn_any_program);
+#undef RNN_CELL
+
+static const rc_cell *const rnn_tanh_forms[RC_FORMS] = {&rnn_tanh_cell, &rnn_tanh_any_cell},
+                            *const rnn_relu_forms[RC_FORMS] = {&rnn_relu_cell, &rnn_relu_any_cell};

@@ -24,13 +24,13 @@ int main(void)
 
     const rnncore_config config = {
         .cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H, .num_layers = 1};
-    const rnncore_params params = {.weight_ih = weight_ih, .weight_hh = weight_hh};
+    const void *const params[] = {weight_ih, weight_hh, NULL, NULL}; /* no biases */
     rnncore_plan *plan = NULL;
     if (check(rnncore_plan_create(&config, &plan))) return 1;
     void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
     void *memory = rnncore_alloc(rnncore_stream_bytes(plan, 1));
     rnncore_stream *stream = NULL;
-    if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, &params, weights))) return 1;
+    if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, params, weights))) return 1;
 
     const rnncore_forward_args args = {/* strides in bytes, of (T, N, features) with N = 1 */
                                        .steps = T,

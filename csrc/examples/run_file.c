@@ -40,11 +40,13 @@ int main(int argc, char **argv)
 
     rnncore_status status = rnncore_file_read(file, bytes, &config, NULL, 0);
     if (status) return fail(argv[1], status);
-    const int64_t directions = config.bidirectional ? 2 : 1, count = config.num_layers * directions;
-    rnncore_params *params = calloc((size_t)count, sizeof *params);
+    status = rnncore_plan_create(&config, &plan);
+    if (status) return fail(argv[1], status);
+    const int64_t directions = config.bidirectional ? 2 : 1;
+    const int64_t count = config.num_layers * directions * rnncore_param_count(plan);
+    const void **params = calloc((size_t)count, sizeof *params);
     if (!params) return fail("params", RNNCORE_ERROR_MEMORY);
     status = rnncore_file_read(file, bytes, &config, params, count);
-    if (!status) status = rnncore_plan_create(&config, &plan);
     if (status) return fail(argv[1], status);
     void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
     if (!weights) return fail("weights", RNNCORE_ERROR_MEMORY);

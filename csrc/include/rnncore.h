@@ -83,13 +83,15 @@ RNNCORE_API void rnncore_free(void *memory);
 
 /* -- Plan --------------------------------------------------------------------------------------------------------- */
 
-typedef enum rnncore_cell {
-    RNNCORE_RNN_TANH,
-    RNNCORE_RNN_RELU,
-    RNNCORE_LSTM,
-    RNNCORE_GRU,             /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
-    RNNCORE_GRU_RESET_BEFORE /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
-} rnncore_cell;
+/* Cells, by name. */
+#define RNNCORE_RNN_TANH "rnn_tanh"
+#define RNNCORE_RNN_RELU "rnn_relu"
+#define RNNCORE_LSTM "lstm"
+#define RNNCORE_GRU "gru"                           /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
+#define RNNCORE_GRU_RESET_BEFORE "gru_reset_before" /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
+
+/* Names of all cells, in no order that matters; NULL past the end. */
+RNNCORE_API const char *rnncore_cell_name(int index);
 
 typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
 
@@ -118,9 +120,9 @@ typedef struct rnncore_activation {
 /* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n. */
 enum { RNNCORE_PLACES = 5 };
 
-/* All zeros but the sizes is a sound config: one of the cells as it is, in float. */
+/* All zeros but the cell and the sizes is a sound config: the cell as it is, in float. */
 typedef struct rnncore_config {
-    rnncore_cell cell;
+    const char *cell; /* a name from rnncore_cell_name */
     rnncore_dtype dtype;
     int64_t input_size;  /* I >= 1 */
     int64_t hidden_size; /* H >= 1 */
@@ -150,17 +152,25 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
 
 /* -- Weights ------------------------------------------------------------------------------------------------------ */
 
-/* Parameters of one layer and direction: dense, row-major, gate blocks in PyTorch's order (LSTM i f g o, coupled i g o;
- * GRU r z n).
- * Order in an array of them: layer 0, layer 0 reverse, layer 1, ... (L*D entries). */
-typedef struct rnncore_params {
-    const void *weight_ih;       /* (G*H, I), or (G*H, D*O) above layer 0 */
-    const void *weight_hh;       /* (G*H, O) */
-    const void *bias_ih;         /* (G*H), or NULL: zeros */
-    const void *bias_hh;         /* (G*H), or NULL: zeros */
-    const void *weight_hr;       /* (P, H), with a projection only */
-    const void *weight_peephole; /* (3*H), gates i f o, or coupled (2*H), i o; with peepholes only */
-} rnncore_params;
+/* A parameter of one layer and direction: dense, row-major, row blocks of the gates in PyTorch's order (LSTM i f g o, coupled
+ * i g o; GRU r z n).
+ *
+ *   weight_ih        (G*H, I), or (G*H, D*O) above layer 0
+ *   weight_hh        (G*H, O)
+ *   bias_ih bias_hh  (G*H), optional
+ *   weight_hr        (P, H), with a projection
+ *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes */
+typedef struct rnncore_param {
+    const char *name;
+    int64_t rows, columns; /* columns 0: a vector */
+    int optional;          /* its pointer may be NULL: zeros, and no gradient */
+} rnncore_param;
+
+/* The table of the parameters that a plan's layers have: their count for one layer and direction, and row `index` of it, in the
+ * order above. Wherever parameters or their gradients are handed over, it is an array of L*D*count pointers: those of layer 0,
+ * layer 0 reverse, layer 1, ... */
+RNNCORE_API int rnncore_param_count(const rnncore_plan *plan);
+RNNCORE_API rnncore_status rnncore_param_get(const rnncore_plan *plan, int64_t layer, int index, rnncore_param *param);
 
 /* Uses of packed weights; the last one needs a plan with a BLAS. */
 enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 };
@@ -169,18 +179,18 @@ enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 
  * aligned to 64 bytes, that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not
  * move them to another machine. `params` is not needed afterwards. */
 RNNCORE_API size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses);
-RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params,
+RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const void *const *params,
                                                 void *weights);
 
 /* -- Files -------------------------------------------------------------------------------------------------------- */
 
 /* Reads what Python's layer.save wrote (safetensors; not a Sequential): `file` is all of it, mapped or read into memory
- * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D entries, which point
- * into the file. So: once with NULL, then with L*D entries of your own. Nothing is allocated and nothing copied; the file may
+ * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D*rnncore_param_count
+ * pointers into the file. So: once with NULL, then, with a plan made, with an array of your own. Nothing is allocated and nothing copied; the file may
  * come from anywhere, all of it is checked. What config has no field for is left to the caller: batch-first is a matter of
  * strides. On an error *config is as it was, and *params must not be used. */
 RNNCORE_API rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config,
-                                             rnncore_params *params, int64_t count);
+                                             const void **params, int64_t count);
 
 /* -- Threads ------------------------------------------------------------------------------------------------------ */
 
@@ -231,26 +241,20 @@ RNNCORE_API rnncore_status rnncore_forward(const rnncore_plan *plan, const void 
 
 /* The reference loop: plain in-order chains over the unpacked parameters, one unit, one row, one step after the other.
  * Slow on purpose; its results define the last bit of rnncore_forward. Ignores tape, backend, threads and team. */
-RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
+RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
                                                  const rnncore_forward_args *args);
 
 /* -- Backward ----------------------------------------------------------------------------------------------------- */
 
-/* Gradients of one layer and direction, shapes as in rnncore_params, overwritten; all of them or, where the layer
- * has none, NULL. */
-typedef struct rnncore_grads {
-    void *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr, *weight_peephole;
-} rnncore_grads;
-
 typedef struct rnncore_backward_args {
     int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key, recurrent_dropout and threads */
     const int64_t *lengths;
-    void *tape;                 /* what forward recorded; used up: gradients overwrite the gates in place */
-    rnncore_array dy;           /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
-    const void *dh_n, *dc_n;    /* gradients of the final states, or NULL: zeros */
-    rnncore_array dx;           /* (T, N, I), written whole, zero at padding; data NULL: not wanted */
-    void *dh0, *dc0;            /* gradients of the initial states, or NULL */
-    const rnncore_grads *grads; /* L*D entries */
+    void *tape;              /* what forward recorded; used up: gradients overwrite the gates in place */
+    rnncore_array dy;        /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
+    const void *dh_n, *dc_n; /* gradients of the final states, or NULL: zeros */
+    rnncore_array dx;        /* (T, N, I), written whole, zero at padding; data NULL: not wanted */
+    void *dh0, *dc0;         /* gradients of the initial states, or NULL */
+    void *const *grads;      /* of the parameters, in their order and shapes, overwritten; NULL where there is none */
     uint64_t dropout_key;
     double recurrent_dropout;
     rnncore_backend backend; /* of the forward call: of what is computed again and of the products over all tokens;

@@ -14,13 +14,22 @@ typedef struct layer_file {
     const char *header, *data;
     int64_t header_bytes, data_bytes;
     rnncore_config config;
+    const rc_cell *cell; /* its table */
     int has_bias;
 } layer_file;
 
 /* -- The architecture ----------------------------------------------------------------------------------------------- */
 
-enum { CELL_RNN, CELL_LSTM, CELL_GRU };
-static const char *const cells[] = {"rnn", "lstm", "gru", NULL}, *const nonlinearities[] = {"tanh", "relu", NULL};
+/* The words of the fields cell, nonlinearity and reset_after, and the cell's name. */
+static const char *const families[] = {"rnn", "lstm", "gru", NULL}, *const nonlinearities[] = {"tanh", "relu", NULL};
+static const struct cell_words {
+    int family, nonlinearity, reset_after;
+    const char *cell;
+} cells[] = {{0, 0, 1, RNNCORE_RNN_TANH},
+             {0, 1, 1, RNNCORE_RNN_RELU},
+             {1, 0, 1, RNNCORE_LSTM},
+             {2, 0, 1, RNNCORE_GRU},
+             {2, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
 static const char *const dtypes[] = {"float32", "float64", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
                                         "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
@@ -29,7 +38,7 @@ static const int parameters_of[] = {0, 0, 0, 2, 1, 1, 2, 2, 1, 0, 0};
 
 /* What the fields say that is no field of a config. */
 typedef struct layer_words {
-    int cell, nonlinearity, reset_after;
+    int family, nonlinearity, reset_after;
     int functions; /* directions that have some */
 } layer_words;
 
@@ -94,7 +103,7 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
         }
         seen |= 1 << field;
         switch (field) {
-        case 0: words->cell = rc_json_word(json, cells); break;
+        case 0: words->family = rc_json_word(json, families); break;
         case 1: c->input_size = rc_json_count(json); break;
         case 2: c->hidden_size = rc_json_count(json); break;
         case 3: c->num_layers = rc_json_count(json); break;
@@ -136,32 +145,40 @@ static int read_layer_text(const char *text, int64_t length, layer_file *file)
         else read_architecture(&json, file, &words);
     }
     if (json.bad || seen != 7) return 0;
-    if ((words.cell != CELL_RNN && words.nonlinearity) || (words.cell != CELL_GRU && !words.reset_after)) return 0;
-    file->config.cell = words.cell == CELL_LSTM  ? RNNCORE_LSTM
-                        : words.cell == CELL_RNN ? (words.nonlinearity ? RNNCORE_RNN_RELU : RNNCORE_RNN_TANH)
-                        : words.reset_after      ? RNNCORE_GRU
-                                                 : RNNCORE_GRU_RESET_BEFORE;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
+        if (cells[i].family == words.family && cells[i].nonlinearity == words.nonlinearity &&
+            cells[i].reset_after == words.reset_after)
+            file->config.cell = cells[i].cell;
     place_activations(&file->config, &words);
-    return !rc_check_config(&file->config);
+    if (rc_check_config(&file->config)) return 0;
+    file->cell = rc_find_table(&file->config);
+    return 1;
 }
 
 /* -- The arrays ----------------------------------------------------------------------------------------------------- */
 
-enum { KINDS = 6 };
-static const char *const kinds[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole"};
-
 typedef struct tensor {
-    int kind;
+    int row, place; /* of the cell's table; among the parameters that the layer has */
     int64_t layer;
     int direction;
     int64_t rows, columns; /* columns 0: one axis */
 } tensor;
 
-static int kind_exists(const layer_file *file, int kind)
+/* Whether the file has a row of the table: without bias the optional ones are left out. */
+static int has_param(const layer_file *file, const rc_param *param)
 {
-    const int exists[KINDS] = {
-        1, 1, file->has_bias, file->has_bias, file->config.proj_size > 0, file->config.peepholes};
-    return exists[kind];
+    return rc_has_param(&file->config, param) && (file->has_bias || !param->optional);
+}
+
+/* Parameters of a layer and direction: those that callers hand over, or those that the file has. */
+static int count_params(const layer_file *file, int in_file)
+{
+    int count = 0;
+    for (int i = 0; i < file->cell->param_count; i++) {
+        const rc_param *param = &file->cell->params[i];
+        count += in_file ? has_param(file, param) : rc_has_param(&file->config, param);
+    }
+    return count;
 }
 
 /* The rest of a name, "_l<layer>" or "_l<layer>_reverse". */
@@ -180,19 +197,16 @@ static int read_place(const char *text, tensor *t)
 static int find_tensor(const layer_file *file, const char *name, tensor *t)
 {
     const rnncore_config *c = &file->config;
-    const int64_t gates = c->cell == RNNCORE_LSTM ? 4 - c->coupled : c->cell >= RNNCORE_GRU ? 3 : 1;
-    const int64_t out = c->proj_size ? c->proj_size : c->hidden_size, rows = gates * c->hidden_size;
-    for (t->kind = 0; t->kind < KINDS; t->kind++) {
-        const size_t length = strlen(kinds[t->kind]);
-        if (!strncmp(name, kinds[t->kind], length) && read_place(name + length, t)) break;
+    for (t->row = t->place = 0; t->row < file->cell->param_count; t->row++) {
+        const rc_param *param = &file->cell->params[t->row];
+        const size_t length = strlen(param->name);
+        if (has_param(file, param) && !strncmp(name, param->name, length) && read_place(name + length, t)) break;
+        t->place += rc_has_param(c, param);
     }
-    if (t->kind == KINDS || !kind_exists(file, t->kind)) return 0;
-    if (t->layer >= c->num_layers || t->direction > c->bidirectional) return 0;
-    const int64_t in = t->layer ? (1 + c->bidirectional) * out : c->input_size;
-    const int64_t shape[KINDS][2] = {{rows, in}, {rows, out},           {rows, 0},
-                                     {rows, 0},  {out, c->hidden_size}, {(gates - 1) * c->hidden_size, 0}};
-    t->rows = shape[t->kind][0];
-    t->columns = shape[t->kind][1];
+    if (t->row == file->cell->param_count || t->layer >= c->num_layers || t->direction > c->bidirectional) return 0;
+    const rnncore_param param = rc_describe_param(c, file->cell, &file->cell->params[t->row], t->layer);
+    t->rows = param.rows;
+    t->columns = param.columns;
     return 1;
 }
 
@@ -229,14 +243,13 @@ static int read_entry(rc_json *json, const layer_file *file, const tensor *t, in
 
 /* All arrays, which must be those of the config; with params, where they are. A name that comes twice finds its place
  * taken; without params the count and the first call to come find what is missing. */
-static int read_tensors(const layer_file *file, rnncore_params *params)
+static int read_tensors(const layer_file *file, const void **params)
 {
     const rnncore_config *c = &file->config;
     rc_json json = {file->header, file->header + file->header_bytes, 0};
-    int64_t reached = 0, count = 0, expected = 0;
+    const int64_t expected = count_params(file, 1) * c->num_layers * (1 + c->bidirectional);
+    int64_t reached = 0, count = 0;
     char name[MOST_NAME];
-    for (int kind = 0; kind < KINDS; kind++)
-        expected += kind_exists(file, kind) * c->num_layers * (1 + c->bidirectional);
     rc_json_expect(&json, '{');
     for (int64_t i = 0; rc_json_more(&json, i, '}'); i++) {
         tensor t = {0};
@@ -256,11 +269,9 @@ static int read_tensors(const layer_file *file, rnncore_params *params)
         const int64_t begin = reached;
         if (!find_tensor(file, name, &t) || !read_entry(&json, file, &t, &reached) || ++count > expected) return 0;
         if (!params) continue;
-        rnncore_params *own = &params[t.layer * (1 + c->bidirectional) + t.direction];
-        const void **const fields[KINDS] = {&own->weight_ih, &own->weight_hh, &own->bias_ih,
-                                            &own->bias_hh,   &own->weight_hr, &own->weight_peephole};
-        if (*fields[t.kind]) return 0;
-        *fields[t.kind] = file->data + begin;
+        const int64_t place = (t.layer * (1 + c->bidirectional) + t.direction) * count_params(file, 0) + t.place;
+        if (params[place]) return 0;
+        params[place] = file->data + begin;
     }
     while (json.at < json.end && *json.at == ' ') json.at++;
     return !json.bad && json.at == json.end && count == expected && reached == file->data_bytes;
@@ -290,7 +301,7 @@ static int read_metadata(layer_file *file)
     return !json.bad && found;
 }
 
-rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, rnncore_params *params,
+rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, const void **params,
                                  int64_t count)
 {
     if (!memory || !config || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
@@ -308,9 +319,9 @@ rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_confi
     };
     if (!read_metadata(&file) || !read_tensors(&file, NULL)) return RNNCORE_ERROR_FORMAT;
     if (params) {
-        const int64_t slots = file.config.num_layers * (1 + file.config.bidirectional);
-        if (count != slots) return RNNCORE_ERROR_ARGUMENT;
-        memset(params, 0, (size_t)slots * sizeof *params);
+        const int64_t all = file.config.num_layers * (1 + file.config.bidirectional) * count_params(&file, 0);
+        if (count != all) return RNNCORE_ERROR_ARGUMENT;
+        for (int64_t i = 0; i < all; i++) params[i] = NULL;
         if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
     }
     *config = file.config;

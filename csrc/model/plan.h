@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The plan: sizes checked once, kernels chosen, and where every packed matrix lies. Immutable after creation. */
+ * The plan: sizes checked once, kernels and the cell's form chosen, its terms and the program of a step with all that the
+ * config puts around them. Immutable after creation. */
 #ifndef RC_PLAN_H
 #define RC_PLAN_H
 
 #include "../cells/cell.h"
-#include "../simd/kernels.h"
+#include "config.h"
+
+enum { RC_ZONE_H, RC_ZONE_C, RC_ZONES }; /* parts of the state, which zoneout acts on */
+enum { RC_DROP_H, RC_DROP_MID };         /* operands, which recurrent dropout acts on */
+enum { RC_MAX_OPS = 16 };
 
 struct rnncore_plan {
     rnncore_config config;
@@ -14,38 +19,44 @@ struct rnncore_plan {
     const rc_cell *cell;
     rc_options options[2]; /* of each direction, for cells with options */
     int directions;
-    int64_t elem;        /* bytes of an element */
-    int64_t hidden, out; /* H, and O = P or H */
-    int64_t ld, out_ld;  /* H and O rounded up to whole vectors */
-    int64_t gates_ld;    /* elements of a row of gates: slots * ld, and a cache line more where rows would share sets */
-    int64_t l2_bytes;    /* of this machine's cores */
+    int64_t elem;               /* bytes of an element */
+    int64_t hidden, out;        /* H, and O = P or H */
+    int64_t ld, out_ld;         /* H and O rounded up to whole vectors */
+    int64_t blocks, out_blocks; /* the same in vectors */
+    int64_t gates_ld; /* elements of a row of gates: planes * ld, and a cache line more where rows would share sets */
+    int64_t l2_bytes; /* of this machine's cores */
+
+    int param_count,
+        position[RC_MAX_PARAMS]; /* of the rows of the cell's table in what callers hand over; -1: not there */
+    int term_count;              /* the cell's, and with a projection one more */
+    rc_term term[RC_MAX_TERMS];
+    int has_mid;                                     /* whether a term reads mid */
+    rc_op forward[RC_MAX_OPS], backward[RC_MAX_OPS]; /* a step's program, up to RC_OP_END */
 };
 
-/* Packed matrices of one layer and direction, as byte offsets into the weights or, after rc_weights_of, as pointers; NULL
- * where the cell, the options or the uses have none. */
-typedef struct rc_weights {
-    const char *bias;                   /* [slots * ld] */
-    const char *ih, *hh[RC_MAX_PHASES]; /* forward products */
-    const char *hr;
-    const char *hh_t[RC_MAX_PHASES], *hr_t;                 /* transposed products of backward */
-    const char *ih_t;                                       /* transposed, for dx */
-    const char *ih_rows, *hh_rows[RC_MAX_PHASES], *hr_rows; /* rows in plane order, for the BLAS backend */
-    const char *peephole;                                   /* [gates of a peephole][ld] */
-    const rc_options *options;                              /* the plan's */
-} rc_weights;
-
-int64_t rc_input_size(const rnncore_plan *plan, int64_t layer); /* I, or D*O above layer 0 */
-
-/* Gates with a peephole, of which the last one, o, sees c_t and the others c_{t-1}; 0 without peepholes. */
-static inline int rc_peepholes(const rnncore_plan *plan) { return plan->config.peepholes ? plan->cell->gates - 1 : 0; }
-
-/* Packed matrices of `layer` and `direction`. Every set of weights has room for all uses that were packed; `uses` is
- * stored in front of it. */
-rc_weights rc_weights_of(const rnncore_plan *plan, const void *weights, int64_t layer, int direction);
-int rc_weights_uses(const void *weights);
-
-int rc_check_params(const rnncore_plan *plan, const rnncore_params *params);
-
 static inline int64_t rc_round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/* Features of what layer `layer` reads. */
+static inline int64_t rc_input_size(const rnncore_plan *plan, int64_t layer)
+{
+    return layer == 0 ? plan->config.input_size : plan->directions * plan->out;
+}
+
+/* Units of a term's row blocks, and length of its chains. */
+static inline int64_t rc_term_units(const rnncore_plan *plan, int term)
+{
+    return term < plan->cell->term_count ? plan->hidden : plan->out;
+}
+int64_t rc_term_k(const rnncore_plan *plan, int term, int64_t layer);
+
+/* A caller's pointer for a row of the cell's table, in the array of all of them; NULL where it has none. */
+static inline void *rc_param_of(const rnncore_plan *plan, void *const *params, int64_t layer, int direction, int row)
+{
+    const int64_t first = (layer * plan->directions + direction) * plan->param_count;
+    return row < 0 || plan->position[row] < 0 ? NULL : params[first + plan->position[row]];
+}
+
+/* Whether all pointers are there that may not be left out. */
+int rc_check_params(const rnncore_plan *plan, const void *const *params);
 
 #endif

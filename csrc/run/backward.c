@@ -23,8 +23,8 @@ typedef struct backward_call {
     int64_t segment_steps;
     int again;             /* whether the segments are computed again, into what follows; else the tape has all */
     rc_workspace *forward; /* [parts * directions] */
-    char *gates[2], *c[2], *mid[2], *next_c[2]; /* [N * segment_steps][..] of one layer */
-    char *scratch;                              /* [threads][scratch_bytes]: of the products */
+    rc_record record[2];   /* [N * segment_steps] of one layer */
+    char *scratch;         /* [threads][scratch_bytes]: of the products */
     int64_t scratch_bytes;
     rc_items *items; /* see items_count */
     rc_crew *crew;   /* when units are shared; else NULL */
@@ -53,7 +53,7 @@ static int64_t slices(const backward_call *call) { return call->crew ? call->thr
 static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows)
 {
     const rnncore_plan *plan = call->plan;
-    const int64_t runs = call->parts * plan->directions, row = plan->ld * plan->elem;
+    const int64_t runs = call->parts * plan->directions;
     const int64_t held = call->args->batch * call->segment_steps; /* at most T * N */
     call->forward = rc_arena_take(arena, runs, sizeof *call->forward);
     for (int64_t i = 0; i < runs; i++) {
@@ -63,12 +63,7 @@ static void take_segment(backward_call *call, rc_arena *arena, int64_t most_rows
         if (call->args->recurrent_dropout > 0)
             rc_workspace_take_masks(arena->base ? &call->forward[i] : &counted, arena, plan, most_rows);
     }
-    for (int d = 0; d < plan->directions; d++) {
-        call->gates[d] = rc_arena_take(arena, held, plan->gates_ld * plan->elem);
-        call->c[d] = plan->cell->has_c ? rc_arena_take(arena, held, row) : NULL;
-        call->mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, held, row) : NULL;
-        call->next_c[d] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, held, row) : NULL;
-    }
+    for (int d = 0; d < plan->directions; d++) call->record[d] = rc_record_take(arena, plan, held);
 }
 
 static void lay_out(backward_call *call, rc_arena *arena)
@@ -107,6 +102,12 @@ static rc_rows output_gradients(const backward_call *call, int64_t layer)
 /* Steps that the buffers of gates hold when it is not all of them. */
 static int64_t held_steps(const backward_call *call) { return call->again ? call->segment_steps : 0; }
 
+/* What is recorded of the steps at hand. */
+static const rc_record *record_of(const backward_call *call, const rc_tape *tape, int direction)
+{
+    return call->again ? &call->record[direction] : &tape->record[direction];
+}
+
 /* (N, H): c before the first step of a segment; NULL: the tape has all steps. */
 static const char *first_c(const backward_call *call, const rc_tape *tape, int direction, int64_t first)
 {
@@ -141,10 +142,7 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .dc_n = rc_state_of(plan, a->dc_n, a->batch, plan->hidden, layer, direction),
         .dh0 = rc_state_of(plan, a->dh0, a->batch, plan->out, layer, direction),
         .dc0 = rc_state_of(plan, a->dc0, a->batch, plan->hidden, layer, direction),
-        .gates = call->again ? call->gates[direction] : tape.gates[direction],
-        .c = call->again ? call->c[direction] : tape.c[direction],
-        .mid = call->again ? call->mid[direction] : tape.mid[direction],
-        .next_c = call->again ? call->next_c[direction] : tape.next_c[direction],
+        .record = *record_of(call, &tape, direction),
         .shift = rc_held_row(call->batch, part, items->first, held_steps(call)),
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
         .c_first = first_c(call, &tape, direction, items->first),
@@ -223,7 +221,6 @@ static void input_item(const layer_items *items, int64_t i, char *scratch)
     const int64_t left = segment_tokens(items, part, &before) - done;
     if (left <= 0) return;
     const int64_t row = rc_held_row(call->batch, part, items->first, held_steps(call)) + before + done;
-    const char *gates = call->again ? call->gates[items->direction] : tape.gates[items->direction];
     const rc_input_task task = {
         .plan = plan,
         .batch = batch,
@@ -233,7 +230,7 @@ static void input_item(const layer_items *items, int64_t i, char *scratch)
         .first = before + done,
         .tokens = left < RC_INPUT_TOKENS ? left : RC_INPUT_TOKENS,
         .segment_steps = call->segment_steps,
-        .gates = gates + row * plan->gates_ld * plan->elem,
+        .gates = rc_record_at(plan, record_of(call, &tape, items->direction), row).gates,
         .dx = items->layer ? output_gradients(call, items->layer - 1) : rc_array_rows(&a->dx, 0),
         .total_batch = a->batch,
         .dropout_key = a->dropout_key,
@@ -249,8 +246,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
     const int64_t ranges = unit_ranges(call, items->layer);
-    const int d = (int)(i / (ranges * RC_OPERANDS));
-    const rc_operand operand = (rc_operand)(i / ranges % RC_OPERANDS);
+    const int products = rc_gradient_count(plan), d = (int)(i / (ranges * products));
     const rc_gradient_source source = {
         .plan = plan,
         .batch = call->batch,
@@ -259,27 +255,24 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .last = items->last,
         .held = held_steps(call),
         .direction = d,
-        .in_size = rc_input_size(plan, items->layer),
+        .layer = items->layer,
         .x = tape.x,
         .y = tape.y,
         .h0 = tape.h0[d],
-        .gates = call->again ? call->gates[d] : tape.gates[d],
-        .mid = call->again ? call->mid[d] : tape.mid[d],
-        .c = call->again ? call->c[d] : tape.c[d],
-        .next_c = call->again ? call->next_c[d] : tape.next_c[d],
+        .record = *record_of(call, &tape, d),
         .c_first = first_c(call, &tape, d, items->first),
         .dh_out = call->dh_out[d],
         .workspace = a->recurrent_dropout > 0 ? call->workspace : NULL,
-        .grads = &a->grads[items->layer * plan->directions + d],
+        .grads = a->grads,
         .backend = a->backend,
     };
-    if (rc_has_operand(plan, operand))
-        rc_weight_gradient(&source, operand, i % ranges, ranges, items->last < a->steps, scratch);
+    rc_weight_gradient(&source, (int)(i / ranges % products), i % ranges, ranges, items->last < a->steps, scratch);
 }
 
 static int64_t weight_pieces(const layer_items *items)
 {
-    return items->call->plan->directions * RC_OPERANDS * unit_ranges(items->call, items->layer);
+    const rnncore_plan *plan = items->call->plan;
+    return plan->directions * rc_gradient_count(plan) * unit_ranges(items->call, items->layer);
 }
 
 /* First the weight gradients, which are larger. */

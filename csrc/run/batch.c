@@ -85,3 +85,22 @@ void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem)
     }
     for (int64_t i = 0; i < n; i++) memset(out + i * out_stride, 0, (size_t)elem);
 }
+
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
+{
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t t = 0; t < batch->steps; t++) {
+        const int64_t active = rc_batch_active(batch, t);
+        const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
+        for (int64_t j = 0; j < active; j += at_once, compact += n * elem)
+            rc_copy(compact, elem, rc_rows_at(&rows, batch, t, j), rows.feature, n, elem);
+    }
+}
+
+void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
+{
+    const rc_rows rows = rc_array_rows(array, 0);
+    for (int64_t t = 0; batch->length && t < steps; t++)
+        for (int64_t j = rc_batch_active(batch, t); j < batch->rows; j++)
+            rc_zero(rc_rows_at(&rows, batch, t, j), rows.feature, size, elem);
+}

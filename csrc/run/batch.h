@@ -69,4 +69,22 @@ static inline int64_t rc_rows_together(const rc_rows *r, const rc_batch *b, int6
 void rc_copy(char *out, int64_t out_stride, const char *in, int64_t in_stride, int64_t n, int64_t elem);
 void rc_zero(char *out, int64_t out_stride, int64_t n, int64_t elem);
 
+static inline rc_rows rc_compact_rows(void *data, int64_t size, int64_t column, int64_t elem)
+{
+    return (rc_rows){
+        .data = data ? (char *)data + column * elem : NULL, .row = size * elem, .feature = elem, .compact = 1};
+}
+
+static inline rc_rows rc_array_rows(const rnncore_array *a, int64_t column)
+{
+    return (rc_rows){.data = (char *)a->data + column * a->stride[2],
+                     .step = a->stride[0],
+                     .row = a->stride[1],
+                     .feature = a->stride[2]};
+}
+
+/* Copies all tokens of a part from a strided array to compact, dense rows of `size`; zeroes an array's padding. */
+void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem);
+void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem);
+
 #endif

@@ -72,11 +72,6 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
     if (!status && a->dx.data) status = check_array(plan, &a->dx);
     if (!status) status = check_threads(a->threads);
     if (!status && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
-    for (int64_t i = 0; !status && i < plan->config.num_layers * plan->directions; i++) {
-        const rnncore_grads *g = &a->grads[i];
-        if (!g->weight_ih || !g->weight_hh || !g->bias_ih != !g->bias_hh || !g->weight_hr != !plan->config.proj_size ||
-            !g->weight_peephole != !plan->config.peepholes)
-            status = RNNCORE_ERROR_ARGUMENT;
-    }
+    if (!status && !rc_check_params(plan, (const void *const *)a->grads)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
 }

@@ -3,7 +3,7 @@
 #ifndef RC_CALL_H
 #define RC_CALL_H
 
-#include "../model/plan.h"
+#include "../model/weights.h"
 
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid);
 /* 0, or 1 ... T segments of a tape. */

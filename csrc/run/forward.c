@@ -77,16 +77,12 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
     }
     if (a->tape) {
         const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
-        const int64_t first = batch->first_token;
         run.drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction);
         run.x = rc_compact_rows(tape.x, run.in_size, 0, elem);
         run.y[0] = rc_compact_rows(tape.y, row, column, elem);
-        run.gates = tape.gates[direction] ? tape.gates[direction] + first * plan->gates_ld * elem : NULL;
-        run.c = tape.c[direction] ? tape.c[direction] + first * plan->ld * elem : NULL;
-        run.mid = tape.mid[direction] ? tape.mid[direction] + first * plan->ld * elem : NULL;
-        run.next_c = tape.next_c[direction] ? tape.next_c[direction] + first * plan->ld * elem : NULL;
+        run.record = rc_record_at(plan, &tape.record[direction], batch->first_token);
         run.zoneout = rc_zoneout_of(plan, batch, a->batch, a->dropout_key, layer, direction);
-        run.records = 1;
+        run.has_tape = 1;
         run.marks = tape.marks[direction];
         run.mark_row = plan->hidden * elem;
         run.mark_every = rc_segment_steps(a->steps, a->segments);

@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "../base/blas.h"
-#include "../base/splitmix.h"
-#include "share.h"
 
 /* Where a walk over the tokens of a part stands. */
 typedef struct cursor {
@@ -85,68 +83,64 @@ int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers)
 
 /* -- Weight gradients ----------------------------------------------------------------------------------------------- */
 
-int rc_has_operand(const rnncore_plan *plan, rc_operand operand)
+int rc_gradient_count(const rnncore_plan *plan)
 {
-    switch (operand) {
-    case RC_OPERAND_PHASE_1: return plan->cell->phases > 1;
-    case RC_OPERAND_MID: return plan->config.proj_size > 0;
-    case RC_OPERAND_C_BEFORE:
-    case RC_OPERAND_C_AFTER: return plan->config.peepholes;
-    default: return 1;
-    }
+    const rc_cell *cell = plan->cell;
+    int count = plan->term_count;
+    for (int i = 0; i < cell->vector_count; i++) count += plan->position[cell->vector[i].param] >= 0;
+    return count;
+}
+
+/* The term of product `index`, and whether it is a vector's. */
+static const rc_term *find_term(const rnncore_plan *plan, int index, int *elementwise)
+{
+    const rc_cell *cell = plan->cell;
+    *elementwise = index >= plan->term_count;
+    if (!*elementwise) return &plan->term[index];
+    index -= plan->term_count;
+    int i = 0;
+    while (plan->position[cell->vector[i].param] < 0 || index-- > 0) i++;
+    return &cell->vector[i];
 }
 
 /* One product of a source: `planes` planes of `units` gate gradients each, plane i for the rows of gate[i]; element by
  * element where there is one column per row. */
 typedef struct product {
+    rc_operand operand;
     const char *gates;
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
     int held;                 /* whether gates are rows of the held steps */
     int planes;
     const int *gate;
     int64_t units, columns;
-    int elementwise;
+    int elementwise, masked;
     char *weight, *bias;
 } product;
 
-static product describe(const rc_gradient_source *s, rc_operand operand)
+static product describe(const rc_gradient_source *s, int index)
 {
-    static const int only_gate[] = {0};
     const rnncore_plan *plan = s->plan;
-    const rc_cell *cell = plan->cell;
-    product p = {.gates = s->gates, .gates_row = plan->gates_ld, .plane = plan->ld, .held = 1, .units = plan->hidden};
-    if (operand == RC_OPERAND_MID) {
-        return (product){.gates = s->dh_out,
-                         .gates_row = plan->out_ld,
-                         .planes = 1,
-                         .gate = only_gate,
-                         .units = plan->out,
-                         .columns = plan->hidden,
-                         .weight = s->grads->weight_hr};
-    }
-    if (operand >= RC_OPERAND_C_BEFORE) { /* planes i f o of i f g o, or i o of i g o */
-        static const int gates[] = {0, 1, 2};
-        const int before = rc_peepholes(plan) - 1, after = operand == RC_OPERAND_C_AFTER;
-        p.gates += after * (cell->slots - 1) * plan->ld * plan->elem;
-        p.planes = after ? 1 : before;
-        p.gate = after ? &gates[before] : gates;
-        p.columns = 1;
-        p.elementwise = 1;
-        p.weight = s->grads->weight_peephole;
-    } else if (operand == RC_OPERAND_X) {
-        p.planes = cell->ih_slots;
-        p.gate = cell->ih_gate;
-        p.columns = s->in_size;
-        p.weight = s->grads->weight_ih;
-        p.bias = s->grads->bias_ih;
-    } else {
-        const rc_phase *phase = &cell->phase[operand - RC_OPERAND_PHASE_0];
-        p.gates += phase->first_slot * plan->ld * plan->elem;
-        p.planes = phase->slots;
-        p.gate = phase->gate;
-        p.columns = plan->out;
-        p.weight = s->grads->weight_hh;
-        p.bias = s->grads->bias_hh;
+    int elementwise;
+    const rc_term *term = find_term(plan, index, &elementwise);
+    product p = {
+        .operand = term->operand,
+        .gates = s->record.gates + term->first * plan->ld * plan->elem,
+        .gates_row = plan->gates_ld,
+        .plane = plan->ld,
+        .held = 1,
+        .planes = term->planes,
+        .gate = term->gate,
+        .units = elementwise ? plan->hidden : rc_term_units(plan, index),
+        .columns = elementwise ? 1 : rc_term_k(plan, index, s->layer),
+        .elementwise = elementwise,
+        .masked = s->workspace && term->operand == RC_OPERAND_H, /* mid is recorded masked */
+        .weight = rc_param_of(plan, s->grads, s->layer, s->direction, term->param),
+        .bias = rc_param_of(plan, s->grads, s->layer, s->direction, term->bias),
+    };
+    if (index >= plan->cell->term_count && !elementwise) { /* the projection's gradients of outputs */
+        p.gates = s->dh_out;
+        p.gates_row = plan->out_ld;
+        p.held = 0;
     }
     return p;
 }
@@ -159,20 +153,20 @@ static const void *operand_row(const rc_gradient_source *s, rc_operand operand, 
     const rc_batch *batch = &s->batch[part];
     const int64_t elem = plan->elem;
     if (operand == RC_OPERAND_X) {
-        const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, s->in_size, 0, elem);
+        const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, rc_input_size(plan, s->layer), 0, elem);
         return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
     }
-    if (operand == RC_OPERAND_PHASE_0) {
+    if (operand == RC_OPERAND_H) {
         const rc_rows y =
             rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
     if (operand == RC_OPERAND_C_BEFORE) {
         if (step == s->first && s->c_first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
-        return s->c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
+        return s->record.c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
     }
-    const char *c_after = s->next_c ? s->next_c : s->c;
-    return (operand == RC_OPERAND_C_AFTER ? c_after : s->mid) + held_row * plan->ld * elem;
+    const rc_record at = rc_record_at(plan, &s->record, held_row);
+    return operand == RC_OPERAND_MID ? at.mid : at.raw_c ? at.raw_c : at.c;
 }
 
 /* A copy of a row of h through the mask of its slot. */
@@ -186,10 +180,11 @@ static const void *dropped_row(const rc_gradient_source *s, const void *row, int
     return copy;
 }
 
-static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
+/* `bytes` of each row, `to_row` bytes from one to the next. */
+static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to, int64_t to_row)
 {
     for (int64_t i = 0; i < tokens; i++)
-        if (rows[i] != to + i * bytes) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+        if (rows[i] != to + i * to_row) memcpy(to + i * to_row, rows[i], (size_t)bytes);
 }
 
 /* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
@@ -230,8 +225,9 @@ static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t b
 {
     const int64_t elem = s->plan->elem;
     int64_t first, last;
-    gather_rows(own->rows, tokens, p->columns * elem, own->gathered);
-    gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    const int64_t columns = p->columns * elem, gates = ((p->planes - 1) * p->plane + p->units) * elem;
+    gather_rows(own->rows, tokens, columns, own->gathered, columns);
+    gather_rows(own->gates, tokens, gates, own->gathered_gates, p->gates_row * elem);
     for (int i = 0; i < p->planes; i++) {
         if (!range_of(p, i, begin, end, &first, &last)) continue;
         rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_a = 1,
@@ -289,12 +285,10 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
     }
 }
 
-void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t range, int64_t ranges, int add,
-                        char *memory)
+void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, int64_t ranges, int add, char *memory)
 {
-    const product p = describe(s, operand);
+    const product p = describe(s, index);
     const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
-    const int masked = s->workspace && operand == RC_OPERAND_PHASE_0; /* that of phase 1 is recorded masked */
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
     const int64_t row_bytes = p.gates_row * s->plan->elem;
     int64_t tokens = 0;
@@ -306,8 +300,8 @@ void rc_weight_gradient(const rc_gradient_source *s, rc_operand operand, int64_t
             const int64_t row = p.held ? held : batch->first_token + token;
             for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
                 own.gates[tokens] = p.gates + (row + slot) * row_bytes;
-                own.rows[tokens] = operand_row(s, operand, part, step, slot, held + slot);
-                if (masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
+                own.rows[tokens] = operand_row(s, p.operand, part, step, slot, held + slot);
+                if (p.masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;
@@ -326,29 +320,28 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
 {
     const rnncore_plan *plan = t->plan;
     const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
-    const int64_t k = plan->cell->ih_slots * plan->ld, row = plan->gates_ld * plan->elem;
+    const rc_packed *x = &weights.term[RC_TERM_X];
+    const int64_t row = plan->gates_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
         rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
                                               .n = size,
-                                              .k = k,
+                                              .k = x->backward.k,
                                               .a = t->gates,
                                               .lda = plan->gates_ld,
-                                              .b = weights.ih_rows,
+                                              .b = x->rows,
                                               .ldb = size,
                                               .c = own->result,
                                               .ldc = ld});
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
-    plan->kernels->product(&(rc_product){.rows = t->tokens,
-                                         .block_end = ld / plan->kernels->lanes,
-                                         .k = k,
-                                         .gates = 1,
-                                         .in = own->rows,
-                                         .w = weights.ih_t,
-                                         .init = own->zero,
-                                         .out = own->result,
-                                         .out_row = ld});
+    plan->kernels->product[x->backward.store](&(rc_product){.mat = &x->backward,
+                                                            .rows = t->tokens,
+                                                            .block_end = ld / plan->kernels->lanes,
+                                                            .in = own->rows,
+                                                            .init = own->zero,
+                                                            .out = own->result,
+                                                            .out_row = ld});
 }
 
 /* Whether the other direction has been at the row of this step. */
@@ -375,7 +368,6 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
     const rnncore_plan *plan = t->plan;
     const scratch own = scratch_of(plan, t->backend == RNNCORE_BLAS, memory);
     const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
-    const uint64_t key = rc_splitmix64(t->dropout_key, (uint64_t)(t->layer - 1)); /* as rc_drop_tokens has it */
     memset(own.zero, 0, (size_t)(ld * plan->elem));
     multiply(t, size, ld, &own);
     cursor at = find(t->batch, t->first);
@@ -387,7 +379,7 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
         else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
         if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) { /* compact: above layer 0 */
             const int64_t index = time * t->total_batch + rc_batch_row(t->batch, at.slot);
-            plan->kernels->dropout(out, out, size, key, (uint64_t)(index * size), plan->config.dropout);
+            rc_drop_row(plan, out, size, t->dropout_key, t->layer - 1, index);
         }
     }
 }

@@ -7,19 +7,19 @@
 #include "../base/tuning.h"
 
 /* The steps [first, last) of a layer's direction, all of them or a segment, as the products see them. x, y and dh_out hold
- * the whole call; gates, c and mid hold those steps: token i of part p is row rc_held_row(...) + i. */
+ * the whole call; the record holds those steps: token i of part p is row rc_held_row(...) + i. */
 typedef struct rc_gradient_source {
     const rnncore_plan *plan;
     const rc_batch *batch; /* [parts] */
     int64_t parts, first, last;
-    int64_t held; /* steps that gates, c and mid have room for; 0: they hold the whole call */
+    int64_t held; /* steps that the record has room for; 0: it holds the whole call */
+    int64_t layer;
     int direction;
-    int64_t in_size;
-    const char *x, *y, *h0, *gates, *mid, *dh_out;
-    const char *c, *c_first;       /* [rows][ld]; (N, H), before the first step, or NULL: c has it */
-    const char *next_c;            /* NULL, or c before zoneout, which is what o sees */
+    const char *x, *y, *h0, *dh_out;
+    rc_record record;
+    const char *c_first;           /* (N, H): c before the first step, or NULL: the record has it */
     const rc_workspace *workspace; /* [parts * directions]: with recurrent dropout, whose masks they hold; or NULL */
-    const rnncore_grads *grads;
+    void *const *grads;
     rnncore_backend backend;
 } rc_gradient_source;
 
@@ -31,28 +31,17 @@ static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t f
     return rows_before * held - (first < b->steps ? rc_batch_offset(b, first) : b->tokens);
 }
 
-/* What gate gradients are multiplied with, and so which parameters get a gradient: the inputs (weight_ih, bias_ih), the
- * operand of a phase (weight_hh, bias_hh), of the outputs' gradients o * tanh(c) (weight_hr), or, element by element, c before
- * and after the step (weight_peephole). */
-typedef enum rc_operand {
-    RC_OPERAND_X,
-    RC_OPERAND_PHASE_0,
-    RC_OPERAND_PHASE_1,
-    RC_OPERAND_MID,
-    RC_OPERAND_C_BEFORE,
-    RC_OPERAND_C_AFTER,
-    RC_OPERANDS
-} rc_operand;
-
-int rc_has_operand(const rnncore_plan *plan, rc_operand operand);
+/* How many products over tokens the gradients of one layer and direction take: of the plan's terms, then of the cell's vectors
+ * where the plan has them. */
+int rc_gradient_count(const rnncore_plan *plan);
 
 /* Bytes of scratch memory of one thread; `gathers`: with BLAS or recurrent dropout, whose operands are copied. */
 int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers);
 
-/* Range `range` of `ranges` of the units whose rows of the gradient come from `operand`, over the source's tokens; `add`: to
+/* Range `range` of `ranges` of the units whose rows of the gradient product `index` gives, over the source's tokens; `add`: to
  * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
  * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
-void rc_weight_gradient(const rc_gradient_source *source, rc_operand operand, int64_t range, int64_t ranges, int add,
+void rc_weight_gradient(const rc_gradient_source *source, int index, int64_t range, int64_t ranges, int add,
                         char *scratch);
 
 /* Gradients of the inputs of some tokens from one direction. With two directions, each row gets the sum of both products;

@@ -1,11 +1,52 @@
 /* SPDX-License-Identifier: MIT
- * Layout of the tape: see tape.h. */
+ * See record.h. */
 #include "record.h"
 
-#include "../isa/find.h"
+#include <string.h>
+
 #include "call.h"
 
-int rc_has_mid(const rnncore_plan *plan) { return plan->config.proj_size > 0 || plan->cell->phases > 1; }
+/* -- The record -------------------------------------------------------------------------------------------------------- */
+
+rc_record rc_record_take(rc_arena *arena, const rnncore_plan *plan, int64_t rows)
+{
+    const int64_t row = plan->ld * plan->elem;
+    rc_record r = {.gates = rc_arena_take(arena, rows, plan->gates_ld * plan->elem)};
+    if (plan->cell->has_c) r.c = rc_arena_take(arena, rows, row);
+    if (plan->has_mid) r.mid = rc_arena_take(arena, rows, row);
+    if (plan->config.zoneout_c > 0) r.raw_c = rc_arena_take(arena, rows, row);
+    return r;
+}
+
+static char *move(char *base, int64_t bytes) { return base ? base + bytes : NULL; }
+
+rc_record rc_record_at(const rnncore_plan *plan, const rc_record *r, int64_t row)
+{
+    const int64_t bytes = row * plan->ld * plan->elem;
+    return (rc_record){
+        .gates = move(r->gates, row * plan->gates_ld * plan->elem),
+        .c = move(r->c, bytes),
+        .mid = move(r->mid, bytes),
+        .raw_c = move(r->raw_c, bytes),
+    };
+}
+
+static void clear_columns(char *rows, int64_t count, int64_t row_bytes, int64_t first, int64_t bytes)
+{
+    for (int64_t i = 0; rows && i < count; i++) memset(rows + i * row_bytes + first, 0, (size_t)bytes);
+}
+
+void rc_record_clear_padding(const rnncore_plan *plan, const rc_record *r, int64_t rows)
+{
+    const int64_t first = plan->hidden * plan->elem, row = plan->ld * plan->elem, bytes = row - first;
+    if (!bytes) return;
+    for (int plane = 0; plane < plan->cell->planes; plane++)
+        clear_columns(r->gates, rows, plan->gates_ld * plan->elem, plane * row + first, bytes);
+    clear_columns(r->c, rows, row, first, bytes);
+    clear_columns(r->raw_c, rows, row, first, bytes);
+}
+
+/* -- The tape ---------------------------------------------------------------------------------------------------------- */
 
 int rc_drops_input(const rnncore_plan *plan, int64_t layer) { return layer > 0 && plan->config.dropout > 0; }
 
@@ -31,27 +72,12 @@ static rc_tape lay_out(const rnncore_plan *plan, rc_arena *arena, int64_t batch,
         for (int d = 0; d < plan->directions; d++) {
             tape.h0[d] = rc_arena_take(arena, batch, plan->out * elem);
             tape.c0[d] = plan->cell->has_c ? rc_arena_take(arena, batch, plan->hidden * elem) : NULL;
-            if (segments) {
-                tape.marks[d] = plan->cell->has_c ? take_marks(plan, arena, batch, segments) : NULL;
-                continue;
-            }
-            tape.gates[d] = rc_arena_take(arena, valid, plan->gates_ld * elem);
-            tape.c[d] = plan->cell->has_c ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
-            tape.mid[d] = rc_has_mid(plan) ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
-            tape.next_c[d] = plan->config.zoneout_c > 0 ? rc_arena_take(arena, valid, plan->ld * elem) : NULL;
+            if (!segments) tape.record[d] = rc_record_take(arena, plan, valid);
+            else if (plan->cell->has_c) tape.marks[d] = take_marks(plan, arena, batch, segments);
         }
     }
     rc_arena_take(arena, 1, RC_ALIGN); /* rows of x, y and h0 are read in whole vectors */
     return tape;
-}
-
-rnncore_status rnncore_dropout(rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key, double p)
-{
-    if (dtype != RNNCORE_FLOAT32 && dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
-    if (!out || !a || !(p >= 0 && p < 1)) return RNNCORE_ERROR_ARGUMENT;
-    if (size < 0) return RNNCORE_ERROR_SHAPE;
-    rc_find_kernels(NULL, dtype)->dropout(out, a, size, key, 0, p);
-    return RNNCORE_OK;
 }
 
 rc_tape rc_tape_of(const rnncore_plan *plan, void *tape, int64_t batch, int64_t valid, int64_t layer)

@@ -2,9 +2,6 @@
  * See stack.h. */
 #include "share.h"
 
-#include <string.h>
-
-#include "../base/splitmix.h"
 #include "../base/tuning.h"
 
 /* Floating-point operations of a forward call. */
@@ -60,36 +57,4 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
         return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
     return by_rows;
-}
-
-void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem)
-{
-    const rc_rows rows = rc_array_rows(array, 0);
-    for (int64_t t = 0; t < batch->steps; t++) {
-        const int64_t active = rc_batch_active(batch, t);
-        const int64_t at_once = rc_rows_together(&rows, batch, active, size, elem), n = at_once * size;
-        for (int64_t j = 0; j < active; j += at_once, compact += n * elem)
-            rc_copy(compact, elem, rc_rows_at(&rows, batch, t, j), rows.feature, n, elem);
-    }
-}
-
-void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem)
-{
-    const rc_rows rows = rc_array_rows(array, 0);
-    for (int64_t t = 0; batch->length && t < steps; t++)
-        for (int64_t j = rc_batch_active(batch, t); j < batch->rows; j++)
-            rc_zero(rc_rows_at(&rows, batch, t, j), rows.feature, size, elem);
-}
-
-void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
-                    int64_t below, char *out, const char *in, int64_t size)
-{
-    const uint64_t key = rc_splitmix64(call_key, (uint64_t)below); /* as dropout.py has it */
-    const int64_t row_bytes = size * plan->elem;
-    for (int64_t t = 0; t < batch->steps; t++) {
-        for (int64_t j = 0; j < rc_batch_active(batch, t); j++, out += row_bytes, in += row_bytes) {
-            const uint64_t first = (uint64_t)(t * total_batch + rc_batch_row(batch, j)) * (uint64_t)size;
-            plan->kernels->dropout(out, in, size, key, first, plan->config.dropout);
-        }
-    }
 }

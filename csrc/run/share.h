@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What forward and backward over a stack of layers share: how a call is shared out between threads, and its states. */
+ * How the work of a call is shared out between threads, and where the states of a layer are. */
 #ifndef RC_STACK_H
 #define RC_STACK_H
 
@@ -32,27 +32,5 @@ static inline char *rc_state_of(const rnncore_plan *plan, const void *states, in
     return states ? (char *)(uintptr_t)states + (layer * plan->directions + direction) * batch * size * plan->elem
                   : NULL;
 }
-
-static inline rc_rows rc_compact_rows(void *data, int64_t size, int64_t column, int64_t elem)
-{
-    return (rc_rows){
-        .data = data ? (char *)data + column * elem : NULL, .row = size * elem, .feature = elem, .compact = 1};
-}
-
-static inline rc_rows rc_array_rows(const rnncore_array *a, int64_t column)
-{
-    return (rc_rows){.data = (char *)a->data + column * a->stride[2],
-                     .step = a->stride[0],
-                     .row = a->stride[1],
-                     .feature = a->stride[2]};
-}
-
-/* Copies all tokens of a part from a strided array to compact, dense rows of `size`; zeroes an array's padding. */
-void rc_gather_tokens(const rc_batch *batch, char *compact, const rnncore_array *array, int64_t size, int64_t elem);
-void rc_zero_padding(const rc_batch *batch, const rnncore_array *array, int64_t steps, int64_t size, int64_t elem);
-
-/* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */
-void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
-                    int64_t below, char *out, const char *in, int64_t size);
 
 #endif

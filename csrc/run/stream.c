@@ -9,7 +9,6 @@
 typedef struct stream_layer {
     rc_weights weights;
     rc_workspace ws;
-    int64_t in_size;
 } stream_layer;
 
 struct rnncore_stream {
@@ -69,7 +68,6 @@ rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &made->layers[i];
         layer->weights = rc_weights_of(plan, weights, i, 0);
-        layer->in_size = rc_input_size(plan, i);
         for (int64_t r = 0; r < batch; r++) {
             for (int k = 0; k < 2; k++) layer->ws.in_h[k][r] = layer->ws.h[k] + r * plan->out_ld * plan->elem;
         }
@@ -90,16 +88,15 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
         stream->in[stream->slot[r]] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
-        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, layer->in_size, stream->batch, in, stream->gates, &all);
+        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, stream->batch, in, stream->gates, &all);
         rc_forward_step(&(rc_step){.plan = plan,
                                    .weights = &layer->weights,
                                    .ws = &layer->ws,
                                    .rows = stream->batch,
                                    .current = stream->current,
                                    .reverse = stream->current,
-                                   .gates = stream->gates,
-                                   .c_prev = layer->ws.c,
-                                   .c = layer->ws.c},
+                                   .to = {.gates = stream->gates},
+                                   .c_prev = layer->ws.c},
                         &all);
         in = layer->ws.in_h[1 - stream->current];
     }

@@ -15,20 +15,34 @@ struct rc_cell_args;
 /* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */
 typedef void rc_cell_fn(const struct rc_cell_args *args, int64_t row, int64_t rows, int64_t block, int64_t blocks);
 
-/* out[row][gate plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end);
- * every sum is one in-order chain. `cell`, if any, runs on each finished tile. init may be out. */
+/* How the values of a matrix are stored: it belongs to the matrix, and the product is chosen by it. */
+typedef enum rc_store {
+    RC_STORE_REAL, /* elements of the kernel set's own type */
+    RC_STORES
+} rc_store;
+
+/* A packed matrix: `planes` row blocks of `units` rows (whole vectors), `k` columns. */
+typedef struct rc_mat {
+    const void *w;     /* [block of units][k][plane][lane]; NULL: not there, or k is 0 */
+    const void *scale; /* [plane][unit] of stores of integers; else NULL */
+    int64_t k, units;
+    int planes;
+    rc_store store;
+} rc_mat;
+
+/* out[row][plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end); every sum is one
+ * in-order chain. `tail`, if any, runs on each finished tile. init may be out. */
 typedef struct rc_product {
-    int64_t rows, block_begin, block_end, k;
-    int gates;
+    const rc_mat *mat;
+    int64_t rows, block_begin, block_end;
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
     int large;             /* the blocks are more than the caches near the core hold */
     const void *const *in; /* [rows] */
-    const void *w;         /* packed [block][k][gate][lane] */
     const void *init;
     void *out;
     int64_t init_row, out_row, plane; /* in elements; init_row 0: one row for all */
-    rc_cell_fn *cell;
-    const struct rc_cell_args *cell_args;
+    rc_cell_fn *tail;
+    const struct rc_cell_args *tail_args;
 } rc_product;
 
 /* A plane of gate gradients in a product over tokens: elements [first, first + units) of a token's row, and their rows of
@@ -60,15 +74,13 @@ typedef struct rc_update {
     int nesterov;
 } rc_update;
 
-/* A parameter matrix seen by a packer: `n` row blocks gate[] of `units` rows, `k` columns, row-major. */
+/* A parameter seen by a packer: `planes` row blocks gate[] of `units` rows, `k` columns, row-major. */
 typedef struct rc_matrix {
     const void *data;
     int64_t units, k;
-    int n;
+    int planes;
     const int *gate;
 } rc_matrix;
-
-enum { RC_CELLS = RNNCORE_GRU_RESET_BEFORE + 1 };
 
 /* What a cell with options computes in one direction; defaults are filled in. */
 typedef struct rc_options {
@@ -77,19 +89,23 @@ typedef struct rc_options {
     int coupled;
 } rc_options;
 
+/* A cell's name and its forms, see cells/cell.h. */
+typedef struct rc_cell_row {
+    const char *name;
+    const struct rc_cell *const *forms;
+} rc_cell_row;
+
 typedef struct rc_kernels {
     const char *isa;
-    int lanes;                                                /* units per vector */
-    const struct rc_cell *cell[RC_CELLS], *general[RC_CELLS]; /* as they are, with options */
-    const struct rc_cell *coupled;                            /* LSTM without a gate f */
-    void (*product)(const rc_product *p);
+    int lanes;                /* units per vector */
+    const rc_cell_row *cells; /* the last one has no name */
+    void (*product[RC_STORES])(const rc_product *p);
     void (*outer)(const rc_outer *o);
 
     /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
-    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][n][lane] */
-    void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][n * ld][lane] */
-    void (*pack_rows)(void *out, const rc_matrix *m);       /* [n * ld][k] */
-    void (*pack_bias)(void *out, const struct rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh);
+    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][plane][lane] */
+    void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][plane * ld][lane] */
+    void (*pack_rows)(void *out, const rc_matrix *m);       /* [plane * ld][k] */
 
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                        /* out += a */

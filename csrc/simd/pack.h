@@ -8,7 +8,7 @@
 #ifndef RC_PACK_H
 #define RC_PACK_H
 
-#include "../cells/cell.h"
+#include "kernels.h"
 
 static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
 
@@ -24,7 +24,7 @@ enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
 /* One gate of the block of units from `first` on, k0 <= k < end. */
 static void pack_corner(real *block, const rc_matrix *m, int n, int64_t first, int64_t lanes, int64_t k0, int64_t end)
 {
-    const int64_t step = m->n * RC_LANES;
+    const int64_t step = m->planes * RC_LANES;
     const real *row = matrix_row(m, n, first);
     for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
         real *to = block + k0 * step + n * RC_LANES + lane;
@@ -37,11 +37,11 @@ static void rc_pack(void *out, const rc_matrix *m)
 {
     for (int64_t first = 0; first < m->units; first += RC_LANES) {
         const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
-        real *block = (real *)out + first * m->k * m->n;
-        if (lanes < RC_LANES) memset(block, 0, (size_t)(m->k * m->n * RC_LANES) * sizeof(real));
+        real *block = (real *)out + first * m->k * m->planes;
+        if (lanes < RC_LANES) memset(block, 0, (size_t)(m->k * m->planes * RC_LANES) * sizeof(real));
         for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
             const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
-            for (int n = 0; n < m->n; n++) pack_corner(block, m, n, first, lanes, k, end);
+            for (int n = 0; n < m->planes; n++) pack_corner(block, m, n, first, lanes, k, end);
         }
     }
 }
@@ -51,8 +51,8 @@ static void rc_pack_transposed(void *out, const rc_matrix *m)
     const int64_t ld = padded(m->units);
     for (int64_t first = 0; first < m->k; first += RC_LANES) {
         const int64_t lanes = m->k - first < RC_LANES ? m->k - first : RC_LANES;
-        real *to = (real *)out + first * m->n * ld;
-        for (int n = 0; n < m->n; n++) {
+        real *to = (real *)out + first * m->planes * ld;
+        for (int n = 0; n < m->planes; n++) {
             const real *row = matrix_row(m, n, 0) + first;
             for (int64_t u = 0; u < m->units; u++, row += m->k, to += RC_LANES) {
                 if (u + RC_PACK_AHEAD < m->units) __builtin_prefetch(row + RC_PACK_AHEAD * m->k);
@@ -72,25 +72,9 @@ static void rc_pack_transposed(void *out, const rc_matrix *m)
 static void rc_pack_rows(void *out, const rc_matrix *m)
 {
     const int64_t ld = padded(m->units);
-    memset(out, 0, (size_t)(m->n * ld * m->k) * sizeof(real));
-    for (int n = 0; n < m->n; n++)
+    memset(out, 0, (size_t)(m->planes * ld * m->k) * sizeof(real));
+    for (int n = 0; n < m->planes; n++)
         memcpy((real *)out + n * ld * m->k, matrix_row(m, n, 0), (size_t)(m->units * m->k) * sizeof(real));
-}
-
-/* Adds bias_hh to the planes that a recurrent product ends in and bias_ih to those that W_ih x goes to: one constant
- * per plane that every chain starts from (b_ih + b_hh, rounded once, where both meet). */
-static void rc_pack_bias(void *out, const rc_cell *cell, int64_t units, const void *bias_ih, const void *bias_hh)
-{
-    const int64_t ld = padded(units);
-    memset(out, 0, (size_t)(cell->slots * ld) * sizeof(real));
-    for (int s = 0; bias_ih && s < cell->ih_slots; s++)
-        memcpy((real *)out + s * ld, (const real *)bias_ih + cell->ih_gate[s] * units, (size_t)units * sizeof(real));
-    for (int p = 0; bias_hh && p < cell->phases; p++) {
-        const rc_phase *phase = &cell->phase[p];
-        for (int s = 0; s < phase->slots; s++)
-            for (int64_t u = 0; u < units; u++)
-                ((real *)out)[(phase->first_slot + s) * ld + u] += ((const real *)bias_hh)[phase->gate[s] * units + u];
-    }
 }
 
 #endif

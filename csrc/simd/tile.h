@@ -138,9 +138,9 @@ static cut cut_rows(int rows, int blocks, int gates)
  * walk left in it is found again only if the tiles are small against it. */
 static cut cut_blocks(const rc_product *p, int blocks, int rows)
 {
-    const int most = (rows == 1 && p->gates > 1 ? 12 : RC_TILE_ACCUMULATORS) / (p->gates * rows);
-    if (rows == 1 && p->large && p->k) {
-        const int64_t few = RC_WALK_BYTES / (p->k * p->gates * RC_VECTOR_BYTES);
+    const int most = (rows == 1 && p->mat->planes > 1 ? 12 : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    if (rows == 1 && p->large && p->mat->k) {
+        const int64_t few = RC_WALK_BYTES / (p->mat->k * p->mat->planes * RC_VECTOR_BYTES);
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
     }
     return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
@@ -152,26 +152,26 @@ static const char *next_weights(const rc_product *p, const cut *by_blocks, int p
 {
     const int next = p->reverse ? part - 1 : part + 1;
     if (!p->large || next < 0 || next >= by_blocks->parts) return (const char *)w;
-    return (const char *)((const real *)p->w +
-                          (p->block_begin + cut_begin(by_blocks, next)) * p->k * p->gates * RC_LANES);
+    return (const char *)((const real *)p->mat->w +
+                          (p->block_begin + cut_begin(by_blocks, next)) * p->mat->k * p->mat->planes * RC_LANES);
 }
 
 static void rc_product_run(const rc_product *p)
 {
     const int blocks = (int)(p->block_end - p->block_begin);
     if (p->rows <= 0 || blocks <= 0) return;
-    const int64_t w_block = p->k * p->gates * RC_LANES;
-    const cut by_rows = cut_rows((int)p->rows, blocks, p->gates);
+    const int64_t w_block = p->mat->k * p->mat->planes * RC_LANES;
+    const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes);
     const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0));
     for (int j = 0; j < by_blocks.parts; j++) {
         const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
         const int64_t b = p->block_begin + cut_begin(&by_blocks, part);
-        const real *w = (const real *)p->w + b * w_block;
+        const real *w = (const real *)p->mat->w + b * w_block;
         const char *next = next_weights(p, &by_blocks, part, w);
         for (int i = 0; i < by_rows.parts; i++) {
             const int row = cut_begin(&by_rows, i), n = cut_size(&by_rows, i);
             const rc_tile t = {
-                .k = p->k,
+                .k = p->mat->k,
                 .in = (const real *const *)p->in + row,
                 .w = w,
                 .ahead = i < 2 ? next + i * (u * w_block / 2) * (int64_t)sizeof(real) : (const char *)w,
@@ -182,8 +182,8 @@ static void rc_product_run(const rc_product *p)
                 .out_row = p->out_row,
                 .plane = p->plane,
             };
-            tiles[p->gates][n][u](&t);
-            if (p->cell) p->cell(p->cell_args, row, n, b, u);
+            tiles[p->mat->planes][n][u](&t);
+            if (p->tail) p->tail(p->tail_args, row, n, b, u);
         }
     }
 }

@@ -17,6 +17,7 @@ from .engine.config import show_config
 from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
 from .layers import GRU, LSTM, RNN, Stream
+from .spec.parameters import set_writer
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
@@ -31,6 +32,11 @@ _LATER = {
     "mse_loss": "nn",
 }
 _LATER_MODULES = ("formats", "nn", "reference")
+
+
+@set_writer
+def _write(module, path):
+    importlib.import_module(".formats.native", __name__).save_layer(module, path)
 
 
 def __getattr__(name):

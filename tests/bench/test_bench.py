@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The benchmark harness: cases, the limit's formula, statistics, reports, and tiny runs of it as a whole."""
+"""The benchmark harness: cases, the limit's formula, statistics, and tiny runs of it as a whole."""
 
 import dataclasses
 import importlib.util
@@ -9,19 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from reports import FLAT, GIGA, TINY, system
 
-from rnncore.bench import cases, limits, machine, oracle, peers, progress, report, runner, stats
+from rnncore.bench import cases, limits, machine, oracle, peers, progress, results, runner, stats
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 from rnncore.bench.peers import numpy_peer
-
-GIGA = 2.0**30  # a power of two: the sums and quotients below are exact
-FLAT = limits.Limits(
-    "flat",
-    {"flat/float32/1": GIGA, "flat/float32/2": 2 * GIGA},
-    {"1": [(1024.0, GIGA), (4096.0, GIGA / 2)], "2": [(1024.0, 2 * GIGA), (4096.0, GIGA)]},
-)
-TINY = Case("lstm", 3, 2, 4, 5)
 
 
 def has_oracle():
@@ -29,38 +22,6 @@ def has_oracle():
 
 
 needs_oracle = pytest.mark.skipif(not has_oracle(), reason="neither rnncore.reference nor torch is there")
-
-
-def system(name, median, *, ours=False, status="ok", rounds=None, spread=0.01):
-    """A system's entry as a row of a report holds it."""
-    timed = {
-        "median": median,
-        "q1": median * (1 - spread),
-        "q3": median * (1 + spread),
-        "min": median,
-        "p99": None,
-        "p999": None,
-        "samples": 10,
-        "rounds": rounds or [median, median],
-        "busy": 1.0,
-        "ratio": None,
-        "best_other": None,
-        "fraction": None,
-    }
-    entry = {"name": name, "ours": ours, "version": "1", "status": status, "reason": "", "error": 0.0}
-    return {**entry, **(timed if status == "ok" else {"ratio": None, "best_other": None, "fraction": None})}
-
-
-def made_report(*systems):
-    row = {
-        "set": "latency",
-        "name": TINY.name,
-        "case": dataclasses.asdict(TINY),
-        "flops": TINY.flops(),
-        "limit": 1e-6,
-        "systems": list(systems),
-    }
-    return report.make({"cpu": "a", "cores": 1}, FLAT, {}, [row])
 
 
 # -- Cases --------------------------------------------------------------------------------------------------
@@ -92,6 +53,15 @@ def test_select_orders_by_threads_and_leaves_streams_at_one():
     assert all(case.threads == 1 for _, case in chosen if case.mode == "step")
     assert {case.cell for _, case in chosen} == {"lstm"}
     assert len({case for _, case in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize("name", cases.SETS)
+def test_a_name_holds_its_case(name):
+    for case in cases.SETS[name]():
+        case = dataclasses.replace(case, threads=2)
+        assert Case.named(case.name) == case
+    with pytest.raises(ValueError, match="row"):
+        Case.named("lstm-f16-sequence-T100N1I64H64L1D1-t2")
 
 
 def test_select_filters_by_name():
@@ -249,7 +219,7 @@ def test_measured_limits_are_plausible():
 
 def test_summary_of_known_numbers():
     found = stats.summarise([np.arange(1.0, 51.0), np.arange(51.0, 102.0)])
-    assert (found["median"], found["q1"], found["q3"], found["min"]) == (51.0, 26.0, 76.0, 1.0)
+    assert (found["median"], found["q1"], found["q3"]) == (51.0, 26.0, 76.0)
     assert found["p99"] == 100.0
     assert found["p999"] is None
     assert found["samples"] == 101
@@ -287,74 +257,6 @@ def test_geometric_mean():
     assert round(stats.geometric_mean([1.0, 4.0]), 12) == 2.0
     with pytest.raises(ValueError, match="values"):
         stats.geometric_mean([])
-
-
-# -- Reports ------------------------------------------------------------------------------------------------
-
-
-def test_report_survives_the_file(tmp_path):
-    made = made_report(system("a", 1e-3), system("b", 1e-3, status="failed"))
-    report.save(made, tmp_path / "a.json")
-    assert report.read(tmp_path / "a.json") == json.loads(json.dumps(made))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}', "median\n"])
-def test_other_files_are_refused(tmp_path, text):
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match=r"a\.json: expected a benchmark report"):
-        report.read(tmp_path / "a.json")
-
-
-def test_compare_tells_moved_from_noise():
-    names = ("slow", "fast", "still", "noisy", "gone", "broken")
-    old = made_report(*(system(name, 1.0) for name in names))
-    new = made_report(
-        system("slow", 1.5),
-        system("fast", 0.5),
-        system("still", 1.01),
-        system("noisy", 1.5, spread=0.5),
-        system("broken", 1.0, status="failed"),
-        system("fresh", 1.0),
-    )
-    found = report.compare(old, new)
-    names = {kind: [one["system"] for one in entries] for kind, entries in found.items()}
-    assert names == {
-        "slower": ["slow"],
-        "faster": ["fast"],
-        "same": ["noisy", "still"],
-        "status": ["broken"],
-        "only_old": ["gone"],
-        "only_new": ["fresh"],
-    }
-    assert found["faster"][0]["speedup"] == 2.0
-    text = report.compare_text(found)
-    assert "1 slower, 1 faster, 2 the same, 1 only in the old report, 1 only in the new one" in text
-
-
-def test_tables_hold_every_timed_system():
-    made = made_report(system("aaa", 2e-3), system("bbb", 1e-3), system("ccc", 1.0, status="wrong"))
-    text = report.row_table(made["rows"])
-    assert text.index("bbb") < text.index("aaa")
-    assert "ccc" not in text
-    assert report.problems(made["rows"]) == [f"{TINY.name}: ccc wrong: "]
-    assert "latency t1 aaa" in report.summary(made["rows"])
-    assert "2 threads" in report.limits_text(FLAT)
-    assert "not measured" in report.limits_text(None)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "-"), (2.0, "2 s"), (1.5e-3, "1.5 ms"), (2e-6, "2 us"), (3e-9, "3 ns")]
-)
-def test_durations(seconds, text):
-    assert report.duration(seconds) == text
-
-
-@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_picture(tmp_path, suffix):
-    report.save(made_report(system("a", 1e-5), system("b", 2e-5)), tmp_path / "a.json")
-    assert main(["plot", str(tmp_path / "a.json"), str(tmp_path / f"a.{suffix}")]) == 0
-    assert (tmp_path / f"a.{suffix}").stat().st_size > 1000
 
 
 def test_machine_is_described_in_plain_data():
@@ -492,23 +394,14 @@ def test_wrong_plans_are_refused(change):
 
 @needs_oracle
 def test_command_line_measures_writes_and_compares(tmp_path, capsys):
-    out = str(tmp_path / "a.json")
+    out = str(tmp_path / "a.csv")
     arguments = ["latency", "--cell", "rnn", "--match", "H64", "--threads", "1", "--peers", "numpy"]
     quick = ["--seconds", "0.01", "--rounds", "2", "--in-process", "--no-limits", "--out", out]
     assert main([*arguments, *quick]) == 0
     assert "rnn-f32-sequence-T100N1I64H64L1D1-t1" in capsys.readouterr().out
-    assert len(report.read(tmp_path / "a.json")["rows"]) == 1
+    assert len(results.read(tmp_path / "a.csv")["rows"]) == 1
     assert main(["compare", "--fail", out, out]) == 0
     assert "0 slower, 0 faster, 1 the same" in capsys.readouterr().out
-
-
-def test_compare_fails_when_ours_got_slower(tmp_path, capsys):
-    for name, median in (("old", 1.0), ("new", 2.0)):
-        report.save(made_report(system("rnncore", median, ours=True)), tmp_path / f"{name}.json")
-    files = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
-    assert main(["compare", "--fail", *files]) == 1
-    assert main(["compare", "--fail", *files[::-1]]) == 0
-    assert "2.00x" in capsys.readouterr().out
 
 
 def test_list_shows_all_sets_and_peers(capsys):
@@ -523,7 +416,7 @@ def test_list_shows_all_sets_and_peers(capsys):
         ["fast"],
         ["latency", "--peers", "abacus"],
         ["latency", "--match", "no such row"],
-        ["latency", "--peers", "numpy", "--plot", "a.txt"],
+        ["latency", "--peers", "numpy", "--out", "a.json"],
         ["compare", "/no/such/file", "/no/such/file"],
     ],
 )

@@ -69,55 +69,37 @@ static void *random_block(model *m, int64_t count, double scale)
     return values;
 }
 
-static int64_t gates_of(const rnncore_config *c)
-{
-    return c->cell == RNNCORE_LSTM ? 4 - c->coupled : c->cell >= RNNCORE_GRU ? 3 : 1;
-}
-
 static int64_t slots(const model *m) { return m->config.num_layers * m->directions; }
 
-static int64_t input_size(const model *m, int64_t slot)
+/* Elements of parameter `i` of all layers and directions. */
+static int64_t param_size(const model *m, int64_t i)
 {
-    return slot < m->directions ? m->config.input_size : m->directions * m->out;
+    const int count = rnncore_param_count(m->plan);
+    rnncore_param param;
+    if (rnncore_param_get(m->plan, i / count / m->directions, (int)(i % count), &param)) exit(2);
+    return param.rows * (param.columns ? param.columns : 1);
 }
+
+static int64_t param_count(const model *m) { return slots(m) * rnncore_param_count(m->plan); }
 
 static void make_params(model *m)
 {
-    const int64_t H = m->config.hidden_size, rows = gates_of(&m->config) * H, peepholes = rows - H;
-    for (int64_t i = 0; i < slots(m); i++) {
-        m->params[i] =
-            (rnncore_params){.weight_ih = random_block(m, rows * input_size(m, i), 0.3),
-                             .weight_hh = random_block(m, rows * m->out, 0.3),
-                             .bias_ih = random_block(m, rows, 0.3),
-                             .bias_hh = random_block(m, rows, 0.3),
-                             .weight_hr = m->config.proj_size ? random_block(m, m->out * H, 0.3) : NULL,
-                             .weight_peephole = m->config.peepholes ? random_block(m, peepholes, 0.3) : NULL};
-    }
+    for (int64_t i = 0; i < param_count(m); i++) m->params[i] = random_block(m, param_size(m, i), 0.3);
 }
 
 static void make_outputs(model *m)
 {
-    const int64_t H = m->config.hidden_size, rows = gates_of(&m->config) * H, peepholes = rows - H;
-    const int has_c = m->config.cell == RNNCORE_LSTM;
     m->outputs = m->block_count;
     m->y = block(m, m->y_bytes);
     m->h_n = block(m, m->h_bytes);
     m->dx = block(m, m->x_bytes);
     m->dh0 = block(m, m->h_bytes);
-    m->c_n = has_c ? block(m, m->c_bytes) : NULL;
-    m->dc0 = has_c ? block(m, m->c_bytes) : NULL;
-    for (int64_t i = 0; i < slots(m); i++) {
-        m->grads[i] =
-            (rnncore_grads){.weight_ih = block(m, (size_t)(rows * input_size(m, i)) * m->elem),
-                            .weight_hh = block(m, (size_t)(rows * m->out) * m->elem),
-                            .bias_ih = block(m, (size_t)rows * m->elem),
-                            .bias_hh = block(m, (size_t)rows * m->elem),
-                            .weight_hr = m->config.proj_size ? block(m, (size_t)(m->out * H) * m->elem) : NULL,
-                            .weight_peephole = m->config.peepholes ? block(m, (size_t)peepholes * m->elem) : NULL};
-    }
+    m->c_n = m->has_c ? block(m, m->c_bytes) : NULL;
+    m->dc0 = m->has_c ? block(m, m->c_bytes) : NULL;
+    for (int64_t i = 0; i < param_count(m); i++) m->grads[i] = block(m, (size_t)param_size(m, i) * m->elem);
 }
 
-void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
+void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional)
 {
     model_init_config(m,
@@ -148,14 +130,15 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
     m->c_bytes = (size_t)(slots(m) * N * H) * m->elem;
-    make_params(m);
-    m->x = random_block(m, T * N * I, 1);
-    m->h0 = random_block(m, slots(m) * N * m->out, 1);
-    m->c0 = config->cell == RNNCORE_LSTM ? random_block(m, slots(m) * N * H, 1) : NULL;
+    m->has_c = !strcmp(config->cell, RNNCORE_LSTM);
     if (rnncore_plan_create(&m->config, &m->plan)) {
         fputs("model_init: no plan\n", stderr);
         exit(2);
     }
+    make_params(m);
+    m->x = random_block(m, T * N * I, 1);
+    m->h0 = random_block(m, slots(m) * N * m->out, 1);
+    m->c0 = m->has_c ? random_block(m, slots(m) * N * H, 1) : NULL;
     m->weights = block(m, rnncore_weights_bytes(m->plan, uses));
     m->tape = block(m, rnncore_tape_bytes(m->plan, T, N, T * N, 0));
     if (rnncore_weights_pack(m->plan, uses, m->params, m->weights)) {

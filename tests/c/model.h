@@ -8,7 +8,7 @@
 
 #include "rnncore.h"
 
-enum { MODEL_MAX_PARAMS = 8, MODEL_UNTOUCHED = 0x5A };
+enum { MODEL_MAX_PARAMS = 96, MODEL_UNTOUCHED = 0x5A };
 
 typedef struct model {
     rnncore_config config;
@@ -16,17 +16,19 @@ typedef struct model {
     size_t elem;
     rnncore_plan *plan;
     void *weights, *tape;
-    rnncore_params params[MODEL_MAX_PARAMS];
-    rnncore_grads grads[MODEL_MAX_PARAMS];
+    const void *params[MODEL_MAX_PARAMS];
+    void *grads[MODEL_MAX_PARAMS];
+    int has_c;
     size_t x_bytes, y_bytes, h_bytes, c_bytes;
     void *x, *y, *h0, *c0, *h_n, *c_n, *dx, *dh0, *dc0;
-    void *blocks[MODEL_MAX_PARAMS * 12 + 16]; /* everything to free */
-    size_t sizes[MODEL_MAX_PARAMS * 12 + 16];
+    void *blocks[MODEL_MAX_PARAMS * 2 + 16]; /* everything to free */
+    size_t sizes[MODEL_MAX_PARAMS * 2 + 16];
     int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
-/* Builds plan (with model_blas unless the config has another), parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */
-void model_init(model *m, rnncore_cell cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
+/* Builds plan (with model_blas unless the config has another), parameters, packed weights (all uses) and arrays; outputs
+ * hold MODEL_UNTOUCHED in every byte. */
+void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional);
 void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N); /* the same, with any options */
 void model_free(model *m);

@@ -45,8 +45,8 @@ static const struct bad_config {
         name, RNNCORE_ERROR_##status, { .cell = cell_, __VA_ARGS__ } \
     }
 #define SIZES .input_size = 3, .hidden_size = 5, .num_layers = 1
-    ROW("cell below", ARGUMENT, (rnncore_cell)-1, SIZES),
-    ROW("cell above", ARGUMENT, (rnncore_cell)5, SIZES),
+    ROW("cell below", ARGUMENT, NULL, SIZES),
+    ROW("cell above", ARGUMENT, "perceptron", SIZES),
     ROW("dtype", ARGUMENT, RNNCORE_LSTM, SIZES, .dtype = (rnncore_dtype)2),
     ROW("bidirectional", ARGUMENT, RNNCORE_LSTM, SIZES, .bidirectional = 2),
     ROW("dropout one", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = 1.0),
@@ -130,20 +130,63 @@ static void test_packing(void)
     model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT32, NULL, 2, 1, 3, 5, 2, 1, 0);
     check_subject = "packing";
     const int use = RNNCORE_PACK_FORWARD;
-    rnncore_params p = m.params[0];
-    CHECK_STATUS(rnncore_weights_pack(NULL, use, &p, m.weights), RNNCORE_ERROR_ARGUMENT);
+    const void *p[5];
+    memcpy(p, m.params, sizeof p);
+    CHECK_STATUS(rnncore_weights_pack(NULL, use, p, m.weights), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_weights_pack(m.plan, use, NULL, m.weights), RNNCORE_ERROR_ARGUMENT);
-    CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, NULL), RNNCORE_ERROR_ARGUMENT);
-    CHECK_STATUS(rnncore_weights_pack(m.plan, 0, &p, m.weights), RNNCORE_ERROR_ARGUMENT);
-    CHECK_STATUS(rnncore_weights_pack(m.plan, 8, &p, m.weights), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_weights_pack(m.plan, use, p, NULL), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_weights_pack(m.plan, 0, p, m.weights), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_weights_pack(m.plan, 8, p, m.weights), RNNCORE_ERROR_ARGUMENT);
     for (size_t i = 0; i < 5; i++) {
-        p = m.params[0];
-        memset((char *)&p + i * sizeof(void *), 0, sizeof(void *));
-        const int may_be_null = p.bias_ih == NULL || p.bias_hh == NULL;
-        CHECK_STATUS(rnncore_weights_pack(m.plan, use, &p, m.weights),
+        rnncore_param param;
+        memcpy(p, m.params, sizeof p);
+        p[i] = NULL;
+        CHECK_STATUS(rnncore_param_get(m.plan, 0, (int)i, &param), RNNCORE_OK);
+        const int may_be_null = param.optional;
+        CHECK_STATUS(rnncore_weights_pack(m.plan, use, p, m.weights),
                      may_be_null ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT);
     }
     model_free(&m);
+}
+
+static void test_params(void)
+{
+    static const struct {
+        const char *name;
+        int64_t rows, columns;
+        int optional;
+    } expected[] = {{"weight_ih", 20, 4, 0}, {"weight_hh", 20, 2, 0}, {"bias_ih", 20, 0, 1},
+                    {"bias_hh", 20, 0, 1},   {"weight_hr", 2, 5, 0},  {"weight_peephole", 15, 0, 0}};
+    const rnncore_config config = {.cell = RNNCORE_LSTM,
+                                   .input_size = 3,
+                                   .hidden_size = 5,
+                                   .proj_size = 2,
+                                   .num_layers = 2,
+                                   .bidirectional = 1,
+                                   .peepholes = 1};
+    rnncore_plan *plan;
+    rnncore_param param = {.name = "untouched"};
+    check_subject = "parameters";
+    CHECK_STATUS(rnncore_plan_create(&config, &plan), RNNCORE_OK);
+    CHECK(rnncore_param_count(plan) == (int)COUNT(expected) && rnncore_param_count(NULL) == 0);
+    CHECK_STATUS(rnncore_param_get(NULL, 0, 0, &param), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_param_get(plan, 0, 0, NULL), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_param_get(plan, 0, -1, &param), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_param_get(plan, 0, (int)COUNT(expected), &param), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_param_get(plan, 2, 0, &param), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_param_get(plan, -1, 0, &param), RNNCORE_ERROR_ARGUMENT);
+    CHECK(!strcmp(param.name, "untouched"));
+    for (int i = 0; i < (int)COUNT(expected); i++) {
+        CHECK_STATUS(rnncore_param_get(plan, 1, i, &param), RNNCORE_OK);
+        CHECK(!strcmp(param.name, expected[i].name) && param.rows == expected[i].rows);
+        CHECK(param.columns == expected[i].columns && param.optional == expected[i].optional);
+    }
+    CHECK_STATUS(rnncore_param_get(plan, 0, 0, &param), RNNCORE_OK);
+    CHECK(param.columns == 3);
+    rnncore_plan_destroy(plan);
+    int lstm = 0;
+    for (int i = 0; rnncore_cell_name(i); i++) lstm += !strcmp(rnncore_cell_name(i), RNNCORE_LSTM);
+    CHECK(lstm == 1 && !rnncore_cell_name(-1) && !rnncore_cell_name(1000));
 }
 
 /* -- Calls ----------------------------------------------------------------------------------------------------------- */
@@ -218,12 +261,12 @@ static void test_refused_forward(void)
             CHECK_STATUS(rnncore_forward_naive(m.plan, m.params, &bad), bad_forwards[i].expected);
     }
     check_subject = "forward";
-    const rnncore_params without = {.weight_ih = m.params[0].weight_ih};
+    const void *const without[4] = {m.params[0]};
     CHECK_STATUS(rnncore_forward(NULL, m.weights, &good), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_forward(m.plan, NULL, &good), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_forward(m.plan, m.weights, NULL), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_forward_naive(m.plan, NULL, &good), RNNCORE_ERROR_ARGUMENT);
-    CHECK_STATUS(rnncore_forward_naive(m.plan, &without, &good), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_forward_naive(m.plan, without, &good), RNNCORE_ERROR_ARGUMENT);
     rnncore_forward_args blas = good;
     blas.backend = RNNCORE_BLAS;
     CHECK_STATUS(rnncore_weights_pack(m.plan, RNNCORE_PACK_FORWARD, m.params, m.weights), RNNCORE_OK);
@@ -237,11 +280,11 @@ static void test_refused_forward(void)
 typedef struct bad_backward {
     const char *name;
     rnncore_status expected;
-    void (*spoil)(rnncore_backward_args *a, rnncore_grads *grads);
+    void (*spoil)(rnncore_backward_args *a, void **grads);
 } bad_backward;
 
 #define SPOIL(name, what) \
-    static void spoil_b_##name(rnncore_backward_args *a, rnncore_grads *g) \
+    static void spoil_b_##name(rnncore_backward_args *a, void **g) \
     { \
         (void)a; \
         (void)g; \
@@ -250,10 +293,8 @@ typedef struct bad_backward {
 SPOIL(tape, a->tape = NULL)
 SPOIL(tape_address, a->tape = (char *)a->tape + 4)
 SPOIL(grads, a->grads = NULL)
-SPOIL(weight_ih, g->weight_ih = NULL)
-SPOIL(weight_hh, g->weight_hh = NULL)
-SPOIL(bias, g->bias_hh = NULL)
-SPOIL(weight_hr, g->weight_hr = g->weight_hh)
+SPOIL(weight_ih, g[0] = NULL)
+SPOIL(weight_hh, g[1] = NULL)
 SPOIL(dc_n, a->dc_n = a->dh_n)
 SPOIL(dc0, a->dc0 = a->dh0)
 SPOIL(dy, a->dy.stride[0] += 1)
@@ -272,8 +313,6 @@ static const bad_backward bad_backwards[] = {
     {"grads null", RNNCORE_ERROR_ARGUMENT, spoil_b_grads},
     {"grads.weight_ih", RNNCORE_ERROR_ARGUMENT, spoil_b_weight_ih},
     {"grads.weight_hh", RNNCORE_ERROR_ARGUMENT, spoil_b_weight_hh},
-    {"grads of one bias", RNNCORE_ERROR_ARGUMENT, spoil_b_bias},
-    {"grads of a projection", RNNCORE_ERROR_ARGUMENT, spoil_b_weight_hr},
     {"dc_n of a GRU", RNNCORE_ERROR_ARGUMENT, spoil_b_dc_n},
     {"dc0 of a GRU", RNNCORE_ERROR_ARGUMENT, spoil_b_dc0},
     {"dy stride", RNNCORE_ERROR_ARGUMENT, spoil_b_dy},
@@ -298,10 +337,11 @@ static void test_refused_backward(void)
     const rnncore_backward_args good = model_backward_args(&m);
     for (size_t i = 0; i < COUNT(bad_backwards); i++) {
         rnncore_backward_args bad = good;
-        rnncore_grads grads = m.grads[0];
+        void *grads[4];
+        memcpy(grads, m.grads, sizeof grads);
         check_subject = bad_backwards[i].name;
-        bad.grads = &grads;
-        bad_backwards[i].spoil(&bad, &grads);
+        bad.grads = grads;
+        bad_backwards[i].spoil(&bad, grads);
         CHECK_STATUS(rnncore_backward(m.plan, m.weights, &bad), bad_backwards[i].expected);
     }
     check_subject = "backward";
@@ -549,6 +589,7 @@ int main(void)
     test_plans();
     test_huge_weights();
     test_packing();
+    test_params();
     test_refused_forward();
     test_refused_backward();
     test_dropout();

@@ -44,7 +44,7 @@ static void test_empty_teams(void)
 /* Shapes whose work is shared out by rows, by directions, by layers, and by units; see rc_choose_strategy. */
 static const struct sharing {
     const char *name;
-    rnncore_cell cell;
+    const char *cell;
     int64_t T, N, I, H, P, L;
     int bidirectional;
     int64_t segments; /* of the tape */

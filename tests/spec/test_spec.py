@@ -10,8 +10,7 @@ import tables
 from compiled import build
 
 from rnncore import errors, reference
-from rnncore.layers import initializers
-from rnncore.spec import GATES, Spec, activations
+from rnncore.spec import GATES, Spec, activations, initializers
 
 
 def test_parameter_shapes_in_order():

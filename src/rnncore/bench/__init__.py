@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Benchmark harness: the same weights in every system, limits of the machine measured in the same run.
 
-``python -m rnncore.bench latency`` measures; ``python -m rnncore.bench compare a.json b.json`` shows changes.
+``python -m rnncore.bench latency`` measures; ``python -m rnncore.bench compare a.csv b.csv`` shows changes.
 
 cases     what is measured: named sets of rows, each with its source
 limits    what the machine can do at best, and the shortest possible time of a row

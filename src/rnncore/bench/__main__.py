@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Command line: ``python -m rnncore.bench [SET ...]``, and ``compare``, ``plot``, ``limits``, ``list``.
+"""Command line: ``python -m rnncore.bench [SET ...]``, and the commands in `COMMANDS`.
 
 argparse, so that the study runs with nothing but NumPy installed.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import builds, cases, limits, machine, peers, plot, report
+from . import builds, cases, imports, limits, machine, page, peers, report, results
 from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner, installed
@@ -70,10 +70,7 @@ def _run_parser() -> argparse.ArgumentParser:
         default=PAUSE_SECONDS,
         help=f"seconds between systems with several threads (default: {PAUSE_SECONDS})",
     )
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument(
-        "--plot", type=pathlib.Path, metavar="FILE", help="draw roofline and latency (.png or .svg)"
-    )
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
     parser.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
     parser.add_argument(
         "--in-process", action="store_true", help="all systems in this process (for debugging)"
@@ -94,8 +91,8 @@ def _run(arguments: Sequence[str]) -> int:
         module = peers.load(name).missing()
         if module:
             raise ValueError(f"peers: expected installed systems, got {name!r} without the module {module!r}")
-    if options.plot:
-        plot.check_name(options.plot)
+    if options.out:
+        results.check_name(options.out)
     described = machine.describe()
     bounds = None if options.no_limits else limits.measure(options.threads)
     print(report.limits_text(bounds) + "\n", flush=True)
@@ -106,22 +103,18 @@ def _run(arguments: Sequence[str]) -> int:
         "pause": plan.pause,
         "in_process": plan.in_process,
     }
-    made = report.make(described, bounds, settings, [])
+    made = results.make(described, bounds, settings, [])
     if options.out:
-        report.save(made, options.out)  # fails now rather than after an hour
+        results.save(made, options.out)  # fails now rather than after an hour
     _measure(plan, rows, bounds, made["rows"])
     doubts = []
     if bounds is not None:
         bounds = limits.with_drift(bounds)
         doubts = limits.doubts(bounds, described["cores"])
-    made = report.make(described, bounds, settings, made["rows"], doubts)
+    made = results.make(described, bounds, settings, made["rows"], doubts)
     if options.out:
-        report.save(made, options.out)
-    results = made["rows"]
-    print(report.row_table(results), report.summary(results), *report.problems(results), sep="\n\n")
-    print("".join(f"\nDOUBTFUL: {doubt}" for doubt in doubts))
-    if options.plot:
-        plot.draw(made, options.plot)
+        results.save(made, options.out)
+    _print_rows(made)
     return 0
 
 
@@ -129,16 +122,16 @@ def _measure(
     plan: Plan,
     rows: list[tuple[str, cases.Case]],
     bounds: limits.Limits | None,
-    results: list[dict[str, Any]],
+    found: list[dict[str, Any]],
 ) -> None:
     with Runner(plan) as runner, Progress(runner.ticks(len(rows))) as bar:
         runner.tick = bar.advance
         try:
             for group, case in rows:
-                results.append(runner.row(group, case, bounds))
+                found.append(runner.row(group, case, bounds))
         except KeyboardInterrupt:
             # The rows that are done are worth keeping; an hour's run is not lost to one key.
-            print(f"interrupted after {len(results)} of {len(rows)} rows", file=sys.stderr)
+            print(f"interrupted after {len(found)} of {len(rows)} rows", file=sys.stderr)
 
 
 def _compare_parser() -> argparse.ArgumentParser:
@@ -188,7 +181,7 @@ def _compare(arguments: Sequence[str]) -> int:
         return _compare_builds(options)
     if options.old or options.new or len(options.reports) != 2:
         raise ValueError("compare: expected two reports, or --old and --new with an interpreter each")
-    old, new = (report.read(path) for path in options.reports)
+    old, new = (results.read(path) for path in options.reports)
     found = report.compare(old, new, moved=options.moved)
     print(report.compare_text(found))
     ours = [entry for entry in found["slower"] if peers.load(entry["system"]).ours]
@@ -209,12 +202,43 @@ def _compare_builds(options: argparse.Namespace) -> int:
     return 1 if options.fail and builds.slower(found, options.moved) else 0
 
 
-def _plot(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(f"{PROGRAM} plot", description="Draw roofline and latency of a report.")
-    parser.add_argument("report", type=pathlib.Path)
-    parser.add_argument("picture", type=pathlib.Path)
-    options = parser.parse_args(arguments)
-    plot.draw(report.read(options.report), options.picture)
+def _report(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(f"{PROGRAM} report", description="Show all that reports hold.")
+    parser.add_argument("reports", nargs="+", type=pathlib.Path, metavar="REPORT")
+    for path in parser.parse_args(arguments).reports:
+        found = results.read(path)
+        bounds = limits.Limits.from_json(found["limits"]) if found["limits"] else None
+        facts = found["machine"] | found["versions"] | found["settings"]
+        print(f"{path}\n" + ", ".join(f"{name}: {value}" for name, value in facts.items()) + "\n")
+        print(report.limits_text(bounds) + "\n")
+        _print_rows(found)
+    return 0
+
+
+def _print_rows(found: dict[str, Any]) -> None:
+    rows = found["rows"]
+    print(report.row_table(rows), report.summary(rows), *report.problems(rows), sep="\n\n")
+    print("".join(f"\nDOUBTFUL: {doubt}" for doubt in found["doubts"]))
+
+
+def _page(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} page", description="Write the measured parts of Markdown pages, and draw their charts."
+    )
+    parser.add_argument("pages", nargs="+", type=pathlib.Path, metavar="PAGE")
+    for path in parser.parse_args(arguments).pages:
+        page.write(path)
+    return 0
+
+
+def _import(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} import", description="Measure what importing rnncore costs over NumPy."
+    )
+    parser.add_argument("--runs", type=int, default=15, help="fresh interpreters (default: 15)")
+    print(
+        f"import: {report.duration(imports.import_seconds(parser.parse_args(arguments).runs))} of processor time"
+    )
     return 0
 
 
@@ -244,7 +268,14 @@ def _list(arguments: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {"compare": _compare, "plot": _plot, "limits": _limits, "list": _list}
+COMMANDS = {
+    "report": _report,
+    "page": _page,
+    "compare": _compare,
+    "limits": _limits,
+    "import": _import,
+    "list": _list,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

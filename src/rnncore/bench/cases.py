@@ -7,6 +7,7 @@ its FLOPs.
 """
 
 import dataclasses
+import re
 import zlib
 from collections.abc import Callable, Iterable
 
@@ -19,6 +20,8 @@ LEARNING_RATE = 1e-3
 STEP_INPUTS = 64
 """Distinct inputs that a stream walks round: enough that no branch predictor learns them, few enough for L1
 or L2."""
+
+_NAME = re.compile(r"(\w+)-f(32|64)-(\w+)-T(\d+)N(\d+)I(\d+)H(\d+)L(\d+)D(\d+)-t(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +83,17 @@ class Case:
         dtype = {"float32": "f32", "float64": "f64"}[self.dtype]
         kind = "ragged" if self.ragged else self.mode
         return f"{self.cell}-{dtype}-{kind}-T{self.T}N{self.N}I{self.I}H{self.H}L{self.L}D{self.D}"
+
+    @classmethod
+    def named(cls, name: str) -> "Case":
+        """The case with this `name`; its source is lost. ValueError for another text."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise ValueError(f"row: expected a name like lstm-f32-sequence-T100N1I64H64L1D1-t2, got {name!r}")
+        cell, dtype, kind, *sizes = found.groups()
+        T, N, I, H, L, D, threads = map(int, sizes)  # noqa: E741
+        mode = "sequence" if kind == "ragged" else kind
+        return cls(cell, T, N, I, H, L, D, f"float{dtype}", threads, mode, kind == "ragged")
 
     @property
     def trains(self) -> bool:

@@ -79,7 +79,10 @@ class Limits:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives an equal object back."""
-        return dataclasses.asdict(self)
+        data = dataclasses.asdict(self)
+        for count, rows in self.bandwidth.items():
+            data["bandwidth"][count] = [[int(size), rate] for size, rate in rows]
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Limits":

@@ -1,124 +1,245 @@
 # SPDX-License-Identifier: MIT
-"""Roofline and latency picture of a report. matplotlib is imported when a picture is asked for (extra
-`cli`)."""
+"""Charts of a study, as SVG for light and for dark pages. matplotlib is imported when one is drawn (extra `cli`)."""
 
-import math
+import dataclasses
+import hashlib
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
-from .limits import Limits
+from . import peers
+from .study import CELLS, LOST, SETS, Study, mean, thread_words
 
-LEVELS = (("L1", 32 << 10), ("L2", 512 << 10), ("L3", 8 << 20), ("memory", 64 << 20))
-"""Roofs drawn: where weights of this size usually live."""
-FORMATS = (".png", ".svg", ".pdf")
-MOST_GROUPS = 40
-"""Rows in the latency picture; more cannot be read."""
+THEMES = {
+    "light": {
+        "text": "#1f2328",
+        "quiet": "#818b98",
+        "grid": "#d1d9e0",
+        "shade": "#ffebe9",
+        "lost": "#cf222e",
+    },
+    "dark": {"text": "#e6edf3", "quiet": "#8b949e", "grid": "#3d444d", "shade": "#3a1d1f", "lost": "#ff7b72"},
+}
+"""Colours by what they are for."""
+SYSTEM_COLOURS = {
+    "rnncore": ("#0969da", "#58a6ff"),
+    "onnxruntime-bound": ("#bc4c00", "#f0883e"),
+    "torch": ("#8250df", "#bc8cff"),
+    "jax": ("#1a7f37", "#56d364"),
+}
+"""Light and dark."""
+OTHER_COLOURS = ("#818b98", "#8b949e")
+MICRO = 1e6
+SPREAD, GOLDEN = 0.28, 0.618
+"""A set's dots lie up to SPREAD above and below its line, neighbours far apart, so that they do not hide each other."""
+LEFT = 0.17
+"""Left end of the ratios: room for the names of what is lost."""
 
 
-def check_name(path: pathlib.Path) -> None:
-    """ValueError when `draw` cannot write a file of this name."""
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"picture: expected a name ending in {', '.join(FORMATS)}, got {path.name!r}")
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A kind of chart: what it shows, in words, its size in inches, and the function that draws it."""
+
+    words: str
+    size: tuple[float, float]
+    draw: Callable[[Any, Study, "Look"], None]
 
 
-def intensity(row: dict[str, Any]) -> float:
-    """FLOP per byte of weights read: every recurrent weight once a step, every input weight once a call."""
-    case = row["case"]
-    gates = {"rnn": 1, "lstm": 4, "gru": 3}[case["cell"]]
-    item = {"float32": 4, "float64": 8}[case["dtype"]]
-    inputs = case["D"] * sum(case["I"] if layer == 0 else case["D"] * case["H"] for layer in range(case["L"]))
-    passes = 2 if case["mode"] in ("train", "fit") else 1
-    read = item * gates * case["H"] * (inputs + passes * case["T"] * case["D"] * case["L"] * case["H"])
-    return row["flops"] / read
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Colours of one theme."""
+
+    theme: str
+
+    def __getattr__(self, name: str) -> str:
+        return THEMES[self.theme][name]
+
+    def system(self, name: str) -> str:
+        """Colour of a system."""
+        return SYSTEM_COLOURS.get(name, OTHER_COLOURS)[list(THEMES).index(self.theme)]
+
+    def calm(self, axes: Any, grid: str) -> None:
+        """Take away what does not carry data."""
+        axes.set_facecolor("none")
+        axes.tick_params(colors=self.quiet, labelcolor=self.text, length=0)
+        axes.grid(axis=grid, color=self.grid, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for side in axes.spines.values():
+            side.set_visible(False)
 
 
-def _roofline(axes: Any, rows: list[dict[str, Any]], limits: Limits | None, colours: dict[str, Any]) -> None:
-    values = [intensity(row) for row in rows]
-    low, high = min(values) / 2, max(max(values) * 2, 64.0)
-    for threads in limits.bandwidth if limits else ():
-        style = "-" if threads == "1" else "--"
-        peak = limits.peak("float32", int(threads))
-        axes.plot([low, high], [1e-9 * peak] * 2, style, color="black", linewidth=1)
-        axes.text(high, 1e-9 * peak, f"FMA peak, t{threads}", ha="right", va="bottom", fontsize=7)
-        for name, size in LEVELS:
-            rate = limits.read_rate(size, int(threads))
-            end = min(peak / rate, high)
-            axes.plot([low, end], [1e-9 * rate * low, 1e-9 * rate * end], style, color="grey", linewidth=0.7)
-            if threads == "1":
-                axes.text(low, 1e-9 * rate * low, name, fontsize=7, color="grey", va="bottom")
-    for name, colour in colours.items():
-        points = [
-            (intensity(row), 1e-9 * row["flops"] / system["median"], row["case"]["threads"])
-            for row in rows
-            for system in row["systems"]
-            if system["name"] == name and system["status"] == "ok"
+def _label(group: str, threads: int) -> str:
+    return f"{SETS[group]}, {thread_words(threads)}"
+
+
+def _speedup(figure: Any, study: Study, look: Look) -> None:
+    """Dots per row of a set; what is lost stands in the shaded part, the worst of a set with its name."""
+    axes = figure.subplots()
+    groups = {key: [one for one in rows if one[1]["ratio"]] for key, rows in study.groups().items()}
+    axes.axvspan(LEFT, 1, color=look.shade, linewidth=0)
+    axes.axvline(1, color=look.quiet, linewidth=0.8)
+    for place, rows in enumerate(groups.values()):
+        dots = [
+            (s["ratio"], place + SPREAD * (2 * (index * GOLDEN % 1) - 1)) for index, (_, s) in enumerate(rows)
         ]
-        for single, marker in ((True, "o"), (False, "s")):
-            part = [(x, y) for x, y, threads in points if (threads == 1) == single]
+        for lost, colour in ((False, look.system("rnncore")), (True, look.lost)):
+            part = [dot for dot in dots if (dot[0] < LOST) == lost]
             if part:
-                axes.plot(*zip(*part, strict=True), marker, color=colour, markersize=4, alpha=0.8)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="FLOP per byte of weights read",
-        ylabel="GFLOP/s",
-        title="Roofline (circle: 1 thread, square: more)",
-    )
-
-
-def _latency(axes: Any, rows: list[dict[str, Any]], colours: dict[str, Any]) -> None:
-    shown = rows[:MOST_GROUPS]
-    for place, row in enumerate(shown):
-        for system in row["systems"]:
-            if system["status"] != "ok":
-                continue
-            colour = colours[system["name"]]
-            axes.plot(system["median"] * 1e6, place, "o", color=colour, markersize=4)
-            if system["p99"] is not None:
                 axes.plot(
-                    [system["median"] * 1e6, system["p99"] * 1e6], [place] * 2, color=colour, linewidth=0.8
+                    *zip(*part, strict=True), "o", color=colour, markersize=4, alpha=0.5 + 0.4 * lost, mew=0
                 )
-        if row["limit"]:
-            axes.plot(row["limit"] * 1e6, place, "|", color="black", markersize=9)
-    axes.set_yticks(range(len(shown)), [row["name"] for row in shown], fontsize=6)
-    axes.invert_yaxis()
-    more = f" (first {MOST_GROUPS} rows)" if len(rows) > MOST_GROUPS else ""
+        typical = mean([system["ratio"] for _, system in rows])
+        axes.plot([typical] * 2, [place - 0.36, place + 0.36], color=look.text, linewidth=2)
+        case, worst = min(rows, key=lambda one: one[1]["ratio"])
+        if worst["ratio"] < LOST:
+            name = f"{CELLS[case.cell]}, N = {case.N}, H = {case.H}"
+            axes.text(
+                worst["ratio"] * 0.95, place, name, color=look.lost, fontsize=7, ha="right", va="center"
+            )
+        axes.text(
+            1.01, place, f"{typical:.2f}", color=look.text, transform=axes.get_yaxis_transform(), va="center"
+        )
+    ticks = (0.5, 1, 2, 5, 10, 20, 50)
     axes.set(
         xscale="log",
-        xlabel="microseconds a call: median, line to p99, bar at the limit",
-        title=f"Latency{more}",
+        xlim=(LEFT, 60),
+        xlabel="times as fast as the best other system (bar and figure: geometric mean)",
+    )
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_yticks(range(len(groups)), [_label(*key) for key in groups])
+    axes.invert_yaxis()
+    look.calm(axes, "x")
+
+
+def _step(figure: Any, study: Study, look: Look) -> None:
+    """Microseconds of a step by hidden size, one panel per cell, with a line up to what one in a hundred exceeds."""
+    panels = figure.subplots(1, len(CELLS), sharey=True)
+    for axes, (cell, title) in zip(panels, CELLS.items(), strict=True):
+        for name in ["rnncore", *study.peers()]:
+            points = [
+                (case.H, system)
+                for group, case, system in study.rows(name)
+                if group == "stream" and case.cell == cell and case.N == 1
+            ]
+            if points:
+                sizes, found = zip(*points, strict=True)
+                medians = [MICRO * system["median"] for system in found]
+                axes.plot(
+                    sizes, medians, "o-", color=look.system(name), markersize=4, label=peers.load(name).title
+                )
+                tails = [MICRO * (system["p99"] or system["median"]) for system in found]
+                axes.vlines(sizes, medians, tails, color=look.system(name), linewidth=1, alpha=0.6)
+        axes.set(xscale="log", yscale="log", xlabel="H")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_title(title, color=look.text, fontsize=10)
+        look.calm(axes, "y")
+    panels[0].set_ylabel("microseconds a step: median, line to p99")
+    ticks = (0.1, 1, 10, 100)
+    panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    panels[0].minorticks_off()
+    _legend(figure, *panels[0].get_legend_handles_labels(), look)
+
+
+def _limit(figure: Any, study: Study, look: Look) -> None:
+    """Fraction of the machine's limit: geometric mean of each system, and the range of rnncore."""
+    axes = figure.subplots()
+    groups = {
+        key: rows for key, rows in study.groups().items() if any(system["fraction"] for _, system in rows)
+    }
+    names = [*study.peers(), "rnncore"]
+    for place, (key, ours) in enumerate(groups.items()):
+        fractions = [system["fraction"] for _, system in ours]
+        axes.plot(
+            [min(fractions), max(fractions)],
+            [place] * 2,
+            color=look.system("rnncore"),
+            linewidth=1,
+            alpha=0.5,
+        )
+        for name in names:
+            rows = study.groups(name).get(key, [])
+            typical = mean([system["fraction"] for _, system in rows])
+            # A system that refuses half of the rows would be compared on others.
+            if typical is not None and 2 * len(rows) > len(ours):
+                axes.plot(
+                    typical, place, "o", color=look.system(name), markersize=7 if name == "rnncore" else 5
+                )
+    axes.axvline(1, color=look.quiet, linewidth=0.8)
+    axes.set_xlim(left=0)
+    axes.set(xlabel="fraction of the limit: dots are geometric means, the line spans the rows of rnncore")
+    axes.set_yticks(range(len(groups)), [_label(*key) for key in groups])
+    axes.invert_yaxis()
+    look.calm(axes, "x")
+    handles = [axes.plot([], [], "o", color=look.system(name))[0] for name in names[::-1]]
+    _legend(figure, handles, [peers.load(name).title for name in names[::-1]], look)
+
+
+def _legend(figure: Any, handles: list[Any], labels: list[str], look: Look) -> None:
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, labelcolor=look.text
     )
 
 
-def draw(report: dict[str, Any], path: pathlib.Path) -> None:
-    """Draw a report into a PNG, SVG or PDF file.
+CHARTS = {
+    "speedup": Chart(
+        "How many times as fast as the best other system each row is, by set", (9, 4.6), _speedup
+    ),
+    "step": Chart("Microseconds of a step by hidden size and system", (9, 3.4), _step),
+    "limit": Chart("Fraction of the machine's limit by set and system", (9, 3.6), _limit),
+}
+
+
+def file_name(name: str, theme: str) -> str:
+    """Name of a chart's file."""
+    return f"{name}-{theme}.svg"
+
+
+def digest(study: Study) -> str:
+    """SHA-256 of what a chart is made from: the reports and the code that draws."""
+    found = hashlib.sha256()
+    for path in [*study.paths, pathlib.Path(__file__)]:
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def draw(name: str, study: Study, folder: pathlib.Path) -> None:
+    """Draw a chart in every theme; the file's description holds `digest`.
 
     Raises
     ------
     ValueError
-        Another suffix, or no system was timed.
+        No such chart.
     ModuleNotFoundError
         matplotlib is not installed.
     OSError
-        The file cannot be written.
+        A file cannot be written.
     """
-    check_name(path)
-    rows = [row for row in report["rows"] if any(system["status"] == "ok" for system in row["systems"])]
-    if not rows:
-        raise ValueError("report: expected at least one timed row, got none")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    if name not in CHARTS:
+        raise ValueError(f"chart: expected one of {', '.join(CHARTS)}, got {name!r}")
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    limits = Limits.from_json(report["limits"]) if report["limits"] else None
-    names = list(dict.fromkeys(system["name"] for row in rows for system in row["systems"]))
-    colours = {name: f"C{index}" for index, name in enumerate(names)}
-    height = max(5.0, 1.5 + 0.16 * min(len(rows), MOST_GROUPS) * math.sqrt(2))
-    figure = Figure(figsize=(14, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    _roofline(left, rows, limits, colours)
-    _latency(right, rows, colours)
-    handles = [left.plot([], [], "o", color=colour, label=name)[0] for name, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
-    figure.suptitle(f"{report['machine']['cpu']}, {report['machine']['cores']} cores", fontsize=9)
-    figure.savefig(path, dpi=130)
+    chart = CHARTS[name]
+    # Text stays text: small files, and a reader's own font. The salt makes the same chart the same file.
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "rnncore",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9,
+    }
+    for theme in THEMES:
+        look = Look(theme)
+        colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), look.text)
+        with matplotlib.rc_context(settings | colours):
+            figure = Figure(figsize=chart.size, layout="constrained", facecolor="none")
+            FigureCanvasSVG(figure)
+            chart.draw(figure, study, look)
+            figure.suptitle(study.machine, fontsize=8, color=look.quiet, y=-0.01, va="top")
+            figure.savefig(
+                folder / file_name(name, theme),
+                bbox_inches="tight",
+                metadata={"Date": None, "Description": digest(study)},
+            )

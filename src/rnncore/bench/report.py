@@ -1,62 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The report of a run: JSON that holds everything, tables for people, and what moved between two reports."""
+"""Tables of a report for people, and what moved between two reports."""
 
-import json
-import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 from . import stats
 from .limits import Limits
+from .results import case_of
 
-SCHEMA = 1
-"""Raised when a reader of older reports would misread a newer one."""
 MOVED = 0.03
 """Smallest relative change that counts as moved: repeated runs of a quiet machine agree within 2 %."""
-
-
-def make(
-    machine: dict[str, Any],
-    limits: Limits | None,
-    settings: dict[str, Any],
-    rows: list[dict[str, Any]],
-    doubts: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Put a report together (plain data); `doubts` say why its figures are not to be trusted."""
-    return {
-        "schema": SCHEMA,
-        "machine": machine,
-        "limits": limits.to_json() if limits else None,
-        "settings": settings,
-        "doubts": list(doubts),
-        "rows": rows,
-    }
-
-
-def save(report: dict[str, Any], path: pathlib.Path) -> None:
-    """Write a report as JSON. OSError when the file cannot be written."""
-    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read(path: pathlib.Path) -> dict[str, Any]:
-    """Read a report.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    ValueError
-        It is not a report of this harness, or of a newer one.
-    """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: expected a benchmark report in JSON, got something else ({error})"
-        ) from error
-    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: expected a benchmark report of schema {SCHEMA}, got another file")
-    return report
 
 
 def duration(seconds: float | None) -> str:
@@ -109,7 +61,7 @@ def row_table(rows: list[dict[str, Any]]) -> str:
                 [
                     "  " + system["name"],
                     *(duration(system[key]) for key in ("median", "q1", "q3", "p99", "p999")),
-                    _number(1e-9 * row["flops"] / system["median"], ".1f"),
+                    _number(1e-9 * case_of(row).flops() / system["median"], ".1f"),
                     _number(system["fraction"]),
                     _number(system["ratio"]),
                     _number(system["busy"]),
@@ -135,7 +87,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         for system in row["systems"]:
             if system["status"] == "ok":
-                groups.setdefault((row["set"], row["case"]["threads"], system["name"]), []).append(system)
+                groups.setdefault((row["set"], case_of(row).threads, system["name"]), []).append(system)
     lines = []
     for (group, threads, name), systems in groups.items():
         ratios = [system["ratio"] for system in systems if system["ratio"] is not None]

@@ -119,8 +119,8 @@ class Runner:
         Returns
         -------
         dict
-            Plain data: ``set``, ``name``, ``case``, ``flops``, ``limit`` (seconds or None) and ``systems``, a
-            list of dictionaries with ``name``, ``ours``, ``version``, ``status`` ("ok", "wrong", "failed",
+            Plain data: ``set``, ``name`` (of the case), ``limit`` (seconds or None) and ``systems``, a list of
+            dictionaries with ``name``, ``ours``, ``version``, ``status`` ("ok", "wrong", "failed",
             "refused"), ``reason``, ``error`` (largest relative error) and, where timed, what
             `stats.summarise` gives, ``busy``, ``fraction`` of the limit, ``ratio`` to ``best_other``.
         """
@@ -138,8 +138,6 @@ class Runner:
         return {
             "set": group,
             "name": case.name,
-            "case": dataclasses.asdict(case),
-            "flops": case.flops(),
             "limit": limit,
             "systems": systems,
         }

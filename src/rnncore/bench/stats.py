@@ -21,8 +21,8 @@ def summarise(rounds: Sequence[np.ndarray]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``median``, ``q1``, ``q3``, ``min``, ``p99``, ``p999`` (None with too few samples) in seconds over all
-        calls; ``samples``; ``rounds``, the median of each round.
+        ``median``, ``q1``, ``q3``, ``p99``, ``p999`` (None with too few samples) in seconds over all calls;
+        ``samples``; ``rounds``, the median of each round.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def summarise(rounds: Sequence[np.ndarray]) -> dict[str, Any]:
         raise ValueError("rounds: expected at least one round with at least one call each, got an empty one")
     calls = np.concatenate(rounds)
     q1, median, q3 = np.quantile(calls, (0.25, 0.5, 0.75))
-    summary = {"median": float(median), "q1": float(q1), "q3": float(q3), "min": float(calls.min())}
+    summary = {"median": float(median), "q1": float(q1), "q3": float(q3)}
     for name, (quantile, enough) in TAILS.items():
         summary[name] = float(np.quantile(calls, quantile)) if len(calls) >= enough else None
     summary["samples"] = len(calls)

@@ -5,8 +5,6 @@ from libc.stdint cimport int64_t, uint64_t
 cdef extern from "rnncore.h" nogil:
     ctypedef enum rnncore_status:
         RNNCORE_OK
-    ctypedef enum rnncore_cell:
-        RNNCORE_RNN_TANH, RNNCORE_RNN_RELU, RNNCORE_LSTM, RNNCORE_GRU, RNNCORE_GRU_RESET_BEFORE
     ctypedef enum rnncore_dtype:
         RNNCORE_FLOAT32, RNNCORE_FLOAT64
     ctypedef enum rnncore_backend:
@@ -29,11 +27,8 @@ cdef extern from "rnncore.h" nogil:
         double alpha, beta
     enum:
         RNNCORE_PLACES
-    ctypedef struct rnncore_blas:
-        void *sgemm
-        void *dgemm
     ctypedef struct rnncore_config:
-        rnncore_cell cell
+        const char *cell
         rnncore_dtype dtype
         int64_t input_size, hidden_size, proj_size, num_layers
         int bidirectional
@@ -43,20 +38,10 @@ cdef extern from "rnncore.h" nogil:
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
         const rnncore_blas *blas
-    ctypedef struct rnncore_params:
-        const void *weight_ih
-        const void *weight_hh
-        const void *bias_ih
-        const void *bias_hh
-        const void *weight_hr
-        const void *weight_peephole
-    ctypedef struct rnncore_grads:
-        void *weight_ih
-        void *weight_hh
-        void *bias_ih
-        void *bias_hh
-        void *weight_hr
-        void *weight_peephole
+    ctypedef struct rnncore_param:
+        const char *name
+        int64_t rows, columns
+        int optional
     ctypedef struct rnncore_array:
         void *data
         int64_t stride[3]
@@ -84,7 +69,7 @@ cdef extern from "rnncore.h" nogil:
         const void *dc_n
         void *dh0
         void *dc0
-        const rnncore_grads *grads
+        void **grads
         uint64_t dropout_key
         double recurrent_dropout
         rnncore_backend backend
@@ -120,12 +105,14 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
     void rnncore_plan_destroy(rnncore_plan *plan)
     const char *rnncore_plan_isa(const rnncore_plan *plan)
+    int rnncore_param_count(const rnncore_plan *plan)
+    rnncore_status rnncore_param_get(const rnncore_plan *plan, int64_t layer, int index, rnncore_param *param)
     size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
-    rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const rnncore_params *params, void *weights)
+    rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const void **params, void *weights)
     rnncore_status rnncore_team_create(int max_threads, rnncore_team **team)
     void rnncore_team_destroy(rnncore_team *team)
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
-    rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const rnncore_params *params,
+    rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void **params,
                                          const rnncore_forward_args *args)
     rnncore_status rnncore_dropout(
         rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key, double p) nogil

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Types of the compiled extension. Arrays have the layer's dtype; sizes and shapes were checked by the callers."""
 
-from typing import Any, Final, TypeAlias, final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from ..spec import Spec
 
 _Array: TypeAlias = NDArray[Any]
 _State: TypeAlias = tuple[_Array | None, ...]
+_Result = TypeVar("_Result")
 
 FORWARD: Final[int]
 BACKWARD: Final[int]
@@ -139,6 +141,8 @@ class StreamCore:
     def capacity(self) -> int: ...
     def __init__(self, version: Version, weights: Weights, N: int, row_work: float) -> None: ...
     def step(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def _alone(self, method: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result: ...
+    def _step(self, x: _Array) -> _Array: ...
     def _renew(self) -> None: ...
     def _restart(self, capacity: int, state: _State) -> None: ...
     def _select(self, rows: _Array) -> None: ...

@@ -25,11 +25,11 @@ BACKWARD = RNNCORE_PACK_BACKWARD
 BLAS = RNNCORE_PACK_BLAS
 
 _CELLS = {
-    ("rnn", "tanh", True): RNNCORE_RNN_TANH,
-    ("rnn", "relu", True): RNNCORE_RNN_RELU,
-    ("lstm", "tanh", True): RNNCORE_LSTM,
-    ("gru", "tanh", True): RNNCORE_GRU,
-    ("gru", "tanh", False): RNNCORE_GRU_RESET_BEFORE,
+    ("rnn", "tanh", True): b"rnn_tanh",
+    ("rnn", "relu", True): b"rnn_relu",
+    ("lstm", "tanh", True): b"lstm",
+    ("gru", "tanh", True): b"gru",
+    ("gru", "tanh", False): b"gru_reset_before",
 }
 _FUNCTIONS = {
     "sigmoid": RNNCORE_SIGMOID,
@@ -169,14 +169,14 @@ cdef class Plan:
     cdef rnncore_plan *plan
     cdef readonly object spec
     cdef readonly str isa
-    cdef Py_ssize_t count
+    cdef readonly list names  # of the parameters of a layer and direction, in the core's order
 
     def __cinit__(self, spec, str isa, Blas blas=None):
         cdef rnncore_config config
         cdef rnncore_activation *activation
-        name = isa.encode()
+        name, cell = isa.encode(), _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
         memset(&config, 0, sizeof(config))
-        config.cell = _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        config.cell = cell
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
         config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
@@ -192,10 +192,20 @@ cdef class Plan:
                 activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
         self.spec, self.isa = spec, isa
-        self.count = spec.num_layers * spec.directions
+        self.names = [row[0] for row in self.parameters(0)]
 
     def __dealloc__(self):
         rnncore_plan_destroy(self.plan)
+
+    def parameters(self, int64_t layer):
+        """The core's table of the parameters of a layer: (name, shape, whether it may be left out)."""
+        cdef rnncore_param row
+        found = []
+        for i in range(rnncore_param_count(self.plan)):
+            check("layer", rnncore_param_get(self.plan, layer, i, &row))
+            shape = tuple(size for size in (row.rows, row.columns) if size)
+            found.append((row.name.decode(), shape, bool(row.optional)))
+        return found
 
     def tape_bytes(self, int64_t T, int64_t N, int64_t valid, int64_t segments):
         """Bytes of the tape of a call with `valid` valid steps in all; `segments` as in `Tape`."""
@@ -215,20 +225,17 @@ cdef rnncore_array strided(array):
     return a
 
 
-cdef void *pointer_table(Plan plan, dict values) except NULL:
-    """malloc'd rnncore_params (or rnncore_grads: the same six pointers) of all layers and directions."""
-    cdef rnncore_grads *table = <rnncore_grads *>malloc(plan.count * sizeof(rnncore_grads))
+cdef void **pointer_table(Plan plan, dict values) except NULL:
+    """malloc'd pointers of parameters or gradients, of all layers and directions in the order of the core's table."""
+    suffixes = plan.spec.suffixes()
+    cdef void **table = <void **>malloc(len(suffixes) * len(plan.names) * sizeof(void *))
     cdef Py_ssize_t k = 0
     if table == NULL:
         raise errors.MemoryExhaustedError("parameters", "a table of pointers", "nothing")
-    for suffix in plan.spec.suffixes():
-        table[k].weight_ih = address(values["weight_ih" + suffix])
-        table[k].weight_hh = address(values["weight_hh" + suffix])
-        table[k].bias_ih = address(values.get("bias_ih" + suffix))
-        table[k].bias_hh = address(values.get("bias_hh" + suffix))
-        table[k].weight_hr = address(values.get("weight_hr" + suffix))
-        table[k].weight_peephole = address(values.get("weight_peephole" + suffix))
-        k += 1
+    for suffix in suffixes:
+        for name in plan.names:
+            table[k] = address(values.get(name + suffix))
+            k += 1
     return table
 
 
@@ -274,13 +281,13 @@ cdef class Weights:
     cdef Memory memory
 
     def __init__(self, Plan plan, dict parameters, int uses, int64_t version, Spare spare=None):
-        cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+        cdef void **table = pointer_table(plan, parameters)
         cdef rnncore_status status
         self.plan, self.uses, self.version = plan, uses, version
         try:
             self.memory = Memory("parameters", rnncore_weights_bytes(plan.plan, uses), spare)
             with nogil:
-                status = rnncore_weights_pack(plan.plan, uses, table, self.memory.data)
+                status = rnncore_weights_pack(plan.plan, uses, <const void **>table, self.memory.data)
         finally:
             free(table)
         check("parameters", status)
@@ -304,7 +311,7 @@ cdef class Weights:
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
-        cdef rnncore_grads *table = <rnncore_grads *>pointer_table(self.plan, grads)
+        cdef void **table = pointer_table(self.plan, grads)
         args.steps, args.batch = T, N
         args.lengths = <const int64_t *>address(lengths)
         args.tape = tape.memory.data
@@ -324,11 +331,11 @@ cdef class Weights:
 
 def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
     """The reference loop over unpacked parameters; arguments as in `Weights.forward`."""
-    cdef rnncore_params *table = <rnncore_params *>pointer_table(plan, parameters)
+    cdef void **table = pointer_table(plan, parameters)
     cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
     cdef rnncore_status status
     with nogil:
-        status = rnncore_forward_naive(plan.plan, table, &args)
+        status = rnncore_forward_naive(plan.plan, <const void **>table, &args)
     free(table)
     check("x", status)
 
@@ -393,6 +400,9 @@ cdef class StreamCore:
     """State and packed weights of running sequences, and the fast path of their step.
 
     A step of fewer than LONG_STEP multiply-adds keeps the GIL: giving it up and taking it back costs more.
+
+    Every public method holds `busy` from before it looks at the stream until it ends: packing new weights runs Python
+    code, and with it other threads. Methods that start with an underscore are for those that hold it.
     """
 
     cdef readonly Weights weights
@@ -406,13 +416,39 @@ cdef class StreamCore:
     cdef bint is_long, busy
     cdef cnp.npy_intp in_size, out_size
 
+    def __cinit__(self, *args, **kwargs):
+        self.busy = True  # until there is a state
+
     def __init__(self, Version version, Weights weights, int64_t N, double row_work):
+        if self.stream != NULL:
+            raise errors.UnsupportedError("stream", "one initialisation", "a second one")
         spec = weights.plan.spec
         self.in_size, self.out_size = spec.input_size, spec.output_size
         self.typenum = cnp.NPY_FLOAT32 if spec.dtype.itemsize == 4 else cnp.NPY_FLOAT64
         self.row_work = row_work
         self.version = version
         self.start(weights, N)
+        self.busy = False
+
+    cdef inline int enter(self) except -1:
+        """Take the stream; the GIL makes it one step. Its methods in Python go through `_alone`."""
+        if self.busy:
+            self.refuse()
+        self.busy = True
+        return 0
+
+    cdef int refuse(self) except -1:
+        if self.stream == NULL:
+            raise errors.ArgumentError("stream", "a stream from layer.stream()", "one that was never initialised")
+        raise errors.UnsupportedError("stream", "one thread at a time", "a second call before the first ended")
+
+    def _alone(self, method, *args, **kwargs):
+        """What the method gives for this stream, taken until it ends: here no signal comes in between."""
+        self.enter()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.busy = False
 
     cdef int start(self, Weights weights, int64_t capacity) except -1:
         """Start `capacity` rows from zero state with these weights."""
@@ -459,12 +495,22 @@ cdef class StreamCore:
         ShapeError, DTypeError, ArgumentError, OverlapError
             The state is as before.
         UnsupportedError
-            Another thread is in a step of this stream.
+            Another thread is in a call of this stream.
 
         Notes
         -----
         Allocates nothing when `out` is given. The GIL is released for steps of more than 2e5 multiply-adds only.
         """
+        self.enter()
+        try:
+            return self.take_step(x, out)
+        finally:
+            self.busy = False
+
+    def _step(self, x):
+        return self.take_step(x, None)
+
+    cdef object take_step(self, object x, object out):
         cdef cnp.npy_intp shape[2]
         cdef const char *source
         cdef char *target
@@ -473,8 +519,6 @@ cdef class StreamCore:
                 not self.fits(out, self.out_size) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
                 or cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(<cnp.ndarray>x))):
             return self._step_checked(x, out)
-        if self.busy:
-            raise errors.UnsupportedError("stream", "one thread at a time", "a second step before the first ended")
         if self.seen != self.version.value:
             self._renew()
         if out is None:
@@ -488,10 +532,8 @@ cdef class StreamCore:
                 raise errors.OverlapError("out", "memory apart from x", "shared memory")
         source, target = address(x), address(out)
         if self.is_long:
-            self.busy = True
             with nogil:
                 rnncore_stream_step(self.stream, source, target)
-            self.busy = False
         else:
             rnncore_stream_step(self.stream, source, target)
         return out

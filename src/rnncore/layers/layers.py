@@ -5,9 +5,6 @@ A call goes straight down: checks (spec), views, one C call. Packed weights are 
 instruction set, and thrown away when the parameters change.
 """
 
-import contextlib
-import copy
-
 import numpy as np
 
 from .. import spec
@@ -16,30 +13,35 @@ from ..engine.blas import scipy_blas
 from ..engine.memory import empty, recycled
 from ..engine.threads import team_for, threads_for
 from ..errors import SizeError
-from ..spec import masks
-from . import forks
-from .base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments, flat_views
+from ..spec import initializers, masks
+from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
+from ..spec.parameters import flat_views
+from ..spec.tapes import Grads, TapeBase, claimed
+from .module import Module
 from .stream import Stream
 
 
-class Tape(LayerTape):
+class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once.
 
     Attributes
     ----------
+    call_key : int or None
+        Key of the dropout masks; None if the call drew none.
     nbytes : int
         Memory it holds until `backward` has used it.
     """
 
     def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads, drops):
-        super().__init__(owner, size, lengths, call_key)
+        # The parameters may have changed since these weights were packed.
+        super().__init__(owner, weights.version)
+        self.size, self.lengths, self.call_key = size, lengths, call_key  # size: (T, N, batched)
         T, N, _ = size
         valid = _valid_steps(T, N, lengths)
-        self.memory = _core.Tape(weights.plan, T, N, valid, segments, owner._spare_tape)
+        self.memory = _core.Tape(weights.plan, T, N, valid, segments, owner._spare["tape"])
         self.weights, self.blas, self.threads = weights, blas, threads
         self.drops = drops  # (recurrent_dropout, weight_dropout)
         self.nbytes = self.memory.nbytes
-        self.version = weights.version  # the parameters may have changed since these were packed
 
 
 def _valid_steps(T, N, lengths):
@@ -55,31 +57,28 @@ def _dense(parts):
     return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
 
 
-class Layer(LayerBase):
+class Layer(Module):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
+    _made_anew = Module._made_anew | {"_version", "_packed", "_spare"}
+
     def __init__(self, layer_spec, seed):
-        super().__init__(layer_spec, seed)
-        self._set_up()
-
-    def _set_up(self):
-        forks.give_lock(self)
-        self._version = _core.Version()
-        self._packed = {}
-        self._spare_weights, self._spare_tape = _core.Spare(), _core.Spare()
-        self._spare_y, self._spare_dx, self._spare_grads = _core.Spare(), _core.Spare(), _core.Spare()
-
-    def __getstate__(self):
-        # Packed weights, locks and views are made anew: what counts is what the layer is and holds.
-        return {"spec": self.spec, "flat": self._flat, "dropout_rng": self._dropout_rng}
+        self.spec = layer_spec
+        parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
+        super().__init__(**initializers.uniform(layer_spec, parameter_rng))
+        self._start_cache()
 
     def __setstate__(self, state):
-        # copy.copy hands over the original's own objects: a copy shares neither parameters nor masks.
-        self.spec, self._dropout_rng = state["spec"], copy.deepcopy(state["dropout_rng"])
-        self._flat = state["flat"].copy()
-        self._result_dtypes = (self.spec.dtype,)
-        self._set_views()
-        self._set_up()
+        super().__setstate__(state)
+        self._start_cache()
+
+    def _start_cache(self):
+        self._version = _core.Version()
+        self._packed = {}
+        self._spare = {name: _core.Spare() for name in ("weights", "tape", "y", "dx", "grads")}
+
+    def __repr__(self):
+        return f"rnncore.{self.kind}({self.spec.arguments()})"
 
     # Parameters
 
@@ -87,15 +86,6 @@ class Layer(LayerBase):
     def version(self):
         """How often the parameters have changed."""
         return self._version.value
-
-    def _assign(self, checked):
-        with self._lock:
-            super()._assign(checked)
-
-    @contextlib.contextmanager
-    def writing(self):
-        with self._lock, super().writing() as parameters:
-            yield parameters
 
     def _changed(self):
         self._packed.clear()
@@ -115,7 +105,7 @@ class Layer(LayerBase):
             old = self._packed.get(isa)
             uses |= old.uses if old else 0
             weights = _core.Weights(
-                self._plan(uses), self._parameters, uses, self.version, self._spare_weights
+                self._plan(uses), self._parameters, uses, self.version, self._spare["weights"]
             )
             self._packed[isa] = weights
         return weights
@@ -127,7 +117,7 @@ class Layer(LayerBase):
             for name, number in self._recurrent_weights():
                 values[name] = np.empty_like(self._parameters[name])
                 _core.dropout(values[name], self._parameters[name], masks.layer_key(key, number), p)
-            return _core.Weights(self._plan(uses), values, uses, self.version, self._spare_weights)
+            return _core.Weights(self._plan(uses), values, uses, self.version, self._spare["weights"])
 
     def _recurrent_weights(self):
         """Names of the recurrent matrices, and the numbers of their mask streams."""
@@ -167,7 +157,7 @@ class Layer(LayerBase):
         -----
         2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
         """
-        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        x, parts, lengths, size = spec.check_call(self.spec, x, state, lengths, num_threads)
         shape = spec.y_shape(self.spec, *size)
         if out is not None:
             spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
@@ -184,7 +174,7 @@ class Layer(LayerBase):
             weights.forward(*arrays, None, 0, backend == "blas", threads, team_for(threads))
         if out is not None and y is not out:
             out[...] = y
-        return (y if out is None else out), self._pack_state(final, size[2])
+        return (y if out is None else out), spec.as_state(final, size[2])
 
     def forward(
         self,
@@ -228,7 +218,7 @@ class Layer(LayerBase):
         ------
         As `__call__`.
         """
-        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        x, parts, lengths, size = spec.check_call(self.spec, x, state, lengths, num_threads)
         segments = spec.check_checkpoint(checkpoint, size[0])
         recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
         weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
@@ -241,11 +231,11 @@ class Layer(LayerBase):
         tape = Tape(
             self, size, lengths, key, weights, segments, blas, threads, (recurrent_dropout, weight_dropout)
         )
-        y = recycled("x", spec.y_shape(self.spec, *size), self.spec.dtype, self._spare_y)
+        y = recycled("x", spec.y_shape(self.spec, *size), self.spec.dtype, self._spare["y"])
         final = self._empty_state(size[1])
         arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
         weights.forward(*arrays, tape.memory, key or 0, blas, threads, team_for(threads), recurrent_dropout)
-        return y, self._pack_state(final, size[2]), tape
+        return y, spec.as_state(final, size[2]), tape
 
     def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
         """Bytes of the tape that `forward` would make.
@@ -301,13 +291,14 @@ class Layer(LayerBase):
         About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
         number of threads may change the last ones.
         """
-        dy, parts = self._check_backward(tape, dy, dstate, Tape)
+        with claimed(tape, Tape, self, self.version):
+            dy, parts = spec.check_upstream(self.spec, tape.size, dy, dstate)
         size, dtype = tape.size, self.spec.dtype
         shape = spec.y_shape(self.spec, *size)
-        dx = recycled("x", (*shape[:-1], self.spec.input_size), dtype, self._spare_dx)
+        dx = recycled("x", (*shape[:-1], self.spec.input_size), dtype, self._spare["dx"])
         dstate = self._empty_state(size[1])
         shapes = self.spec.parameter_shapes()
-        params = flat_views(shapes, recycled("parameters", self._flat.shape, dtype, self._spare_grads))
+        params = flat_views(shapes, recycled("parameters", self._flat.shape, dtype, self._spare["grads"]))
         dy = None if dy is None else self._view(dy, size)
         tape.weights.backward(
             tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
@@ -318,14 +309,14 @@ class Layer(LayerBase):
         tape.memory = tape.weights = (
             None  # for the next tape, also while the caller's variable still names this one
         )
-        return Grads(dx, self._pack_state(dstate, size[2]), params)
+        return Grads(dx, spec.as_state(dstate, size[2]), params)
 
     def stream(self, batch_size=1):
         """A `Stream` of `batch_size` rows that starts from zero state."""
         return Stream(self, batch_size)
 
     def _view(self, array, size):
-        return self._time_major(_usable(array), size[2])
+        return spec.time_major(self.spec, _usable(array), size[2])
 
     def _empty_state(self, N):
         return tuple(empty("state", shape, self.spec.dtype) for shape in self.spec.state_shapes(N))

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What modules around the layers share: parameters by name, a description for files, tapes."""
+"""Modules: what has parameters, runs, and can be trained: the recurrent layers, and what stands around them."""
 
 import contextlib
+import copy
 
 from .. import spec
-from ..errors import ArgumentError, ShapeError
-from .tape import TapeBase
+from ..errors import ShapeError, UnsupportedError
+from ..spec.parameters import ParameterOwner
+from ..spec.tapes import TapeBase
+from . import forks
 
 
 class Tape(TapeBase):
@@ -19,17 +22,32 @@ class Tape(TapeBase):
         self.saved = saved
 
 
-class Module:
-    """What the modules share: parameters by name, copies in and out, a description for files.
+class Module(ParameterOwner):
+    """What has parameters, runs, and can be trained.
+
+    A module has ``module(x)``, which runs it, ``module.forward(x)``, which gives the result and a tape, and
+    ``module.backward(tape, dy)``, which gives the gradients of that call. Modules may be copied, pickled, saved,
+    and used by several threads at once.
 
     `arguments` names the constructor's arguments that describe the module; each is an attribute.
     """
 
     arguments = ()
+    # What is no part of a copy or a pickle: views and locks are made anew.
+    _made_anew = frozenset({"_lock", "_parameters", "_read_only"})
 
     def __init__(self, **parameters):
-        self._parameters = parameters
-        self._version = 0
+        self._own(parameters)
+        forks.give_lock(self)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name not in self._made_anew}
+
+    def __setstate__(self, state):
+        # copy.copy hands over the original's own objects: a copy shares neither parameters nor random numbers.
+        vars(self).update(copy.deepcopy(state))
+        self._set_views()
+        forks.give_lock(self)
 
     @property
     def kind(self):
@@ -43,50 +61,41 @@ class Module:
         """What `build_module` needs beside the parameters, ready for JSON."""
         return {"kind": self.kind} | {name: getattr(self, name) for name in self.arguments}
 
-    def parameters(self):
-        """Read-only views by name."""
-        views = {name: array.view() for name, array in self._parameters.items()}
-        for view in views.values():
-            view.flags.writeable = False
-        return views
-
-    def state_dict(self):
-        """Copies by name."""
-        return {name: array.copy() for name, array in self._parameters.items()}
-
-    def update_parameters(self, values):
-        """Copy in some parameters; nothing changes if one is wrong.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-        """
-        for name, value in values.items():
-            if name not in self._parameters:
-                raise ArgumentError(name, "one of " + ", ".join(self._parameters), "an unknown name")
-            own = self._parameters[name]
-            spec.check_shape(name, spec.as_array(name, value, (own.dtype,)), own.shape)
-        for name, value in values.items():
-            self._parameters[name][...] = value
-        self._version += 1
-
-    def load_state_dict(self, values):
-        """Copy in all parameters; see `update_parameters`."""
-        for name in self._parameters:
-            if name not in values:
-                raise ArgumentError(name, "an array", "nothing", "missing")
-        self.update_parameters(values)
+    def _assign(self, checked):
+        with self._lock:
+            super()._assign(checked)
 
     @contextlib.contextmanager
     def writing(self):
         """Context manager for optimisers: the parameters as arrays that may be written; they count as changed."""
-        yield self._parameters
-        self._version += 1
+        with self._lock, super().writing() as parameters:
+            yield parameters
+
+    def eval(self):
+        """Nothing to do: calling a module is inference, always. Gives the module, as in PyTorch."""
+        return self
+
+    def train(self, mode=True):
+        """There is no training mode: `forward` is the training call, whatever was called before.
+
+        Parameters
+        ----------
+        mode : bool
+            False is `eval`.
+
+        Raises
+        ------
+        UnsupportedError
+            `mode` is True: code that expects a later ``module(x)`` to train would be wrong without a word.
+        """
+        if not spec.check_bool("mode", mode):
+            return self.eval()
+        hint = "y, *_, tape = module.forward(x) is the training call, module(x) is inference"
+        raise UnsupportedError("mode", "False", True, hint)
 
     def _features(self, x, size, name="x"):
         """`x` with `size` features in its last axis and the parameters' dtype."""
-        (own, *_) = self._parameters.values()
-        x = spec.as_array(name, x, (own.dtype,))
+        x = spec.as_array(name, x, (self._flat.dtype,))
         if x.ndim < 1 or x.shape[-1] != size:
             raise ShapeError(name, f"shape (..., {size})", str(x.shape))
         return x

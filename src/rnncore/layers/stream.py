@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Streams: running sequences that keep their state between calls."""
 
+import functools
+
 import numpy as np
 
 from .. import spec
@@ -8,11 +10,22 @@ from ..engine import _core
 from ..errors import UnsupportedError
 
 
+def alone(method):
+    """The method with the stream to itself; UnsupportedError while another call has it."""
+
+    @functools.wraps(method)
+    def guarded(self, *args, **kwargs):
+        return self._alone(method, *args, **kwargs)
+
+    return guarded
+
+
 class Stream(_core.StreamCore):
     """One or more running sequences that keep their state between calls; no dropout.
 
     A stream of single steps gives the same bits as one call over the whole sequence. Use one stream from one thread at
-    a time. When the layer's parameters change, the next step packs them anew.
+    a time: a call that comes while another one runs raises UnsupportedError and changes nothing. When the layer's
+    parameters change, the next step packs them anew.
 
     Parameters
     ----------
@@ -29,18 +42,20 @@ class Stream(_core.StreamCore):
     def __init__(self, layer, batch_size=1):
         if layer.spec.bidirectional:
             raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
-        self._layer = layer
         N = spec.check_int("batch_size", batch_size, 1)
         s = layer.spec
         row_work = s.gates * s.hidden_size * (s.input_size + s.output_size * (2 * s.num_layers - 1))
-        super().__init__(layer._version, self._present_weights(), N, row_work)
+        super().__init__(layer._version, layer._weights(_core.FORWARD), N, row_work)
+        self._layer = layer
 
     def _present_weights(self):
         return self._layer._weights(_core.FORWARD)
 
+    @alone
     def __reduce__(self):
-        return _restore, (self._layer, self.N, self.state)
+        return _restore, (self._layer, self.N, spec.as_state(self._get_state(), True))
 
+    @alone
     def select(self, rows):
         """Change the rows of a live batch: keep, drop, reorder and add.
 
@@ -52,7 +67,7 @@ class Stream(_core.StreamCore):
 
         Raises
         ------
-        DTypeError, ShapeError, ArgumentError
+        DTypeError, ShapeError, ArgumentError, UnsupportedError
             Nothing has changed.
 
         Notes
@@ -85,11 +100,13 @@ class Stream(_core.StreamCore):
         self.state = None
 
     @property
+    @alone
     def state(self):
         """A copy of the state, as `layer(x)` returns it; may be assigned, None for zeros."""
-        return self._layer._pack_state(self._get_state(), True)
+        return spec.as_state(self._get_state(), True)
 
     @state.setter
+    @alone
     def state(self, value):
         parts = spec.check_state(self._layer.spec, value, self.N, True)
         self._set_state(tuple(None if part is None else np.ascontiguousarray(part) for part in parts))
@@ -100,12 +117,13 @@ class Stream(_core.StreamCore):
         shape = (self.N, self._layer.spec.output_size)[0 if batched else 1 :]
         if out is not None:
             spec.check_out(out, shape, self._layer.spec.dtype, (x,))
-        y = self.step(np.array(x, order="C"))
+        y = self._step(np.array(x, order="C"))
         if out is None:
             return y
         out[...] = y
         return out
 
+    @alone
     def run(self, chunk):
         """Many steps.
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import spec
 from ..errors import ArgumentError, ShapeError
 from ..layers.module import Tape
-from ..layers.tape import claimed
+from ..spec.tapes import claimed
 
 
 @dataclass(frozen=True)

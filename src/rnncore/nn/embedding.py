@@ -7,9 +7,9 @@ import numpy as np
 
 from .. import spec
 from ..errors import ArgumentError, DTypeError
-from ..layers.initializers import seed_streams
 from ..layers.module import Module, Tape
-from ..layers.tape import claimed
+from ..spec.initializers import seed_streams
+from ..spec.tapes import claimed
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Embedding(Module):
 
     def forward(self, ids):
         """Return ``(rows, tape)``; the tape keeps `ids` itself, which must not change before `backward`."""
-        return self(ids), Tape(self, self._version, np.asarray(ids))
+        return self(ids), Tape(self, self.version, np.asarray(ids))
 
     def backward(self, tape, dy):
         """Gradients of one forward call.
@@ -89,7 +89,7 @@ class Embedding(Module):
         -----
         The numbers are sorted, then each row is one sum; O(ids * embedding_dim) and a table of zeros.
         """
-        with claimed(tape, Tape, self, self._version):
+        with claimed(tape, Tape, self, self.version):
             ids = tape.saved
             dy = self._features(dy, self.embedding_dim, "dy")
             spec.check_shape("dy", dy, (*ids.shape, self.embedding_dim))

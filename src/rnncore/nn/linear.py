@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import spec
 from ..layers.module import Module, Tape
-from ..layers.tape import claimed
+from ..spec.tapes import claimed
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Linear(Module):
     def forward(self, x):
         """Return ``(y, tape)``; the tape keeps `x` itself, which must not change before `backward`."""
         y = self(x)
-        return y, Tape(self, self._version, np.asarray(x))
+        return y, Tape(self, self.version, np.asarray(x))
 
     def backward(self, tape, dy):
         """Return the gradients of one forward call.
@@ -90,7 +90,7 @@ class Linear(Module):
         ShapeError, DTypeError
             `dy` does not fit.
         """
-        with claimed(tape, Tape, self, self._version):
+        with claimed(tape, Tape, self, self.version):
             x = tape.saved
             dy = self._features(dy, self.out_features, "dy")
             spec.check_shape("dy", dy, (*x.shape[:-1], self.out_features))

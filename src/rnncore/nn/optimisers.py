@@ -16,8 +16,8 @@ import numpy as np
 from ..engine import _core, backends
 from ..engine.threads import team_for, threads_for
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..layers.base import flat_views
 from ..spec import check_num_threads
+from ..spec.parameters import flat_views
 from .linear import Linear, LinearGrads
 from .losses import cross_entropy, mse_loss
 

@@ -12,34 +12,37 @@ import numpy as np
 
 from .. import spec
 from ..errors import UnsupportedError
-from ..layers.base import Grads, GRUArguments, LayerBase, LayerTape, LSTMArguments, RNNArguments
-from ..spec import masks
+from ..spec import initializers, masks
+from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
+from ..spec.parameters import ParameterOwner
+from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import Zone, run_backward, run_forward, steps_of
 
 FLOAT64 = np.dtype(np.float64)
 
 
-class Tape(LayerTape):
+class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once."""
 
     def __init__(self, owner, size, lengths, call_key, records, drops):
-        super().__init__(owner, size, lengths, call_key)
+        super().__init__(owner, owner.version)
+        self.size, self.lengths, self.call_key = size, lengths, call_key  # size: (T, N, batched)
         self.records = records  # of each layer and direction, and with recurrent dropout of each row
         self.drops = drops  # (recurrent_dropout, weight_dropout)
 
 
-class Layer(LayerBase):
+class Layer(ParameterOwner):
     """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
 
-    module = "rnncore.reference"
-
     def __init__(self, layer_spec, seed):
-        super().__init__(layer_spec, seed)
-        self.version = 0
+        self.spec = layer_spec
+        parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
+        self._own(initializers.uniform(layer_spec, parameter_rng))
+        # States and gradients may be what the twin gives, float64 whatever it takes.
         self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
 
-    def _changed(self):
-        self.version += 1
+    def __repr__(self):
+        return f"rnncore.reference.{type(self).__name__}({self.spec.arguments()})"
 
     def _weights(self, suffix, values):
         """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
@@ -83,14 +86,16 @@ class Layer(LayerBase):
         ------
         ShapeError, DTypeError, ArgumentError, LengthsError, OverlapError, SizeError, UnsupportedError
         """
-        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        x, parts, lengths, size = spec.check_call(
+            self.spec, x, state, lengths, num_threads, self._result_dtypes
+        )
         if out is not None:
             spec.check_out(out, spec.y_shape(self.spec, *size), self.spec.dtype, (x, lengths, *parts))
         y, state, _ = self._run(x, parts, lengths, size, None)
         y = self._from_time_major(y, size[2])
         if out is not None:
             out[...] = y
-        return (y if out is None else out), self._pack_state(state, size[2])
+        return (y if out is None else out), spec.as_state(state, size[2])
 
     def forward(
         self,
@@ -108,7 +113,9 @@ class Layer(LayerBase):
         `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
         recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
         """
-        x, parts, lengths, size = self._check_call(x, state, lengths, num_threads)
+        x, parts, lengths, size = spec.check_call(
+            self.spec, x, state, lengths, num_threads, self._result_dtypes
+        )
         spec.check_checkpoint(checkpoint, size[0])
         recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
         weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
@@ -116,7 +123,7 @@ class Layer(LayerBase):
         key = masks.draw_call_key(self._dropout_rng) if self.spec.drops or any(drops) else None
         y, state, records = self._run(x, parts, lengths, size, key, drops)
         tape = Tape(self, size, lengths, key, records, drops)
-        return self._from_time_major(y, size[2]), self._pack_state(state, size[2]), tape
+        return self._from_time_major(y, size[2]), spec.as_state(state, size[2]), tape
 
     def backward(self, tape, dy, dstate=None):
         """Gradients of a training call.
@@ -140,7 +147,8 @@ class Layer(LayerBase):
         TapeError, ArgumentError, ShapeError, DTypeError
             The tape stays usable.
         """
-        dy, parts = self._check_backward(tape, dy, dstate, Tape)
+        with claimed(tape, Tape, self, self.version):
+            dy, parts = spec.check_upstream(self.spec, tape.size, dy, dstate, self._result_dtypes)
         T, N, batched = tape.size
         L, D = self.spec.num_layers, self.spec.directions
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
@@ -168,7 +176,7 @@ class Layer(LayerBase):
                             total += getattr(dw, name)
                 dx = dx + part_dx
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
-        return Grads(self._from_time_major(dy, batched), self._pack_state(dstate, batched), params)
+        return Grads(self._from_time_major(dy, batched), spec.as_state(dstate, batched), params)
 
     def stream(self, batch_size=1):
         """A `Stream` of `batch_size` rows that starts from zero state."""
@@ -253,7 +261,7 @@ class Layer(LayerBase):
 
     def _to_time_major(self, array, batched):
         """A float64 copy (T, N, features)."""
-        return self._time_major(array.astype(FLOAT64), batched)
+        return spec.time_major(self.spec, array.astype(FLOAT64), batched)
 
     def _from_time_major(self, array, batched):
         """Back to the caller's layout."""
@@ -304,7 +312,7 @@ class Stream:
     @property
     def state(self):
         """A copy of the state, as `layer(x)` returns it; may be assigned."""
-        return self._layer._pack_state(tuple(part.copy() for part in self._parts), True)
+        return spec.as_state(tuple(part.copy() for part in self._parts), True)
 
     @state.setter
     def state(self, value):

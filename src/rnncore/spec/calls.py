@@ -201,19 +201,25 @@ def check_step(spec, x, N):
 
 
 def check_parameters(spec, values, partial=False):
-    """Check named parameters against the layer's; all are checked before any may be used.
+    """`check_named` with the parameters of a layer."""
+    return check_named(spec.parameter_shapes(), spec.dtype, values, partial)
+
+
+def check_named(shapes, dtype, values, partial=False):
+    """Check named arrays; all are checked before any may be used.
 
     Parameters
     ----------
-    spec : Spec
-    values : mapping of str to array_like of spec.dtype
+    shapes : dict of str to tuple of int
+    dtype : numpy.dtype
+    values : mapping of str to array_like of dtype
     partial : bool
         Whether names may be missing.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        In the layer's order.
+        In the order of `shapes`.
 
     Raises
     ------
@@ -223,14 +229,13 @@ def check_parameters(spec, values, partial=False):
     """
     if not hasattr(values, "keys"):
         raise ArgumentError("parameters", "a mapping of names to arrays", type(values).__name__)
-    shapes = spec.parameter_shapes()
     for name in values:
         if name not in shapes:
             raise ArgumentError(str(name), "one of " + ", ".join(shapes), "an unknown name")
     checked = {}
     for name, shape in shapes.items():
         if name in values:
-            checked[name] = checks.as_array(name, values[name], (spec.dtype,))
+            checked[name] = checks.as_array(name, values[name], (dtype,))
             checks.check_shape(name, checked[name], shape)
         elif not partial:
             raise ArgumentError(name, f"shape {checks.shape_text(shape)}", "nothing", "missing")
@@ -252,3 +257,53 @@ def check_checkpoint(value, T):
 def check_num_threads(value):
     """None or an int >= 1; ArgumentError otherwise."""
     return None if value is None else checks.check_int("num_threads", value, 1)
+
+
+def check_call(spec, x, state, lengths, num_threads, dtypes=None):
+    """Check the arguments of a call.
+
+    Returns
+    -------
+    x : numpy.ndarray
+    parts : tuple
+        Of the state; see `check_state`.
+    lengths : None or numpy.ndarray of int64
+    size : (T, N, batched)
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError, LengthsError, SizeError, UnsupportedError
+    """
+    x, T, N, batched = check_x(spec, x)
+    parts = check_state(spec, state, N, batched, dtypes=dtypes)
+    lengths = check_lengths(lengths, T, N)
+    check_num_threads(num_threads)
+    return x, parts, lengths, (T, N, batched)
+
+
+def check_upstream(spec, size, dy, dstate, dtypes=None):
+    """Check the gradients that a backward call starts from; gives dy or None, and the parts of dstate.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError, UnsupportedError
+    """
+    T, N, batched = size
+    dy = check_dy(spec, dy, T, N, batched, dtypes)
+    parts = check_state(spec, dstate, N, batched, "dstate", dtypes, partial=True)
+    if dy is None and all(part is None for part in parts):
+        raise ArgumentError("dy", "dy or dstate", "neither")
+    return dy, parts
+
+
+def as_state(parts, batched):
+    """A state as the caller sees it, of its 3-D parts: h or (h, c), without the N axis if unbatched."""
+    parts = parts if batched else tuple(part[:, 0] for part in parts)
+    return parts if len(parts) > 1 else parts[0]
+
+
+def time_major(spec, array, batched):
+    """A (T, N, features) view of x, y or a gradient of them."""
+    if not batched:
+        return array[:, np.newaxis]
+    return array.swapaxes(0, 1) if spec.batch_first else array

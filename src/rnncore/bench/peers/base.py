@@ -20,6 +20,8 @@ class Peer:
     """
 
     name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    """The name in prose and charts."""
     ours: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     """Importable modules without which the peer is left out."""

@@ -39,6 +39,7 @@ class Jax(Peer):
     """jax.jit of the whole stack; weights are arguments, held on the device."""
 
     name = "jax"
+    title = "JAX"
     needs = ("jax", "jaxlib")
     distribution = "jax"
 

@@ -32,6 +32,7 @@ class Keras(Peer):
     Keras."""
 
     name = "keras"
+    title = "Keras"
     needs = ("keras", "tensorflow")
     distribution = "keras"
 

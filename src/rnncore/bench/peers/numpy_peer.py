@@ -34,6 +34,7 @@ class Numpy(Peer):
     """Loops in Python, products in NumPy's BLAS."""
 
     name = "numpy"
+    title = "NumPy"
     needs = ("numpy",)
     distribution = "numpy"
 

@@ -14,6 +14,7 @@ class OnnxRuntime(Peer):
     """session.run with a dictionary of NumPy arrays."""
 
     name = "onnxruntime"
+    title = "ONNX Runtime by run"
     needs = ("onnxruntime", "onnx")
     distribution = "onnxruntime"
 
@@ -54,6 +55,7 @@ class OnnxRuntimeBound(OnnxRuntime):
     """IOBinding to buffers that stay; a stream swaps two sets of state buffers."""
 
     name = "onnxruntime-bound"
+    title = "ONNX Runtime"
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)

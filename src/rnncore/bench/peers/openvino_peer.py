@@ -14,6 +14,7 @@ class OpenVino(Peer):
     """One inference request per set of buffers; a stream swaps two."""
 
     name = "openvino"
+    title = "OpenVINO"
     needs = ("openvino", "onnx")
     distribution = "openvino"
 

@@ -13,6 +13,7 @@ class RnncoreFused(Peer):
     """rnncore as its users call it, with `out=` so that no call allocates its result."""
 
     name = "rnncore"
+    title = "rnncore"
     ours = True
     needs = ("rnncore.engine._core",)
     distribution = "rnncore"
@@ -72,6 +73,7 @@ class RnncoreBlas(RnncoreFused):
     """The comparison: the same layer with one BLAS product per step."""
 
     name = "rnncore-blas"
+    title = "rnncore with BLAS"
     needs = ("rnncore.engine._core", "scipy")
 
     @classmethod

@@ -21,6 +21,7 @@ class Torch(Peer):
     """PyTorch as its users call it; NumPy arrays enter and leave without a copy."""
 
     name = "torch"
+    title = "PyTorch"
     needs = ("torch",)
     distribution = "torch"
     takes_lengths = True

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What tapes have in common: whose they are, and that one backward call uses each."""
+"""What training leaves: tapes, each for one backward call of its owner, and gradients."""
 
 import contextlib
+import dataclasses
 import threading
+
+import numpy as np
 
 from ..errors import TapeError
 
@@ -23,6 +26,15 @@ class TapeBase:
     @property
     def used(self):
         return self._claim.locked()
+
+
+@dataclasses.dataclass
+class Grads:
+    """Gradients: `x` like the input, `state` like the state, `params` by name."""
+
+    x: np.ndarray
+    state: object
+    params: dict
 
 
 @contextlib.contextmanager

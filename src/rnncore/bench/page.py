@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""The measured parts of a page of documentation, written from committed reports.
+
+A part stands between ``<!-- measured: KIND | PATTERN -->`` and ``<!-- /measured -->``; the pattern names the reports,
+from the folder of the repository. `render` gives the page with every part made anew; a test compares.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from . import peers, plot
+from .report import duration
+from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
+
+PART = re.compile(
+    r"(<!-- measured: (?P<kind>[a-z]+)(?: (?P<detail>\w+))? \| (?P<pattern>\S+) -->\n).*?(<!-- /measured -->)",
+    re.DOTALL,
+)
+CHARTS = pathlib.PurePath("docs/charts")
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table, the first column to the left, the others to the right."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+
+
+# -- Kinds of parts -----------------------------------------------------------------------------------------
+
+
+def machine_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """Where and against what it was measured, and what is doubtful."""
+    lines = [_against(study)]
+    lines += [f"No fractions of the limit from `{file}`: {why}." for file, why in study.doubtful.items()]
+    return "\n".join(lines)
+
+
+def sets_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A line per set and number of threads."""
+    lines = []
+    for (group, threads), rows in study.groups().items():
+        ratios = [system["ratio"] for _, system in rows if system["ratio"] is not None]
+        lost = sum(ratio < LOST for ratio in ratios)
+        lines.append(
+            [
+                f"{SETS[group]} (`{group}`)",
+                str(threads),
+                str(len(rows)),
+                _times(mean(ratios)),
+                _times(float(np.median(ratios))),
+                _times(min(ratios)),
+                str(lost),
+                _times(mean([system["fraction"] for _, system in rows])),
+            ]
+        )
+    head = [
+        "set",
+        "threads",
+        "rows",
+        "times as fast: geo. mean",
+        "median",
+        "worst",
+        "lost",
+        "of the limit: geo. mean",
+    ]
+    return _table(head, lines)
+
+
+def lost_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """Every row in which another system is faster."""
+    found = [
+        (system["ratio"], f"{SETS[group]}, {thread_words(threads)}: {words(case)}", system["best_other"])
+        for (group, threads), rows in study.groups().items()
+        for case, system in rows
+        if system["ratio"] is not None and system["ratio"] < LOST
+    ]
+    lines = [[name, peers.load(other).title, f"{ratio:.2f}"] for ratio, name, other in sorted(found)]
+    return _table(["row", "faster", "our speed over theirs"], lines) if lines else "No row was lost."
+
+
+def cells_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """One set by cell."""
+    groups = {threads: rows for (group, threads), rows in study.groups().items() if group == detail}
+    head = [
+        "cell",
+        *(f"{thread_words(threads)}: {what}" for threads in groups for what in ("geo. mean", "worst")),
+    ]
+    lines = []
+    for cell, name in CELLS.items():
+        line = [name]
+        for rows in groups.values():
+            ratios = [system["ratio"] for case, system in rows if case.cell == cell]
+            line += [_times(mean(ratios)), _times(min(ratios, default=None))]
+        if any(line[1:]):
+            lines.append(line)
+    return _table(head, lines)
+
+
+def short_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A few lines for the first page."""
+    groups = study.groups()
+    counts = sorted({threads for _, threads in groups})
+    lines = []
+    for group in dict.fromkeys(group for group, _ in groups):
+        means = [mean([s["ratio"] for _, s in groups.get((group, threads), [])]) for threads in counts]
+        lines.append([SETS[group], *(_times(mean) for mean in means)])
+    total = [s["ratio"] for rows in groups.values() for _, s in rows if s["ratio"] is not None]
+    lost = sum(ratio < LOST for ratio in total)
+    step = _a_step(study)
+    return "\n\n".join(
+        [
+            _table(["times as fast as the best other system", *map(thread_words, counts)], lines),
+            f"Geometric means; {lost} of {len(total)} rows are lost. {step}{_against(study)}",
+        ]
+    )
+
+
+def _against(study: Study) -> str:
+    """The machine and the other systems, a sentence."""
+    others = ", ".join(
+        f"{peers.load(name).title} {version.partition('+')[0]}" for name, version in study.peers().items()
+    )
+    return f"{study.machine}; against {others}."
+
+
+def _a_step(study: Study) -> str:
+    """What a step of a small LSTM takes, from Python."""
+    name = "lstm-f32-step-T1N1I16H16L1D1-t1"
+    found = {
+        system: duration(entry["median"])
+        for system in ["rnncore", *study.peers()]
+        for _, case, entry in study.rows(system)
+        if case.name == name
+    }
+    if "rnncore" not in found:
+        return ""
+    others = ", ".join(
+        f"{peers.load(system).title} {time}" for system, time in found.items() if system != "rnncore"
+    )
+    return f"A step of an LSTM with H = 16 from Python: {found['rnncore']} ({others}). "
+
+
+def chart_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A picture for light and for dark pages; `write` draws it."""
+    light, dark = (
+        pathlib.PurePath(
+            os.path.relpath(root / CHARTS / plot.file_name(detail, theme), page.parent)
+        ).as_posix()
+        for theme in ("light", "dark")
+    )
+    return "\n".join(
+        [
+            "<picture>",
+            f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
+            f'  <img alt="{plot.CHARTS[detail].words}" src="{light}">',
+            "</picture>",
+        ]
+    )
+
+
+KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
+    "machine": machine_part,
+    "sets": sets_part,
+    "lost": lost_part,
+    "cells": cells_part,
+    "short": short_part,
+    "chart": chart_part,
+}
+
+
+# -- Pages --------------------------------------------------------------------------------------------------
+
+
+def parts(page: pathlib.Path) -> list[tuple[str, str, Study, pathlib.Path]]:
+    """Kind, detail, reports and repository of every part of a page, in order.
+
+    Raises
+    ------
+    OSError
+        The page cannot be read.
+    ValueError
+        No part, an unknown kind, or a pattern that no report fits.
+    """
+    found = []
+    studies: dict[str, tuple[Study, pathlib.Path]] = {}
+    for match in PART.finditer(page.read_text(encoding="utf-8")):
+        kind, detail, pattern = match["kind"], match["detail"] or "", match["pattern"]
+        if kind not in KINDS:
+            raise ValueError(f"{page}: expected a part of kind {', '.join(KINDS)}, got {kind!r}")
+        if pattern not in studies:
+            studies[pattern] = _study(page, pattern)
+        found.append((kind, detail, *studies[pattern]))
+    if not found:
+        raise ValueError(f"{page}: expected a part like <!-- measured: sets | PATTERN -->, got none")
+    return found
+
+
+def _study(page: pathlib.Path, pattern: str) -> tuple[Study, pathlib.Path]:
+    for root in page.resolve().parents:
+        paths = list(root.glob(pattern))
+        if paths:
+            return Study(paths), root
+    raise ValueError(f"{page}: expected reports that fit {pattern}, got none")
+
+
+def render(page: pathlib.Path) -> str:
+    """The page with every measured part made anew from its reports. Raises what `parts` raises."""
+    made = iter(KINDS[kind](study, detail, page.resolve(), root) for kind, detail, study, root in parts(page))
+    return PART.sub(lambda match: f"{match[1]}{next(made)}\n{match[5]}", page.read_text(encoding="utf-8"))
+
+
+def write(page: pathlib.Path) -> None:
+    """Write the measured parts of a page, and draw its charts (matplotlib, extra `cli`)."""
+    text = render(page)
+    for kind, detail, study, root in parts(page):
+        if kind == "chart":
+            (root / CHARTS).mkdir(parents=True, exist_ok=True)
+            plot.draw(detail, study, root / CHARTS)
+    page.write_text(text, encoding="utf-8")

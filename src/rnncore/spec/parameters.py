@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Named parameters in one private array.
+
+Everyone else sees read-only views, and new values are copied in through `load_state_dict` or `update_parameters`, which
+count a version: packed weights and tapes of an older version are never used.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+
+from . import calls
+
+
+def flat_views(shapes, flat):
+    """Views of consecutive pieces of a 1-D array, one per name and shape."""
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        views[name] = flat[start : start + size].reshape(shape)
+        start += size
+    return views
+
+
+class ParameterOwner:
+    """What has parameters: layers, modules and the twins.
+
+    Attributes
+    ----------
+    version : int
+        How often the parameters have changed.
+    """
+
+    version = 0
+    _writer = None
+
+    def _own(self, values):
+        """Copy arrays of one dtype, by name, into the private array."""
+        self._shapes = {name: array.shape for name, array in values.items()}
+        self._flat = np.concatenate([array.ravel() for array in values.values()] or [np.empty(0, np.float32)])
+        self._set_views()
+
+    def _set_views(self):
+        self._parameters = flat_views(self._shapes, self._flat)
+        # A view of a read-only buffer: unlike a flag, it cannot be switched back.
+        self._read_only = flat_views(self._shapes, np.asarray(memoryview(self._flat).toreadonly()))
+
+    def parameters(self):
+        """The parameters.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            PyTorch's names and shapes in PyTorch's order; read-only views that follow later changes.
+        """
+        return dict(self._read_only)
+
+    def state_dict(self):
+        """Copies of the parameters, by PyTorch's names."""
+        return {name: array.copy() for name, array in self._parameters.items()}
+
+    def load_state_dict(self, values):
+        """Copy in all parameters; nothing changes if one of them is wrong.
+
+        Parameters
+        ----------
+        values : mapping of str to array of the parameters' dtype
+            Exactly the names and shapes of `parameters()`.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+        """
+        self._assign(calls.check_named(self._shapes, self._flat.dtype, values))
+
+    def update_parameters(self, values):
+        """Copy in some parameters; otherwise like `load_state_dict`."""
+        self._assign(calls.check_named(self._shapes, self._flat.dtype, values, partial=True))
+
+    def _assign(self, checked):
+        # Values that are views of the parameters themselves are read before any of them is written.
+        apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
+        for name, value in apart.items():
+            self._parameters[name][...] = value
+        self._changed()
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Context manager for optimisers: the parameters as arrays that may be written; they count as changed."""
+        yield self._parameters
+        self._changed()
+
+    def _changed(self):
+        self.version += 1
+
+    def save(self, path):
+        """Write the architecture and the parameters to a safetensors file; `rnncore.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            Holds the old file or the whole new one, whenever the process dies.
+
+        Raises
+        ------
+        OSError
+        """
+        ParameterOwner._writer(self, path)
+
+
+def set_writer(write):
+    """What `save` calls with the object and the path: file formats lie above everything that can be saved."""
+    ParameterOwner._writer = staticmethod(write)
