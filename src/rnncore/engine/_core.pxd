@@ -27,6 +27,9 @@ cdef extern from "rnncore.h" nogil:
         double alpha, beta
     enum:
         RNNCORE_PLACES
+    ctypedef struct rnncore_blas:
+        void *sgemm
+        void *dgemm
     ctypedef struct rnncore_config:
         const char *cell
         rnncore_dtype dtype
