@@ -1,11 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures that the tests of the twins and of the compiled layers share."""
+"""The option `--full`, and fixtures that the tests of the twins and of the compiled layers share."""
 
 import importlib
 
 import pytest
+from selection import default_choice
 
 IMPLEMENTATIONS = {"twin": "rnncore.reference", "fast": "rnncore"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="all combinations of every grid and the long tests; without it, every pair of values once",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: a long test; a shorter one of its kind runs without --full")
+    config.addinivalue_line("markers", "strength(n): without --full, any n factors meet in all combinations")
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full") or any("::" in argument for argument in config.args):
+        return
+    items[:], left = default_choice(items)
+    if left:
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS))

@@ -227,13 +227,15 @@ static void gru_any_reset_backward(const rc_cell_args *p, int64_t row, int64_t r
     gru_reset_backward(p, row, rows, block, blocks, 1);
 }
 
-enum { GRU_WEIGHT_IH, GRU_WEIGHT_HH, GRU_BIAS_IH, GRU_BIAS_HH, GRU_PARAMS };
+enum { GRU_WEIGHT_IH, GRU_WEIGHT_HH, GRU_BIAS_IH, GRU_BIAS_HH, GRU_GAIN_IH, GRU_GAIN_HH, GRU_PARAMS };
 
 static const rc_param gru_params[GRU_PARAMS] = {
     [GRU_WEIGHT_IH] = {"weight_ih", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_I, RC_ALWAYS, 0},
     [GRU_WEIGHT_HH] = {"weight_hh", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_O, RC_ALWAYS, 0},
     [GRU_BIAS_IH] = {"bias_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
     [GRU_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [GRU_GAIN_IH] = {"gain_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0}, /* see gru_norm.c */
+    [GRU_GAIN_HH] = {"gain_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
 };
 
 /* Reset after: the recurrent term fills r z q. Before: first r z, and from r * h_{t-1} then n. */

@@ -167,7 +167,7 @@ typedef struct tensor {
 /* Whether the file has a row of the table: without bias the optional ones are left out. */
 static int has_param(const layer_file *file, const rc_param *param)
 {
-    return rc_has_param(&file->config, param) && (file->has_bias || !param->optional);
+    return rc_has_param(&file->config, file->cell, param) && (file->has_bias || !param->optional);
 }
 
 /* Parameters of a layer and direction: those that callers hand over, or those that the file has. */
@@ -176,7 +176,7 @@ static int count_params(const layer_file *file, int in_file)
     int count = 0;
     for (int i = 0; i < file->cell->param_count; i++) {
         const rc_param *param = &file->cell->params[i];
-        count += in_file ? has_param(file, param) : rc_has_param(&file->config, param);
+        count += in_file ? has_param(file, param) : rc_has_param(&file->config, file->cell, param);
     }
     return count;
 }
@@ -201,7 +201,7 @@ static int find_tensor(const layer_file *file, const char *name, tensor *t)
         const rc_param *param = &file->cell->params[t->row];
         const size_t length = strlen(param->name);
         if (has_param(file, param) && !strncmp(name, param->name, length) && read_place(name + length, t)) break;
-        t->place += rc_has_param(c, param);
+        t->place += rc_has_param(c, file->cell, param);
     }
     if (t->row == file->cell->param_count || t->layer >= c->num_layers || t->direction > c->bidirectional) return 0;
     const rnncore_param param = rc_describe_param(c, file->cell, &file->cell->params[t->row], t->layer);

@@ -54,11 +54,12 @@ int64_t rc_config_input(const rnncore_config *config, int64_t layer)
     return layer == 0 ? config->input_size : (1 + config->bidirectional) * rc_config_output(config);
 }
 
-int rc_has_param(const rnncore_config *config, const rc_param *param)
+int rc_has_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param)
 {
     switch (param->when) {
     case RC_WITH_PROJECTION: return config->proj_size > 0;
     case RC_WITH_PEEPHOLES: return config->peepholes;
+    case RC_WITH_NORM: return cell->norm_count > 0;
     default: return 1;
     }
 }

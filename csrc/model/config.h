@@ -24,7 +24,7 @@ int64_t rc_config_input(const rnncore_config *config, int64_t layer);
 int64_t rc_config_output(const rnncore_config *config);
 
 /* Whether layers have a row of the table, and its shape. */
-int rc_has_param(const rnncore_config *config, const rc_param *param);
+int rc_has_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param);
 rnncore_param rc_describe_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param,
                                 int64_t layer);
 

@@ -32,7 +32,7 @@ static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
 static void number_params(rnncore_plan *plan)
 {
     for (int i = 0; i < plan->cell->param_count; i++)
-        plan->position[i] = rc_has_param(&plan->config, &plan->cell->params[i]) ? plan->param_count++ : -1;
+        plan->position[i] = rc_has_param(&plan->config, plan->cell, &plan->cell->params[i]) ? plan->param_count++ : -1;
 }
 
 /* -- Terms and programs ------------------------------------------------------------------------------------------------ */
@@ -51,9 +51,12 @@ static void list_terms(rnncore_plan *plan)
         plan->has_mid |= plan->term[i].operand == RC_OPERAND_MID;
     }
     plan->term_count = plan->cell->term_count;
+    const int x_planes = plan->term[RC_TERM_X].planes,
+              last = plan->term[RC_TERM_H].first + plan->term[RC_TERM_H].planes;
+    if (plan->term[RC_TERM_H].first < x_planes && last > x_planes) plan->fill = last - x_planes;
     if (!plan->config.proj_size) return;
     const int projection = find_param(plan->cell, RC_WITH_PROJECTION);
-    plan->term[plan->term_count++] = (rc_term){projection, -1, RC_OPERAND_MID, 0, 1, {0}};
+    plan->term[plan->term_count++] = (rc_term){.param = projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
     plan->has_mid = 1;
 }
 
@@ -120,6 +123,13 @@ static void join_tails(rc_op *program)
 
 /* -- The plan ---------------------------------------------------------------------------------------------------------- */
 
+/* Elements of a row of planes: a cache line more where rows would share sets. */
+static int64_t gates_row(const rnncore_plan *plan, int planes)
+{
+    const int64_t elements = planes * plan->ld;
+    return elements * plan->elem % RC_ALIASING_BYTES ? elements : elements + RC_ALIGN / plan->elem;
+}
+
 static void set_sizes(rnncore_plan *plan)
 {
     const rnncore_config *c = &plan->config;
@@ -131,8 +141,8 @@ static void set_sizes(rnncore_plan *plan)
     plan->out_ld = rc_round_up(plan->out, plan->kernels->lanes);
     plan->blocks = plan->ld / plan->kernels->lanes;
     plan->out_blocks = plan->out_ld / plan->kernels->lanes;
-    plan->gates_ld = plan->cell->planes * plan->ld;
-    if (plan->gates_ld * plan->elem % RC_ALIASING_BYTES == 0) plan->gates_ld += RC_ALIGN / plan->elem;
+    plan->gates_ld = gates_row(plan, plan->cell->planes);
+    plan->record_ld = gates_row(plan, plan->cell->planes + plan->cell->back_planes);
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;
 }
 

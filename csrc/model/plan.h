@@ -23,7 +23,9 @@ struct rnncore_plan {
     int64_t hidden, out;        /* H, and O = P or H */
     int64_t ld, out_ld;         /* H and O rounded up to whole vectors */
     int64_t blocks, out_blocks; /* the same in vectors */
-    int64_t gates_ld; /* elements of a row of gates: planes * ld, and a cache line more where rows would share sets */
+    int64_t gates_ld; /* elements of a row of gates, and of a recorded one, which has more planes in some cells */
+    int64_t record_ld;
+    int fill;         /* planes beside those of x that a recurrent term continues */
     int64_t l2_bytes; /* of this machine's cores */
 
     int param_count,

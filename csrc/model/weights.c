@@ -134,7 +134,9 @@ static void pack_layer(const rnncore_plan *plan, const void *const *params, int6
     for (int row = 0; row < plan->cell->param_count; row++) {
         const rc_matrix vector = {rc_param_of(plan, from, layer, direction, row), plan->hidden, 1,
                                   (int)blocks_of(plan, row), all};
-        if (w->vector[row]) plan->kernels->pack_rows((void *)(uintptr_t)w->vector[row], &vector);
+        void *to = (void *)(uintptr_t)w->vector[row];
+        if (to && vector.data) plan->kernels->pack_rows(to, &vector);
+        else if (to) memset(to, 0, (size_t)(vector.planes * plan->ld * plan->elem));
     }
 }
 

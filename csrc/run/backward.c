@@ -369,7 +369,7 @@ static int shares_units(const backward_call *call)
 static int64_t cached_steps(const backward_call *call)
 {
     const rnncore_plan *plan = call->plan;
-    const int64_t row = plan->gates_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
+    const int64_t row = plan->record_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
     const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
     const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
     if (call->threads > 1 || call->valid * row <= plan->l2_bytes / RC_CACHED_GATES ||

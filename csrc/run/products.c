@@ -55,7 +55,7 @@ enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OU
 
 static scratch lay_out(const rnncore_plan *plan, int gathers, rc_arena *arena)
 {
-    const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
+    const int64_t row = widest(plan) * plan->elem, gates_row = plan->record_ld * plan->elem;
     const int64_t gathered = gathers ? MOST_TOKENS : 0;
     return (scratch){
         .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
@@ -107,6 +107,7 @@ static const rc_term *find_term(const rnncore_plan *plan, int index, int *elemen
  * element where there is one column per row. */
 typedef struct product {
     rc_operand operand;
+    int with; /* first plane of the operand, where it is planes */
     const char *gates;
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
     int held;                 /* whether gates are rows of the held steps */
@@ -124,8 +125,9 @@ static product describe(const rc_gradient_source *s, int index)
     const rc_term *term = find_term(plan, index, &elementwise);
     product p = {
         .operand = term->operand,
+        .with = term->with,
         .gates = s->record.gates + term->first * plan->ld * plan->elem,
-        .gates_row = plan->gates_ld,
+        .gates_row = plan->record_ld,
         .plane = plan->ld,
         .held = 1,
         .planes = term->planes,
@@ -137,6 +139,10 @@ static product describe(const rc_gradient_source *s, int index)
         .weight = rc_param_of(plan, s->grads, s->layer, s->direction, term->param),
         .bias = rc_param_of(plan, s->grads, s->layer, s->direction, term->bias),
     };
+    if (term->operand == RC_OPERAND_ONE) { /* a sum, as that of a bias */
+        p.bias = p.weight;
+        p.weight = NULL;
+    }
     if (index >= plan->cell->term_count && !elementwise) { /* the projection's gradients of outputs */
         p.gates = s->dh_out;
         p.gates_row = plan->out_ld;
@@ -146,27 +152,28 @@ static product describe(const rc_gradient_source *s, int index)
 }
 
 /* The operand's row of a token. */
-static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step,
-                               int64_t slot, int64_t held_row)
+static const void *operand_row(const rc_gradient_source *s, const product *p, int64_t part, int64_t step, int64_t slot,
+                               int64_t held_row)
 {
     const rnncore_plan *plan = s->plan;
     const rc_batch *batch = &s->batch[part];
     const int64_t elem = plan->elem;
-    if (operand == RC_OPERAND_X) {
+    if (p->operand == RC_OPERAND_X) {
         const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, rc_input_size(plan, s->layer), 0, elem);
         return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
     }
-    if (operand == RC_OPERAND_H) {
+    if (p->operand == RC_OPERAND_H) {
         const rc_rows y =
             rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
-    if (operand == RC_OPERAND_C_BEFORE) {
+    if (p->operand == RC_OPERAND_C_BEFORE) {
         if (step == s->first && s->c_first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
         return s->record.c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
     }
     const rc_record at = rc_record_at(plan, &s->record, held_row);
-    return operand == RC_OPERAND_MID ? at.mid : at.raw_c ? at.raw_c : at.c;
+    if (p->operand == RC_OPERAND_PLANES) return at.gates + p->with * plan->ld * elem;
+    return p->operand == RC_OPERAND_MID ? at.mid : at.raw_c ? at.raw_c : at.c;
 }
 
 /* A copy of a row of h through the mask of its slot. */
@@ -215,7 +222,8 @@ static void add_elementwise(const rc_gradient_source *s, const product *p, int64
         if (!range_of(p, i, begin, end, &first, &last)) continue;
         char *weight = p->weight + (p->gate[i] * p->units + first) * s->plan->elem;
         if (!add) memset(weight, 0, (size_t)((last - first) * s->plan->elem));
-        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, first, tokens,
+        const int64_t of_operand = p->operand == RC_OPERAND_PLANES ? i * p->plane : 0;
+        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, of_operand + first, tokens,
                                        last - first);
     }
 }
@@ -249,6 +257,7 @@ static void add_tokens(const rc_gradient_source *s, const product *p, int64_t be
                        const scratch *own, int add)
 {
     add_bias(s, p, begin, end, tokens, own, add);
+    if (!p->weight) return;
     if (p->elementwise) {
         add_elementwise(s, p, begin, end, tokens, own, add);
         return;
@@ -280,7 +289,7 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
 {
     for (int64_t i = begin; i < end; i++) {
         const int64_t row = p->gate[i / p->units] * p->units + i % p->units;
-        memset(p->weight + row * p->columns * elem, 0, (size_t)(p->columns * elem));
+        if (p->weight) memset(p->weight + row * p->columns * elem, 0, (size_t)(p->columns * elem));
         if (p->bias) memset(p->bias + row * elem, 0, (size_t)elem);
     }
 }
@@ -300,7 +309,7 @@ void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, i
             const int64_t row = p.held ? held : batch->first_token + token;
             for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
                 own.gates[tokens] = p.gates + (row + slot) * row_bytes;
-                own.rows[tokens] = operand_row(s, p.operand, part, step, slot, held + slot);
+                own.rows[tokens] = operand_row(s, &p, part, step, slot, held + slot);
                 if (p.masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
@@ -321,13 +330,13 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
     const rnncore_plan *plan = t->plan;
     const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
     const rc_packed *x = &weights.term[RC_TERM_X];
-    const int64_t row = plan->gates_ld * plan->elem;
+    const int64_t row = plan->record_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
         rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
                                               .n = size,
                                               .k = x->backward.k,
                                               .a = t->gates,
-                                              .lda = plan->gates_ld,
+                                              .lda = plan->record_ld,
                                               .b = x->rows,
                                               .ldb = size,
                                               .c = own->result,

@@ -88,13 +88,14 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
         stream->in[stream->slot[r]] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
-        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, stream->batch, in, stream->gates, &all);
+        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, stream->batch, in, stream->gates, plan->gates_ld, &all);
         rc_forward_step(&(rc_step){.plan = plan,
                                    .weights = &layer->weights,
                                    .ws = &layer->ws,
                                    .rows = stream->batch,
                                    .current = stream->current,
                                    .reverse = stream->current,
+                                   .ldg = plan->gates_ld,
                                    .to = {.gates = stream->gates},
                                    .c_prev = layer->ws.c},
                         &all);

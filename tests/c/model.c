@@ -130,7 +130,7 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
     m->c_bytes = (size_t)(slots(m) * N * H) * m->elem;
-    m->has_c = !strcmp(config->cell, RNNCORE_LSTM);
+    m->has_c = !strncmp(config->cell, RNNCORE_LSTM, 4);
     if (rnncore_plan_create(&m->config, &m->plan)) {
         fputs("model_init: no plan\n", stderr);
         exit(2);

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tables
-from compiled import CELL, DTYPE, assert_same_bits, draw
+from compiled import CELL, DTYPE, PATIENCE, assert_same_bits, draw
 from compiled import build as build_layer
 from headers import HEADERS, file_of
 
@@ -29,9 +29,9 @@ PROGRAMS = {
 }
 
 
-def run(*command, seconds):
+def run(*command):
     """Standard output; fails with everything printed if the command fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -49,8 +49,8 @@ def build(tmp_path_factory):
     options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF"]
     if shutil.which("ninja"):
         options.append("-GNinja")
-    run("cmake", "-S", str(ROOT), "-B", str(folder), *options, seconds=120)
-    run("cmake", "--build", str(folder), "--parallel", "2", seconds=300)
+    run("cmake", "-S", str(ROOT), "-B", str(folder), *options)
+    run("cmake", "--build", str(folder), "--parallel", "2")
     return folder
 
 
@@ -60,11 +60,11 @@ def test_program(build, program):
     if not path.exists() and program == "test_memory":
         pytest.skip("this system's linker cannot redirect allocations")
     arguments, said = PROGRAMS[program]
-    assert said in run(str(path), *arguments, seconds=120)
+    assert said in run(str(path), *arguments)
 
 
 def test_every_program_is_run(build):
-    listed = run("ctest", "--test-dir", str(build), "-N", seconds=60)
+    listed = run("ctest", "--test-dir", str(build), "-N")
     assert {line.split()[-1] for line in listed.splitlines() if "Test #" in line} <= set(PROGRAMS)
 
 
@@ -75,7 +75,7 @@ def run_file(folder, path, x):
     """The example that runs a saved layer: the finished process."""
     steps, rows = map(str, x.shape[:2])
     command = [str(folder / "run_file"), str(path), steps, rows]
-    return subprocess.run(command, input=x.tobytes(), capture_output=True, timeout=60)
+    return subprocess.run(command, input=x.tobytes(), capture_output=True, timeout=PATIENCE)
 
 
 @CELL

@@ -486,6 +486,10 @@ static const rnncore_config bit_configs[] = {
     {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .zoneout = 0.3, .zoneout_c = 0.6},
     {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
     {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
+    {.cell = "lstm_norm", SIZES},
+    {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
+    {.cell = "gru_norm", SIZES},
+    {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
 };
 #undef SIZES
 

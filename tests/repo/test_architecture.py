@@ -122,7 +122,9 @@ def objects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("objects")
     # Not position independent: constant tables of pointers then count as constants.
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O0", "-fno-pic", "-fno-pie", "-c"]
-    subprocess.run([compiler, *flags, *(ROOT / name for name in listed.split())], cwd=folder, check=True)
+    kernels = [p for name in ("f32", "f64") for p in (CSRC / "isa").glob(f"*_{name}.c")]
+    files = [*(ROOT / name for name in listed.split()), *kernels]
+    subprocess.run([compiler, *flags, *files], cwd=folder, check=True)
     return {path.name: symbols(nm, path) for path in sorted(folder.glob("*.o"))}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted(page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).rglob("*.md"))
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
@@ -128,7 +128,9 @@ def test_cmake_of_the_embedding_guide(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = ["".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)]
+    links = [
+        "".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)
+    ]
     broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
     assert broken == []
 

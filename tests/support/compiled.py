@@ -12,6 +12,8 @@ import tables
 import rnncore
 
 ISAS = rnncore.isas()
+# Seconds after which a thread or process that tests wait for counts as stuck. No test measures time.
+PATIENCE = 600
 
 CELL = pytest.mark.parametrize("cell", tables.CELLS, ids=lambda cell: cell.id)
 DTYPE = pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)

@@ -451,8 +451,3 @@ ROUND_TRIP = 1e-6
 
 # A damaged file may claim any size; what reading it allocates stays below its own size and a parsed header.
 HOSTILE_BYTES = 64 * 2**20
-
-# Time -------------------------------------------------------------------------------------------------------
-
-# `import rnncore` over NumPy takes about 10 ms on a quiet machine; a forgotten import of an extra takes 100 and more.
-IMPORT_SECONDS = 0.05

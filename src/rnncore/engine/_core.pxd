@@ -103,6 +103,7 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_name(rnncore_status status)
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
+    const char *rnncore_cell_name(int index)
     void *rnncore_alloc(size_t bytes)
     void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)

@@ -18,6 +18,7 @@ BACKWARD: Final[int]
 BLAS: Final[int]
 
 def isas() -> list[str]: ...
+def cells() -> list[str]: ...
 def forward_naive(
     plan: Plan,
     parameters: dict[str, _Array],

@@ -24,13 +24,6 @@ FORWARD = RNNCORE_PACK_FORWARD
 BACKWARD = RNNCORE_PACK_BACKWARD
 BLAS = RNNCORE_PACK_BLAS
 
-_CELLS = {
-    ("rnn", "tanh", True): b"rnn_tanh",
-    ("rnn", "relu", True): b"rnn_relu",
-    ("lstm", "tanh", True): b"lstm",
-    ("gru", "tanh", True): b"gru",
-    ("gru", "tanh", False): b"gru_reset_before",
-}
 _FUNCTIONS = {
     "sigmoid": RNNCORE_SIGMOID,
     "tanh": RNNCORE_TANH,
@@ -44,7 +37,6 @@ _FUNCTIONS = {
     "softsign": RNNCORE_SOFTSIGN,
     "softplus": RNNCORE_SOFTPLUS,
 }
-_PLACES = {"rnn": "h", "lstm": "ifgoc", "gru": "rzn"}  # in the order of the config's activations
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
     "RNNCORE_ERROR_SHAPE": errors.ShapeError,
@@ -68,6 +60,15 @@ def isas():
     names, i = [], 0
     while rnncore_isa_name(i) != NULL:
         names.append(rnncore_isa_name(i).decode())
+        i += 1
+    return names
+
+
+def cells():
+    """Names of the cells that the core has."""
+    names, i = [], 0
+    while rnncore_cell_name(i) != NULL:
+        names.append(rnncore_cell_name(i).decode())
         i += 1
     return names
 
@@ -174,7 +175,7 @@ cdef class Plan:
     def __cinit__(self, spec, str isa, Blas blas=None):
         cdef rnncore_config config
         cdef rnncore_activation *activation
-        name, cell = isa.encode(), _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        name, cell = isa.encode(), spec.form.encode()
         memset(&config, 0, sizeof(config))
         config.cell = cell
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
@@ -185,9 +186,10 @@ cdef class Plan:
         config.isa = name
         config.blas = &blas.functions if blas is not None else NULL
         config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+        places = list(spec.table.places)  # in the order of the config's activations
         for direction in range(spec.directions if spec.activations else 0):
             for place, (function, *parameters) in spec.functions(direction).items():
-                activation = &config.activations[<int>direction][<int>_PLACES[spec.cell].index(place)]
+                activation = &config.activations[<int>direction][<int>places.index(place)]
                 activation.function = _FUNCTIONS[function]
                 activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))

@@ -5,7 +5,6 @@ A layer's file holds its parameters under PyTorch's names, so any reader of safe
 Sequential's file holds those of module k behind the prefix ``k.``. Loading needs nothing but NumPy.
 """
 
-import dataclasses
 import importlib
 import json
 
@@ -17,29 +16,11 @@ from .records import CLASSES, Contents, FormatError, Record, build_layer
 KEY = "rnncore"
 LAYER, SEQUENTIAL = "rnncore.layer", "rnncore.sequential"
 VERSION = 1
-FIELDS = {field.name: field.default for field in dataclasses.fields(Spec)}
-# Options of cells: a file names them where they are used.
-OPTIONAL = ("peepholes", "coupled", "clip", "activations", "zoneout", "zoneout_c")
-
-
-def architecture(spec):
-    """A Spec as a JSON-ready dict."""
-    found = {name: getattr(spec, name) for name in FIELDS} | {"dtype": spec.dtype.name}
-    return {name: value for name, value in found.items() if name not in OPTIONAL or value != FIELDS[name]}
-
-
-def spec_of(fields):
-    """The Spec of such a dict; ArgumentError, DTypeError or SizeError if it describes none."""
-    if not isinstance(fields, dict) or set(fields) | set(OPTIONAL) != set(FIELDS):
-        raise ArgumentError("architecture", f"exactly the fields {', '.join(FIELDS)}", str(fields)[:200])
-    if not isinstance(fields["dtype"], str):  # NumPy would take structures, too
-        raise ArgumentError("dtype", "text", str(fields["dtype"])[:40])
-    return Spec(**fields)
 
 
 def save_layer(layer, path):
     """Write a layer's architecture and parameters to a safetensors file; dropout's seed is not kept."""
-    header = {"format": LAYER, "version": VERSION, "architecture": architecture(layer.spec)}
+    header = {"format": LAYER, "version": VERSION, "architecture": layer.spec.to_dict()}
     safetensors.write(path, layer.parameters(), {KEY: json.dumps(header)})
 
 
@@ -71,10 +52,9 @@ def header_of(path, metadata):
 
 def layer_spec(fields, tensors):
     """The Spec that these fields describe, if `tensors` are its parameters."""
-    spec = spec_of(fields)
-    kinds = 2 + 2 * spec.bias + bool(spec.proj_size) + spec.peepholes
+    spec = Spec.from_dict(fields)
     # Counted before it is listed: a header may claim any number of layers.
-    if len(tensors) != spec.num_layers * spec.directions * kinds:
+    if len(tensors) != spec.parameter_count:
         raise ArgumentError("tensors", f"those of {spec}", f"{len(tensors)} arrays")
     return spec
 

@@ -84,7 +84,7 @@ class Node:
                     "activations", "one of " + ", ".join(onnx_graph.NAMES.values()), repr(name)
                 )
             own = FUNCTIONS[name.lower()]
-            defaults = activations.FUNCTIONS[own].defaults
+            defaults = activations.FUNCTIONS[own]
             parameters = [
                 float(next(values, default)) for values, default in zip(given, defaults, strict=False)
             ]

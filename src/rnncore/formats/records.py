@@ -3,25 +3,16 @@
 
 import contextlib
 import dataclasses
-import importlib
 
 import numpy as np
 
+from .. import layers
 from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
+from ..spec import CELLS as CELLS_TABLE
 from ..spec import Spec, check_parameters, gate_names
 
-CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+CLASSES = {name: cell.title for name, cell in CELLS_TABLE.items()}
 CELLS = {name: cell for cell, name in CLASSES.items()}
-
-# Options that only one cell's constructor takes.
-_OWN_OPTIONS = {
-    "nonlinearity": "rnn",
-    "proj_size": "lstm",
-    "reset_after": "gru",
-    "peepholes": "lstm",
-    "coupled": "lstm",
-    "zoneout_c": "lstm",
-}
 
 
 @contextlib.contextmanager
@@ -41,15 +32,6 @@ def reading(path, expected):
         raise FormatError(str(path), expected, f"{type(error).__name__}: {text}") from error
 
 
-def layer_arguments(spec):
-    """The keyword arguments that construct a layer of this Spec."""
-    return {
-        field.name: getattr(spec, field.name)
-        for field in dataclasses.fields(spec)
-        if field.name != "cell" and _OWN_OPTIONS.get(field.name, spec.cell) == spec.cell
-    }
-
-
 def build_layer(spec, parameters, implementation=None):
     """A layer with these parameters.
 
@@ -59,15 +41,14 @@ def build_layer(spec, parameters, implementation=None):
     parameters : dict of str to array of spec.dtype
         Canonical names; checked before the layer is made, copied into it.
     implementation : module with RNN, LSTM, GRU, optional
-        `rnncore` if left out; `rnncore.reference` gives the float64 twin.
+        `rnncore.layers` if left out; `rnncore.reference` gives the float64 twin.
 
     Raises
     ------
     RnncoreError
     """
     checked = check_parameters(spec, parameters)
-    module = implementation or importlib.import_module("rnncore")
-    layer = getattr(module, CLASSES[spec.cell])(**layer_arguments(spec), seed=0)
+    layer = getattr(implementation or layers, spec.table.title)(**spec.keywords(), seed=0)
     layer.load_state_dict(checked)
     return layer
 
@@ -269,5 +250,5 @@ def make_record(name, source, cell, directions, *, options, **extra):
 
 def one_direction(parameters, suffix):
     """The canonical parameters of one layer and direction, without their suffix."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+    names = {row.name for cell in CELLS_TABLE.values() for row in cell.parameters}
     return {name: parameters[name + suffix] for name in names if name + suffix in parameters}

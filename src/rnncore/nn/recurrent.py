@@ -68,11 +68,9 @@ class Recurrent(Module):
         super().__init__()
 
     def config(self):
-        from ..formats.native import architecture
-
         return {
             "kind": self.kind,
-            "architecture": architecture(self.layer.spec),
+            "architecture": self.layer.spec.to_dict(),
             "order": self.order,
             "merge": self.merge,
             "return_sequences": self.return_sequences,
@@ -122,7 +120,7 @@ class Recurrent(Module):
             if self.order == "reverse":
                 parts = [reverse_valid(part, lengths, s.batch_first) for part in parts]
         else:
-            h = state[0] if s.cell == "lstm" else state
+            h = state[0] if isinstance(state, tuple) else state
             parts = list(h[-s.directions :])
         if s.directions == 1:
             return parts[0], state

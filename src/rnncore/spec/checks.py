@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Checks of numbers, dtypes and arrays that know nothing of layers."""
 
+import math
+
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
-from . import activations
 from .overlap import folds, overlaps
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -41,8 +42,19 @@ def check_probability(field, value):
     return float(value)
 
 
+def finite(value):
+    """A number as a finite float, or None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:  # an int beyond the floats
+        return None
+    return value if math.isfinite(value) else None
+
+
 def check_positive(field, value):
-    number = activations.finite(value)
+    number = finite(value)
     if number is None or number <= 0:
         raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
     return number

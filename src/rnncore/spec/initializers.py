@@ -41,14 +41,13 @@ def seed_streams(seed):
 
 
 def _fill(spec, draw):
-    """Parameters from `draw(name, shape)`; the memory is claimed before any time is spent on drawing."""
-    shapes = spec.parameter_shapes()
+    """Parameters from `draw(row, shape)`; the memory is claimed before any time is spent on drawing."""
     try:
-        parameters = {name: np.zeros(shape, spec.dtype) for name, shape in shapes.items()}
-        for name, array in parameters.items():
-            array[...] = draw(name, array.shape)
+        parameters = {name: np.zeros(shape, spec.dtype) for name, shape in spec.parameter_shapes().items()}
+        for name, row, shape in spec.each_parameter():
+            parameters[name][...] = draw(row, shape)
     except MemoryError as error:
-        size = sum(map(math.prod, shapes.values())) * spec.dtype.itemsize
+        size = sum(map(math.prod, spec.parameter_shapes().values())) * spec.dtype.itemsize
         raise MemoryExhaustedError("hidden_size", f"{size} bytes for the parameters", "less") from error
     return parameters
 
@@ -61,7 +60,7 @@ def zeros(spec):
     MemoryExhaustedError
         The machine cannot hold them; as of every function here.
     """
-    return _fill(spec, lambda name, shape: 0.0)
+    return _fill(spec, lambda row, shape: 0.0)
 
 
 def uniform(spec, rng):
@@ -73,12 +72,17 @@ def uniform(spec, rng):
     rng : numpy.random.Generator
     """
     bound = 1.0 / math.sqrt(spec.hidden_size)
-    return _fill(spec, lambda name, shape: rng.uniform(-bound, bound, shape))
+    return _fill(spec, lambda row, shape: rng.uniform(-bound, bound, shape))
 
 
-def _xavier(rng, rows, columns, blocks):
-    bound = math.sqrt(6.0 / (rows + columns))
-    return rng.uniform(-bound, bound, (blocks * rows, columns))
+def _blocks(spec, row):
+    """How many row blocks a matrix has: one for each gate, or one in all."""
+    return spec.gates if row.shape[0] == "GH" else 1
+
+
+def _xavier(rng, shape, blocks):
+    bound = math.sqrt(6.0 / (shape[0] // blocks + shape[1]))
+    return rng.uniform(-bound, bound, shape)
 
 
 def _orthogonal(rng, rows, columns):
@@ -94,11 +98,10 @@ def xavier_uniform(spec, rng):
     Source: Glorot and Bengio 2010.
     """
 
-    def draw(name, shape):
+    def draw(row, shape):
         if len(shape) == 1:
             return 0.0
-        blocks = 1 if name.startswith("weight_hr") else spec.gates
-        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+        return _xavier(rng, shape, _blocks(spec, row))
 
     return _fill(spec, draw)
 
@@ -109,14 +112,12 @@ def orthogonal(spec, rng):
     Source: Saxe, McClelland, Ganguli 2014.
     """
 
-    def draw(name, shape):
+    def draw(row, shape):
         if len(shape) == 1:
             return 0.0
-        if name.startswith("weight_hh"):
-            rows = shape[0] // spec.gates
-            return np.concatenate([_orthogonal(rng, rows, shape[1]) for _ in range(spec.gates)])
-        blocks = 1 if name.startswith("weight_hr") else spec.gates
-        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+        if row.name == "weight_hh":
+            return np.concatenate([_orthogonal(rng, spec.hidden_size, shape[1]) for _ in spec.gate_names])
+        return _xavier(rng, shape, _blocks(spec, row))
 
     return _fill(spec, draw)
 
