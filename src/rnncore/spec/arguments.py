@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The constructors of the layers and of their twins: what a user writes becomes a `Spec`."""
 
+from __future__ import annotations
+
 import typing
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from .architecture import Spec
 
-Seed: typing.TypeAlias = int | Sequence[int] | np.random.SeedSequence | None
-Functions: typing.TypeAlias = Mapping[str, typing.Any] | Sequence[typing.Any] | None
+if typing.TYPE_CHECKING:
+    from numpy.typing import DTypeLike  # which takes longer to load than this whole folder
+
+    Seed: typing.TypeAlias = int | Sequence[int] | np.random.SeedSequence | None
+    Functions: typing.TypeAlias = Mapping[str, typing.Any] | Sequence[typing.Any] | None
 
 
 class LayerArguments:
