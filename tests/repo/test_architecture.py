@@ -4,7 +4,6 @@
 The tests read the sources beside this folder; what needs a C compiler is skipped without one.
 """
 
-import ast
 import re
 import shutil
 import subprocess
@@ -35,19 +34,6 @@ MAY_INCLUDE = {
 # Headers of an operating system: in one place.
 SYSTEM_HEADERS = re.compile(r"#\s*include\s+<(pthread|sched|unistd|windows|time|sys/\w+)\.h>")
 C_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".c", ".h", ".inc", ".def"})
-
-# Module: what must not be among the modules it needs, directly or not, when it is imported.
-MUST_NOT_NEED = {
-    "spec": ("engine", "layers", "reference", "nn", "formats"),
-    "engine": ("layers", "reference", "nn", "formats", "estimators", "cli", "bench"),
-    "reference": ("engine", "layers", "nn", "formats"),
-    "layers": ("nn", "formats", "reference", "estimators", "cli", "bench"),
-    "nn": ("formats", "reference", "estimators", "cli", "bench"),
-    "nn.mixture": ("engine",),
-    "formats": ("reference", "estimators", "cli", "bench"),
-    "estimators": ("cli", "bench"),
-    "": ("nn", "formats", "reference", "cli", "bench", "torch"),
-}
 
 # Symbols that would let the core print, end the process or depend on hidden state.
 FORBIDDEN_SYMBOLS = {
@@ -155,91 +141,6 @@ def test_the_core_never_prints_or_ends_the_process(objects):
 def test_internal_names_have_the_internal_prefix(objects):
     names = {name for table in objects.values() for name, kind, _ in table if kind in "TDBRC"}
     assert [n for n in sorted(names) if not n.startswith(("rc_", "rnncore_"))] == []
-
-
-# Python ----------------------------------------------------------------------------------------------------
-
-
-def module_names():
-    """Dotted names below rnncore of all modules and packages, with their files; "" is the package itself."""
-    names = {}
-    for path in sorted(PACKAGE.rglob("*.py*")):
-        if path.suffix in {".py", ".pyx"}:
-            parts = path.relative_to(PACKAGE).with_suffix("").parts
-            names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return names
-
-
-MODULES = module_names()
-
-
-def import_time_nodes(tree):
-    """Import statements that run when the module is imported: not those inside functions."""
-    todo = list(tree.body)
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            todo.extend(ast.iter_child_nodes(node))
-
-
-def resolve(module, path, node):
-    """Names below rnncore ("own") and top-level names of others that an import statement loads."""
-    if isinstance(node, ast.Import):
-        return set(), {alias.name.split(".")[0] for alias in node.names}
-    if node.level == 0:
-        return set(), {node.module.split(".")[0]}
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    base = [part for part in package if part][: len(package) - node.level + 1]
-    base += node.module.split(".") if node.module else []
-    inside = {".".join([*base, alias.name]) for alias in node.names}
-    found = {name for name in inside if name in MODULES} or {".".join(base)}
-    return found, set()
-
-
-def direct_imports(module):
-    """(own modules, other top-level packages) that a module loads when it is imported."""
-    path = MODULES[module]
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".pyx":
-        lines = re.findall(r"^(?:from|import) .*", text, re.MULTILINE)
-        text = "\n".join(line for line in lines if " cimport " not in line)
-    own, other = set(), set()
-    for node in import_time_nodes(ast.parse(text)):
-        found, foreign = resolve(module, path, node)
-        own |= found
-        other |= foreign
-    return own, other
-
-
-def needed(module):
-    """All own modules that importing a module loads, itself included; packages above it are not counted."""
-    found, todo = set(), [module]
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo.extend(direct_imports(name)[0])
-    return found
-
-
-@pytest.mark.parametrize("module", list(MUST_NOT_NEED), ids=lambda m: m or "rnncore")
-def test_the_imports_follow_the_dependency_direction(module):
-    too_much = [
-        n for n in needed(module) for bad in MUST_NOT_NEED[module] if n == bad or n.startswith(bad + ".")
-    ]
-    assert too_much == []
-
-
-def test_no_module_needs_itself():
-    circles = [m for m in MODULES if any(m in needed(n) for n in direct_imports(m)[0])]
-    assert circles == []
-
-
-def test_importing_the_package_needs_numpy_only():
-    foreign = {name for module in needed("") for name in direct_imports(module)[1]}
-    assert foreign - set(sys.stdlib_module_names) == {"numpy"}
 
 
 # Every file ------------------------------------------------------------------------------------------------
