@@ -75,6 +75,9 @@ class LSTMArguments:
         Whether i and f see c before the step and o sees it after, by weight_peephole (3*H,), blocks i f o.
     coupled : bool
         Whether f = 1 - i: there is no gate f then, and matrices have the row blocks i g o, weight_peephole i o.
+    layer_norm : bool
+        Whether W_ih x, W_hh h and c on its way to h are normalised over all of their units (Ba, Kiros and Hinton 2016),
+        with learnt gains gain_ih (G*H,), gain_hh (G*H,), gain_c (H,), the biases as the norms' biases, and bias_c (H,).
 """,
     )
 
@@ -95,11 +98,14 @@ class LSTMArguments:
         proj_size=0,
         peepholes=False,
         coupled=False,
+        layer_norm=False,
         clip=None,
         activations=None,
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
-        options = dict(peepholes=peepholes, coupled=coupled, clip=clip, activations=activations)
+        options = dict(
+            peepholes=peepholes, coupled=coupled, clip=clip, activations=activations, layer_norm=layer_norm
+        )
         options.update(zoneout=zoneout, zoneout_c=zoneout_c)
         super().__init__(Spec("lstm", input_size, hidden_size, num_layers, *common, **options), seed)
 
@@ -107,7 +113,12 @@ class LSTMArguments:
 class GRUArguments:
     __doc__ = "GRU with gates r z n, h' = (1 - z) * n + z * h." + _COMMON.format(
         places="r z n",
-        extra="reset_after : bool\n        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.\n",
+        extra="""reset_after : bool
+        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.
+    layer_norm : bool
+        Whether W_ih x and W_hh h are normalised over all of their units (Ba, Kiros and Hinton 2016), with learnt gains
+        gain_ih (G*H,) and gain_hh (G*H,) and the biases as the norms' biases; with reset_after only.
+""",
     )
 
     def __init__(
@@ -124,9 +135,10 @@ class GRUArguments:
         seed=None,
         zoneout=0.0,
         reset_after=True,
+        layer_norm=False,
         clip=None,
         activations=None,
     ):
         common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
-        options = dict(zoneout=zoneout, clip=clip, activations=activations)
+        options = dict(zoneout=zoneout, clip=clip, activations=activations, layer_norm=layer_norm)
         super().__init__(Spec("gru", input_size, hidden_size, num_layers, *common, **options), seed)
