@@ -157,17 +157,17 @@ def test_update_just_after_packing_is_seen(when):
     """The moment between packing the weights and noting their version, as another thread would use it."""
     layer = build(LSTM, SHAPE)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    values, pack = other_values(layer), layer._weights
+    values, pack = other_values(layer), layer.packed
 
     def pack_and_lose_the_race(uses):
         weights = pack(uses)
-        layer._weights = pack
+        layer.packed = pack
         layer.update_parameters(values)
         return weights
 
     stream = layer.stream(SHAPE.N) if when == "step" else None
     layer.update_parameters({name: value / 2 for name, value in layer.state_dict().items()})
-    layer._weights = pack_and_lose_the_race
+    layer.packed = pack_and_lose_the_race
     if stream is None:
         stream = layer.stream(SHAPE.N)
     else:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted(page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).rglob("*.md"))
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)

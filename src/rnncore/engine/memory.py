@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Memory of results: fresh, or what an earlier result of the same object left."""
+"""Memory of results: fresh, or what an earlier result of the same owner left."""
 
 import math
 import sys
@@ -12,6 +12,16 @@ from . import _core
 RECYCLED_BYTES = 128 << 10
 """Results of training calls from this size on: where malloc asks the system for fresh pages, their faults cost 9 % of
 an iteration (LSTM and GRU, H = 64, N = 32, T = 50). They are aligned to cache lines, too."""
+
+
+class Spares:
+    """What is left of the last results of each kind, for the next ones. Who trains with some weights keeps one."""
+
+    __slots__ = ("dx", "grads", "tape", "weights", "y")
+
+    def __init__(self):
+        for name in self.__slots__:
+            setattr(self, name, _core.Spare())
 
 
 def empty(field, shape, dtype):

@@ -132,6 +132,11 @@ class Spec:
         """The cell's row of CELLS."""
         return CELLS[self.cell]
 
+    @property
+    def title(self):
+        """The name of the cell's class."""
+        return self.table.title
+
     @functools.cached_property
     def form(self):
         """The cell's name in the core; None where it has no such form."""
@@ -208,7 +213,16 @@ class Spec:
             bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H), weight_peephole (3*H,) of gates i f o, or
             coupled (2*H,) of i o.
         """
+        return dict(self._parameter_shapes)
+
+    @functools.cached_property
+    def _parameter_shapes(self):
         return {name: shape for name, _, shape in self.each_parameter()}
+
+    @functools.cached_property
+    def parameter_size(self):
+        """How many numbers all parameters are."""
+        return sum(map(math.prod, self._parameter_shapes.values()))
 
     def each_parameter(self):
         """Name, row of the table of cells, and shape of each parameter, in the order of `parameter_shapes`."""

@@ -75,9 +75,9 @@ def check_state(spec, state, N, batched, field="state", dtypes=None, partial=Fal
     ------
     ArgumentError, ShapeError, DTypeError, UnsupportedError
     """
-    shapes = spec.state_shapes(N)
     if state is None:
-        return (None,) * len(shapes)
+        return (None,) * len(spec.table.state)
+    shapes = spec.state_shapes(N)
     if len(shapes) == 1:
         if isinstance(state, tuple):
             raise ArgumentError(field, "one array h", f"a tuple of {len(state)}")
@@ -131,22 +131,6 @@ def check_lengths(lengths, T, N):
         row = int(np.argmax(values.view(np.uint64) > T))
         raise LengthsError("lengths", f"values 0..{T}", f"{array[row]} at row {row}")
     return values
-
-
-def y_shape(spec, T, N, batched):
-    """Shape of y as the caller sees it."""
-    if not batched:
-        return (T, spec.y_size)
-    return (N, T, spec.y_size) if spec.batch_first else (T, N, spec.y_size)
-
-
-def check_dy(spec, dy, T, N, batched, dtypes=None):
-    """The gradient of y, or None: y's shape and dtype; ShapeError, DTypeError, UnsupportedError."""
-    if dy is None:
-        return None
-    dy = checks.as_array("dy", dy, dtypes or (spec.dtype,))
-    checks.check_shape("dy", dy, y_shape(spec, T, N, batched))
-    return dy
 
 
 def check_batch_size(spec, chunk, N, batch_size):
@@ -257,53 +241,3 @@ def check_checkpoint(value, T):
 def check_num_threads(value):
     """None or an int >= 1; ArgumentError otherwise."""
     return None if value is None else checks.check_int("num_threads", value, 1)
-
-
-def check_call(spec, x, state, lengths, num_threads, dtypes=None):
-    """Check the arguments of a call.
-
-    Returns
-    -------
-    x : numpy.ndarray
-    parts : tuple
-        Of the state; see `check_state`.
-    lengths : None or numpy.ndarray of int64
-    size : (T, N, batched)
-
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError, LengthsError, SizeError, UnsupportedError
-    """
-    x, T, N, batched = check_x(spec, x)
-    parts = check_state(spec, state, N, batched, dtypes=dtypes)
-    lengths = check_lengths(lengths, T, N)
-    check_num_threads(num_threads)
-    return x, parts, lengths, (T, N, batched)
-
-
-def check_upstream(spec, size, dy, dstate, dtypes=None):
-    """Check the gradients that a backward call starts from; gives dy or None, and the parts of dstate.
-
-    Raises
-    ------
-    ArgumentError, ShapeError, DTypeError, UnsupportedError
-    """
-    T, N, batched = size
-    dy = check_dy(spec, dy, T, N, batched, dtypes)
-    parts = check_state(spec, dstate, N, batched, "dstate", dtypes, partial=True)
-    if dy is None and all(part is None for part in parts):
-        raise ArgumentError("dy", "dy or dstate", "neither")
-    return dy, parts
-
-
-def as_state(parts, batched):
-    """A state as the caller sees it, of its 3-D parts: h or (h, c), without the N axis if unbatched."""
-    parts = parts if batched else tuple(part[:, 0] for part in parts)
-    return parts if len(parts) > 1 else parts[0]
-
-
-def time_major(spec, array, batched):
-    """A (T, N, features) view of x, y or a gradient of them."""
-    if not batched:
-        return array[:, np.newaxis]
-    return array.swapaxes(0, 1) if spec.batch_first else array

@@ -36,9 +36,15 @@ class Grads:
     state: object
     params: dict
 
+    def __repr__(self):
+        parts = self.state if isinstance(self.state, tuple) else (self.state,)
+        state = ", ".join(str(part.shape) for part in parts)
+        params = ", ".join(f"{name} {array.shape}" for name, array in self.params.items())
+        return f"Grads(x {self.x.shape}, state {state}, params: {params})"
+
 
 @contextlib.contextmanager
-def claimed(tape, kind, owner, version):
+def claimed(tape, kind, owner=None, version=None):
     """Context of the checks of a backward call: the tape is the caller's alone, and usable again if a check fails.
 
     Parameters
@@ -47,8 +53,10 @@ def claimed(tape, kind, owner, version):
         What the user gave.
     kind : type
         The owner's subclass of `TapeBase`.
-    version : int
-        Of the owner's present parameters.
+    owner : object, optional
+        None: whosoever.
+    version : int, optional
+        Of the owner's present parameters; None: whichever.
 
     Raises
     ------
@@ -57,13 +65,13 @@ def claimed(tape, kind, owner, version):
     """
     if not isinstance(tape, kind):
         raise TapeError("tape", "a tape from forward", type(tape).__name__)
-    if tape.owner is not owner:
+    if owner is not None and tape.owner is not owner:
         raise TapeError("tape", f"a tape of this {type(owner).__name__}", "one of another")
     # Two threads may come with one tape: to look first and take it later would let both in.
     if not tape._claim.acquire(blocking=False):
         raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
     try:
-        if tape.version != version:
+        if version is not None and tape.version != version:
             raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
         yield
     except BaseException:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # SPDX-License-Identifier: MIT
 """Truncated backpropagation through time (Williams and Peng 1990) over a series of any length in constant memory.
 
@@ -6,19 +5,19 @@ The series comes window by window and is never held. The state at the end of a w
 gradient stops there: what `forward` returns as state is plain numbers. Windows may have any length; the layer keeps
 the memory of one tape, so a window of about the size of the last costs no new memory.
 
-    python train.py --steps 1000000
+    python -m examples.truncated_bptt [--quick]
 
 learns to forecast the next value of the Mackey-Glass series (tau = 17) and prints the error of the last tenth beside
 that of persistence (the next value is the present one), and the memory the process grew by after its first windows.
 """
 
-import argparse
 import time
 from collections import deque
 
 import numpy as np
 
 import rnncore
+from examples import common
 from rnncore.nn import Adam, Linear, mse_loss
 
 WARM_WINDOWS = 50
@@ -89,13 +88,25 @@ def peak_bytes():
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
+def main(argv=None):
+    """Run; returns what was reached."""
+    about = "Training over a series of any length in constant memory."
+    parser = common.parser("truncated_bptt", about, trains=False)
+    parser.add_argument("--seed", type=int, default=1, help="of series and parameters (default: 1)")
+    parser.add_argument("--steps", type=int, help="length of the series (1 000 000, with --quick 50 000)")
+    parser.add_argument("--window", type=int, default=50, help="mean length of a window (default: 50)")
+    arguments = parser.parse_args(argv)
+    rnncore.set_num_threads(arguments.threads)
+    steps = arguments.steps or (50_000 if arguments.quick else 1_000_000)
+    log = common.open_log(common.out_folder(arguments, "truncated_bptt"))
+    result = train(steps, arguments.window, seed=arguments.seed)
+    log(f"{steps:,} steps, windows of about {arguments.window}, seed {arguments.seed}")
+    log(f"mean squared error of the last tenth  {result['error']:.2e}")
+    log(f"of persistence                        {result['persistence']:.2e}")
+    log(f"memory grown after {WARM_WINDOWS} windows         {result['grown'] / 1e6:.1f} MB")
+    log(f"time                                  {result['seconds']:.1f} s")
+    return result
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--window", type=int, default=50)
-    options = parser.parse_args()
-    result = train(options.steps, options.window)
-    print(f"mean squared error of the last tenth  {result['error']:.2e}")
-    print(f"of persistence                        {result['persistence']:.2e}")
-    print(f"memory grown after {WARM_WINDOWS} windows         {result['grown'] / 1e6:.1f} MB")
-    print(f"time                                  {result['seconds']:.1f} s")
+    common.start(main)

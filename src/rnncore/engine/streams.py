@@ -5,9 +5,11 @@ import functools
 
 import numpy as np
 
-from .. import spec
-from ..engine import _core
+from .. import spec as specs
 from ..errors import UnsupportedError
+from . import _core
+from .calls import forward
+from .weights import needed
 
 
 def alone(method):
@@ -29,8 +31,9 @@ class Stream(_core.StreamCore):
 
     Parameters
     ----------
-    layer : Layer
-        Not bidirectional: the reverse direction would need the end first.
+    layer : RNN, LSTM or GRU
+        Not bidirectional: the reverse direction would need the end first. Or anything that has, like a layer, a `spec`,
+        `packed(uses)`, which gives the present `Weights`, and their `counter`, a `Version`.
     batch_size : int
         N.
 
@@ -40,20 +43,23 @@ class Stream(_core.StreamCore):
     """
 
     def __init__(self, layer, batch_size=1):
-        if layer.spec.bidirectional:
-            raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
-        N = spec.check_int("batch_size", batch_size, 1)
         s = layer.spec
+        if s.bidirectional:
+            raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
+        N = specs.check_int("batch_size", batch_size, 1)
         row_work = s.gates * s.hidden_size * (s.input_size + s.output_size * (2 * s.num_layers - 1))
-        super().__init__(layer._version, layer._weights(_core.FORWARD), N, row_work)
-        self._layer = layer
+        super().__init__(layer.counter, layer.packed(_core.FORWARD).packed, N, row_work)
+        self._layer, self._spec = layer, s
+
+    def __repr__(self):
+        return f"Stream({self._layer!r}, batch_size={self.N})"
 
     def _present_weights(self):
-        return self._layer._weights(_core.FORWARD)
+        return self._layer.packed(_core.FORWARD).packed
 
     @alone
     def __reduce__(self):
-        return _restore, (self._layer, self.N, spec.as_state(self._get_state(), True))
+        return _restore, (self._layer, self.N, specs.as_state(self._get_state()))
 
     @alone
     def select(self, rows):
@@ -82,7 +88,7 @@ class Stream(_core.StreamCore):
         >>> stream.N
         4
         """
-        rows = spec.check_rows(rows, self.N)
+        rows = specs.check_rows(rows, self.N)
         if len(rows) > self.capacity:
             old = self._get_state()
             self._restart(max(len(rows), 2 * self.capacity), tuple(self._take(part, rows) for part in old))
@@ -103,20 +109,20 @@ class Stream(_core.StreamCore):
     @alone
     def state(self):
         """A copy of the state, as `layer(x)` returns it; may be assigned, None for zeros."""
-        return spec.as_state(self._get_state(), True)
+        return specs.as_state(self._get_state())
 
     @state.setter
     @alone
     def state(self, value):
-        parts = spec.check_state(self._layer.spec, value, self.N, True)
+        parts = specs.check_state(self._spec, value, self.N, True)
         self._set_state(tuple(None if part is None else np.ascontiguousarray(part) for part in parts))
 
     def _step_checked(self, x, out):
         """The step of what the fast path does not take: other layouts, and everything that is wrong."""
-        x, batched = spec.check_step(self._layer.spec, x, self.N)
-        shape = (self.N, self._layer.spec.output_size)[0 if batched else 1 :]
+        x, batched = specs.check_step(self._spec, x, self.N)
+        shape = (self.N, self._spec.output_size)[0 if batched else 1 :]
         if out is not None:
-            spec.check_out(out, shape, self._layer.spec.dtype, (x,))
+            specs.check_out(out, shape, self._spec.dtype, (x,))
         y = self._step(np.array(x, order="C"))
         if out is None:
             return y
@@ -140,13 +146,12 @@ class Stream(_core.StreamCore):
         ShapeError, DTypeError, SizeError
             The state is as before.
         """
-        chunk, _, N, batched = spec.check_x(self._layer.spec, chunk)
-        spec.check_batch_size(self._layer.spec, chunk, N, self.N)
-        parts = self._get_state()
-        state = parts if batched else tuple(part[:, 0] for part in parts)
-        y, state = self._layer(chunk, state if len(state) > 1 else state[0])
+        call = specs.Call(self._spec, chunk)
+        specs.check_batch_size(self._spec, call.x, call.N, self.N)
+        call.state = self._get_state()
+        y, state = forward(self._layer.packed(needed()), call)
         parts = state if isinstance(state, tuple) else (state,)
-        self._set_state(tuple(np.ascontiguousarray(p if batched else p[:, np.newaxis]) for p in parts))
+        self._set_state(tuple(np.ascontiguousarray(p if call.batched else p[:, np.newaxis]) for p in parts))
         return y
 
 
@@ -154,3 +159,34 @@ def _restore(layer, N, state):
     stream = Stream(layer, N)
     stream.state = state
     return stream
+
+
+class _Fixed:
+    """Weights that never change, as what a stream runs on."""
+
+    def __init__(self, weights):
+        self.spec, self._weights, self.counter = weights.spec, weights, _core.Version()
+        self.counter.value = weights.version
+
+    def __repr__(self):
+        return f"{self.spec.title}({self.spec.arguments()})"
+
+    def packed(self, uses=None):
+        return self._weights
+
+
+def stream(weights, batch_size=1):
+    """A `Stream` of packed weights that starts from zero state.
+
+    Parameters
+    ----------
+    weights : Weights
+        Packed for inference. A stream whose weights change is one of a layer, or of what is like one.
+    batch_size : int
+        N.
+
+    Raises
+    ------
+    UnsupportedError, ArgumentError
+    """
+    return Stream(_Fixed(weights), batch_size)
