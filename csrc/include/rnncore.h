@@ -148,7 +148,7 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
  *   bias_ih bias_hh  (G*H), optional
  *   weight_hr        (P, H), with a projection
  *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes
- *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H), optional */
+ *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H) */
 typedef struct rnncore_param {
     const char *name;
     int64_t rows, columns; /* columns 0: a vector */
