@@ -113,7 +113,9 @@ def test_gradient_along_a_direction(cell, layers, p, both, bias, ragged, layout)
 
 ELEMENTWISE = [
     pytest.param({}, id="L1"),
-    pytest.param(dict(layers=2, both=True, ragged=True, p=0.4), id="L2-D2-ragged-dropout"),
+    pytest.param(
+        dict(layers=2, both=True, ragged=True, p=0.4), id="L2-D2-ragged-dropout", marks=pytest.mark.full
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from ..version import __version__
 from . import _core
 from .backends import current_isa, isas
 from .threads import get_num_threads
@@ -31,8 +32,6 @@ def config():
     dict
         Keys "version", "cpu", "cores", "isa", "isas", "blas", "threads", "python", "numpy", "platform".
     """
-    from .. import __version__
-
     return {
         "version": __version__,
         "cpu": _cpu_name(),

@@ -5,14 +5,12 @@
 of OPTIONS and a name in the rows of the cells that take it, a new parameter a line in a cell's row.
 """
 
-import dataclasses
 import typing
 
 from . import checks
 
 
-@dataclasses.dataclass(frozen=True)
-class Parameter:
+class Parameter(typing.NamedTuple):
     """One array of each layer and direction.
 
     Attributes
@@ -34,8 +32,7 @@ class Parameter:
     initial: float | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(typing.NamedTuple):
     """One part of the state: its name, the name of its size, and the option that is its zoneout."""
 
     name: str
@@ -43,8 +40,7 @@ class State:
     zoneout: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
+class Option(typing.NamedTuple):
     """What a layer may be asked for beside its sizes.
 
     Attributes
@@ -62,8 +58,7 @@ class Option:
     always: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(typing.NamedTuple):
     """One row of CELLS.
 
     Attributes
