@@ -194,7 +194,8 @@ class LSTMArguments(LayerArguments):
     ) -> None:
         spec = Spec(
             "lstm", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
-            bidirectional=bidirectional, dtype=dtype, proj_size=proj_size, peepholes=peepholes, coupled=coupled, layer_norm=layer_norm,
+            bidirectional=bidirectional, dtype=dtype, proj_size=proj_size, peepholes=peepholes, coupled=coupled,
+            layer_norm=layer_norm,
             zoneout=zoneout, zoneout_c=zoneout_c, clip=clip, activations=activations,
         )  # fmt: skip
         self._start(spec, seed)
