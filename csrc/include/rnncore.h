@@ -90,6 +90,9 @@ RNNCORE_API void rnncore_free(void *memory);
 #define RNNCORE_GRU "gru"                           /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
 #define RNNCORE_GRU_RESET_BEFORE "gru_reset_before" /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
 
+/* And with layer normalisation (Ba, Kiros and Hinton 2016) of what both products give, and of an LSTM's c: "lstm_norm",
+ * "gru_norm". */
+
 /* Names of all cells, in no order that matters; NULL past the end. */
 RNNCORE_API const char *rnncore_cell_name(int index);
 
@@ -159,7 +162,8 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
  *   weight_hh        (G*H, O)
  *   bias_ih bias_hh  (G*H), optional
  *   weight_hr        (P, H), with a projection
- *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes */
+ *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes
+ *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H) */
 typedef struct rnncore_param {
     const char *name;
     int64_t rows, columns; /* columns 0: a vector */
