@@ -313,7 +313,9 @@ def tfjs_train_bidi(implementation, case, a):
     inputs = (a["x"][:, ::-1], a["x"])
 
     def predict():
-        return MERGES[case["merge_mode"]].value(*(part.forward(x) for part, x in zip(parts, inputs, strict=True)))
+        return MERGES[case["merge_mode"]].value(
+            *(part.forward(x) for part, x in zip(parts, inputs, strict=True))
+        )
 
     before = predict()
     error = before - a["y"]
