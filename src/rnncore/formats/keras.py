@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedError
 from ..nn import build_module
 from . import keras_file
+from .files import replacing
 from .keras_file import major as _major
 from .layouts import from_system, grouped, refuse_options, spread, to_system
 from .records import CLASSES, Contents, make_record, narrow, one_direction
@@ -465,7 +466,8 @@ def save(layer, path):
     UnsupportedError, OSError
     """
     built = model(layer)
-    if str(path).endswith(".weights.h5"):
-        built.save_weights(path)
-    else:
-        built.save(path)
+    with replacing(path) as draft:
+        if str(path).endswith(".weights.h5"):
+            built.save_weights(draft)
+        else:
+            built.save(draft)
