@@ -8,7 +8,7 @@
 
 void *model_alloc(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) {
         fputs("the test itself ran out of memory\n", stderr);
         exit(2);
@@ -116,7 +116,7 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
 
 void model_free(model *m)
 {
-    for (int i = 0; i < m->block_count; i++) free(m->blocks[i]);
+    for (int i = 0; i < m->block_count; i++) rnncore_free(m->blocks[i]);
     rnncore_plan_destroy(m->plan);
 }
 

@@ -40,10 +40,10 @@ rnncore_backward_args model_backward_args(const model *m);
 void model_reset(model *m);
 int model_untouched(const model *m);
 
-/* A copy of all outputs in one block, to compare calls; free it. */
+/* A copy of all outputs in one block, to compare calls; for rnncore_free. */
 void *model_outputs(const model *m, size_t *bytes);
 
-/* malloc aligned to 64 bytes that ends the program when it fails. */
+/* rnncore_alloc that ends the program when there is no memory. */
 void *model_alloc(size_t bytes);
 
 #endif

@@ -395,7 +395,7 @@ static void test_refused_streams(void)
     CHECK_STATUS(rnncore_weights_pack(m.plan, RNNCORE_PACK_BACKWARD, m.params, m.weights), RNNCORE_OK);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, memory, &stream), RNNCORE_ERROR_ARGUMENT);
     CHECK(stream == (rnncore_stream *)&m);
-    free(memory);
+    rnncore_free(memory);
     model_free(&both);
     model_free(&m);
 }
@@ -423,7 +423,7 @@ static void test_refused_selections(void)
     CHECK_STATUS(rnncore_stream_select(stream, good, 2), RNNCORE_OK);
     rnncore_stream_get_state(stream, m.h_n, m.c_n);
     CHECK(memcmp(m.h_n, (double *)m.h0 + 5, 5 * sizeof(double)) == 0 && ((double *)m.c_n)[5] == 0);
-    free(memory);
+    rnncore_free(memory);
     model_free(&m);
 }
 
@@ -446,10 +446,10 @@ static void check_stream(model *m)
         CHECK(memcmp(h, m->h_n, m->h_bytes) == 0);
         CHECK(!m->c_n || memcmp(c, m->c_n, m->c_bytes) == 0);
     }
-    free(c);
-    free(h);
-    free(y);
-    free(memory);
+    rnncore_free(c);
+    rnncore_free(h);
+    rnncore_free(y);
+    rnncore_free(memory);
 }
 
 /* All but the instruction set and the element type; options reach every function and every cell that has any. */
@@ -504,8 +504,8 @@ static void check_bits(const rnncore_config *config, int64_t N)
     CHECK_STATUS(rnncore_forward_naive(m.plan, m.params, &args), RNNCORE_OK);
     void *naive = model_outputs(&m, &bytes);
     CHECK(memcmp(fast, naive, bytes) == 0);
-    free(naive);
-    free(fast);
+    rnncore_free(naive);
+    rnncore_free(fast);
     model_free(&m);
 }
 
@@ -543,7 +543,7 @@ static void check_zoneout(const rnncore_config *config)
         CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
         CHECK_STATUS(rnncore_backward(m.plan, m.weights, &backward), RNNCORE_OK);
         found[i] = model_outputs(&m, &bytes);
-        free(forward.tape);
+        rnncore_free(forward.tape);
     }
     CHECK(memcmp(found[0], found[1], bytes) == 0);
     void *y = model_alloc(m.y_bytes);
@@ -551,9 +551,9 @@ static void check_zoneout(const rnncore_config *config)
     forward.tape = NULL;
     CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
     CHECK(memcmp(y, m.y, m.y_bytes) != 0);
-    free(y);
-    free(found[0]);
-    free(found[1]);
+    rnncore_free(y);
+    rnncore_free(found[0]);
+    rnncore_free(found[1]);
     model_free(&m);
 }
 
