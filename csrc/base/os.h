@@ -20,7 +20,8 @@ void rc_os_yield(void);       /* another thread may have this core */
 int64_t rc_os_l2_bytes(void); /* of a core's second cache; 0: the system does not tell */
 int64_t rc_os_process(void);  /* number of this process: another one in a forked child */
 
-#if defined(_WIN32) /* the same as SRWLOCK, CONDITION_VARIABLE and HANDLE, without the thousands of names of windows.h */
+#if defined( \
+    _WIN32) /* the same as SRWLOCK, CONDITION_VARIABLE and HANDLE, without the thousands of names of windows.h */
 typedef struct rc_mutex {
     void *lock;
 } rc_mutex;

@@ -6,6 +6,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* All but the instruction set and the element type; options reach every function and every cell that has any. */
+#define SIZES .input_size = 5, .hidden_size = 19, .num_layers = 2
+const rnncore_config model_configs[] = {
+    {.cell = RNNCORE_RNN_TANH, SIZES},
+    {.cell = RNNCORE_RNN_RELU, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7},
+    {.cell = RNNCORE_GRU, SIZES},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES},
+    {.cell = RNNCORE_RNN_TANH, SIZES, .clip = 1, .activations = {{{RNNCORE_SOFTPLUS, 0, 0}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .clip = 0.5},
+    {.cell = RNNCORE_LSTM,
+     SIZES,
+     .peepholes = 1,
+     .activations = {{{RNNCORE_HARD_SIGMOID, 0.2, 0.5},
+                      {RNNCORE_AFFINE, 0.5, 0.25},
+                      {RNNCORE_ELU, 0.7, 0},
+                      {RNNCORE_SOFTSIGN, 0, 0},
+                      {RNNCORE_SCALED_TANH, 1.5, 0.5}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .coupled = 1, .peepholes = 1},
+    {.cell = RNNCORE_GRU,
+     SIZES,
+     .activations = {{{0}, {RNNCORE_HARD_SIGMOID, 0.2, 0.5}, {RNNCORE_LEAKY_RELU, 0.1, 0}}}},
+    {.cell = RNNCORE_GRU_RESET_BEFORE,
+     SIZES,
+     .clip = 2,
+     .activations = {{{RNNCORE_SOFTSIGN, 0, 0}, {RNNCORE_SIGMOID, 0, 0}, {RNNCORE_THRESHOLDED_RELU, -0.2, 0}}}},
+    {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {0}, {RNNCORE_RELU, 0, 0}}}},
+    {.cell = RNNCORE_RNN_RELU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_LSTM, SIZES, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
+    {.cell = "lstm_norm", SIZES},
+    {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
+    {.cell = "gru_norm", SIZES},
+    {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
+};
+#undef SIZES
+const int model_config_count = sizeof model_configs / sizeof *model_configs;
+
 void *model_alloc(size_t bytes)
 {
     void *memory = rnncore_alloc(bytes);
@@ -22,14 +63,17 @@ static void *block(model *m, size_t bytes)
     return m->blocks[m->block_count++] = memset(model_alloc(bytes), MODEL_UNTOUCHED, bytes);
 }
 
+static uint64_t random_state = 1;
+
+void model_seed(uint64_t seed) { random_state = seed; }
+
 /* A block of uniform values in [-scale, scale]. */
 static void *random_block(model *m, int64_t count, double scale)
 {
-    static uint64_t state = 1;
     void *values = block(m, (size_t)count * m->elem);
     for (int64_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const double value = scale * (2 * (double)(state >> 11) / 9007199254740992.0 - 1);
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        const double value = scale * (2 * (double)(random_state >> 11) / 9007199254740992.0 - 1);
         if (m->config.dtype == RNNCORE_FLOAT32) ((float *)values)[i] = (float)value;
         else ((double *)values)[i] = value;
     }

@@ -26,11 +26,17 @@ typedef struct model {
     int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
+/* Architectures that reach every cell, every option and every function; without an instruction set and an element type. */
+extern const rnncore_config model_configs[];
+extern const int model_config_count;
+
 /* Builds plan, parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */
 void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional);
 void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N); /* the same, with any options */
 void model_free(model *m);
+void model_seed(
+    uint64_t seed); /* of what follows: models made after the same seed have the same parameters and arrays */
 
 /* Arguments of a sound call; the outputs of a cell without c leave its pointers NULL. */
 rnncore_forward_args model_forward_args(const model *m);
