@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The operating system, as far as the core needs one: memory, a clock, caches, threads. One file per system implements it
- * (os_posix.c, os_win32.c: each is empty on the other's systems); nothing else includes a header of a system. */
+ * (os_posix.c, os_wasm.c, os_win32.c: each is empty on the other systems); nothing else includes a header of a system. */
 #ifndef RC_OS_H
 #define RC_OS_H
 
@@ -20,8 +20,8 @@ void rc_os_yield(void);       /* another thread may have this core */
 int64_t rc_os_l2_bytes(void); /* of a core's second cache; 0: the system does not tell */
 int64_t rc_os_process(void);  /* number of this process: another one in a forked child */
 
-#if defined( \
-    _WIN32) /* the same as SRWLOCK, CONDITION_VARIABLE and HANDLE, without the thousands of names of windows.h */
+/* On Windows the same as SRWLOCK, CONDITION_VARIABLE and HANDLE, without the thousands of names of windows.h. */
+#if defined(_WIN32)
 typedef struct rc_mutex {
     void *lock;
 } rc_mutex;

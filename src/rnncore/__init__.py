@@ -8,8 +8,6 @@
 (100, 1, 32)
 """
 
-__version__ = "0.1.0"
-
 import importlib
 
 from .engine.backends import isas, use_backend, use_isa
@@ -18,6 +16,7 @@ from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
 from .layers import GRU, LSTM, RNN, Stream
 from .spec.parameters import set_writer
+from .version import __version__ as __version__
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {

@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 
-from . import _core
+from ..version import __version__
 from .backends import current_isa, isas
+from .blas import blas_name
 from .threads import get_num_threads
 
 
@@ -31,15 +32,13 @@ def config():
     dict
         Keys "version", "cpu", "cores", "isa", "isas", "blas", "threads", "python", "numpy", "platform".
     """
-    from .. import __version__
-
     return {
         "version": __version__,
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "isa": current_isa(),
         "isas": isas(),
-        "blas": _core.blas_name(),
+        "blas": blas_name(),
         "threads": get_num_threads(),
         "python": sys.version.split()[0],
         "numpy": np.__version__,

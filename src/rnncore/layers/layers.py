@@ -8,19 +8,19 @@ when the parameters change. What it does with them is the engine's.
 from .. import engine
 from ..engine import _core, backends
 from ..spec import initializers, masks
-from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
+from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from .module import Module
 
 
-class Layer(Module):
+class Layer(Module, LayerArguments):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
     _made_anew = Module._made_anew | {"counter", "_packed", "_spares"}
 
-    def __init__(self, layer_spec, seed):
-        self.spec = layer_spec
+    def _start(self, spec, seed):
+        self.spec = spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
-        super().__init__(**initializers.uniform(layer_spec, parameter_rng))
+        Module.__init__(self, **initializers.uniform(spec, parameter_rng))
         self._start_cache()
 
     def __setstate__(self, state):

@@ -13,7 +13,7 @@ import numpy as np
 from .. import spec
 from ..errors import UnsupportedError
 from ..spec import initializers, masks
-from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
+from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
@@ -32,10 +32,10 @@ class Tape(TapeBase):
         self.records = records  # of each layer and direction, and with recurrent dropout of each row
 
 
-class Layer(ParameterOwner):
+class Layer(ParameterOwner, LayerArguments):
     """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
 
-    def __init__(self, layer_spec, seed):
+    def _start(self, layer_spec, seed):
         self.spec = layer_spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
         self._own(initializers.uniform(layer_spec, parameter_rng))

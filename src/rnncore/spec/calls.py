@@ -35,7 +35,7 @@ def check_x(spec, x):
     batched = len(shape) == 3
     if not (batched or len(shape) == 2) or shape[-1] != spec.input_size:
         layout = "(N, T, {0})" if spec.batch_first else "(T, N, {0})"
-        hint = "transposed?" if spec.input_size in shape else ""
+        hint = _rank_hint(spec, shape)
         expected = f"shape {layout} or (T, {{0}})".format(spec.input_size)
         raise ShapeError("x", expected, checks.shape_text(shape), hint)
     if not batched:
@@ -47,6 +47,15 @@ def check_x(spec, x):
     if T * N * spec.token_bytes > checks.INT64_MAX:
         raise SizeError("x", "a shape whose buffers fit 2**63 - 1 bytes", checks.shape_text(shape))
     return x, T, N, batched
+
+
+def _rank_hint(spec, shape):
+    """What may be meant by an input of a wrong shape."""
+    if len(shape) == 1 and shape == (spec.input_size,):
+        return "one step? x[np.newaxis], or step of a stream"
+    if len(shape) in (1, 2) and spec.input_size == 1:
+        return "one feature? x[..., np.newaxis]"
+    return "transposed?" if len(shape) in (2, 3) and spec.input_size in shape[:-1] else ""
 
 
 def check_state(spec, state, N, batched, field="state", dtypes=None, partial=False):

@@ -5,14 +5,12 @@
 of OPTIONS and a name in the rows of the cells that take it, a new parameter a line in a cell's row.
 """
 
-import dataclasses
 import typing
 
 from . import checks
 
 
-@dataclasses.dataclass(frozen=True)
-class Parameter:
+class Parameter(typing.NamedTuple):
     """One array of each layer and direction.
 
     Attributes
@@ -24,15 +22,17 @@ class Parameter:
         a block of H rows per gate, "(G-1)H" for one per gate but one.
     when : str
         The option of the layer that it is there with; "" if it always is.
+    initial : float, optional
+        What all of it begins with; drawn if left out.
     """
 
     name: str
     shape: tuple[str, ...]
     when: str = ""
+    initial: float | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(typing.NamedTuple):
     """One part of the state: its name, the name of its size, and the option that is its zoneout."""
 
     name: str
@@ -40,8 +40,7 @@ class State:
     zoneout: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
+class Option(typing.NamedTuple):
     """What a layer may be asked for beside its sizes.
 
     Attributes
@@ -59,8 +58,7 @@ class Option:
     always: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(typing.NamedTuple):
     """One row of CELLS.
 
     Attributes
@@ -104,6 +102,7 @@ OPTIONS = {
     "reset_after": Option(True, checks.check_bool, always=True),
     "peepholes": Option(False, checks.check_bool),
     "coupled": Option(False, checks.check_bool),
+    "layer_norm": Option(False, checks.check_bool),
     "clip": Option(None, lambda field, value: None if value is None else checks.check_positive(field, value)),
     "activations": Option((), lambda field, value: value),  # a matter of the cell's places: see `activations`
     "zoneout": Option(0.0, checks.check_probability),
@@ -116,6 +115,10 @@ _WEIGHTS = (
     Parameter("weight_hh", ("GH", "O")),
     Parameter("bias_ih", ("GH",), when="bias"),
     Parameter("bias_hh", ("GH",), when="bias"),
+)
+_GAINS = (
+    Parameter("gain_ih", ("GH",), when="layer_norm", initial=1.0),
+    Parameter("gain_hh", ("GH",), when="layer_norm", initial=1.0),
 )
 _H = State("h", "O", "zoneout")
 
@@ -138,18 +141,25 @@ CELLS = {
             *_WEIGHTS,
             Parameter("weight_hr", ("P", "H"), when="proj_size"),
             Parameter("weight_peephole", ("(G-1)H",), when="peepholes"),
+            *_GAINS,
+            Parameter("gain_c", ("H",), when="layer_norm", initial=1.0),
+            Parameter("bias_c", ("H",), when="layer_norm", initial=0.0),
         ),
-        options=_ANY | {"proj_size", "peepholes", "coupled", "zoneout_c"},
-        forms={"lstm": {}},
+        options=_ANY | {"proj_size", "peepholes", "coupled", "zoneout_c", "layer_norm"},
+        forms={"lstm": {"layer_norm": False}, "lstm_norm": {"layer_norm": True}},
     ),
     "gru": Cell(
         title="GRU",
         gates="rzn",
         places={"r": "sigmoid", "z": "sigmoid", "n": "tanh"},
         state=(_H,),
-        parameters=_WEIGHTS,
-        options=_ANY | {"reset_after"},
-        forms={"gru": {"reset_after": True}, "gru_reset_before": {"reset_after": False}},
+        parameters=(*_WEIGHTS, *_GAINS),
+        options=_ANY | {"reset_after", "layer_norm"},
+        forms={
+            "gru": {"reset_after": True, "layer_norm": False},
+            "gru_reset_before": {"reset_after": False, "layer_norm": False},
+            "gru_norm": {"reset_after": True, "layer_norm": True},
+        },
     ),
 }
 

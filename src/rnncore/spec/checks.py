@@ -82,19 +82,43 @@ def as_array(field, value, dtypes):
     ShapeError
         A nested list whose rows differ in length.
     UnsupportedError
-        A masked array, whose mask would be lost.
+        What is more than an array, and would lose that: one with a mask, a packed sequence, a tensor that records
+        gradients; or what NumPy cannot read.
     """
+    listed = isinstance(value, (list, tuple))
     if type(value) is not np.ndarray:
-        if isinstance(value, np.ma.MaskedArray):
-            raise UnsupportedError(field, "an array without mask", "a masked array", "use lengths")
-        try:
-            value = np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(field, "a rectangular array", "rows of unequal length") from error
+        value = _read(field, value)
     if value.dtype not in dtypes:
-        hint = "use astype" if value.dtype.kind in "biufc" else ""
-        raise DTypeError(field, "dtype " + " or ".join(map(str, dtypes)), value.dtype, hint)
+        hint = ""
+        if value.dtype.kind in "biufc":
+            hint = f"np.array(..., '{dtypes[0]}')" if listed else f"use astype('{dtypes[0]}')"
+        got = f"a list of {value.dtype}" if listed else value.dtype
+        raise DTypeError(field, "dtype " + " or ".join(map(str, dtypes)), got, hint)
     return value
+
+
+def _read(field, value):
+    """Somebody else's array as a NumPy array; its memory, where it has some that NumPy can see."""
+    kind = type(value).__name__
+    if isinstance(value, np.ma.MaskedArray):
+        raise UnsupportedError(field, "an array without mask", "a masked array", "use lengths")
+    if kind == "PackedSequence":
+        hint = "pad_packed_sequence gives the array and lengths="
+        raise UnsupportedError(field, "a padded array", "a packed sequence", hint)
+    if getattr(value, "requires_grad", False):
+        hint = "PyTorch would not see this call: use .detach().numpy(), and backward() of the layer"
+        raise UnsupportedError(field, "an array without gradient", f"a {kind} that requires grad", hint)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        hint = "pad the rows and give lengths=" if field == "x" else ""
+        raise ShapeError(field, "a rectangular array", "rows of unequal length", hint) from error
+    except (
+        TypeError,
+        RuntimeError,
+    ) as error:  # a tensor on another device, or of a type that NumPy does not have
+        said = str(error).partition("\n")[0][:120]
+        raise UnsupportedError(field, "what NumPy can read", f"a {kind}: {said}") from error
 
 
 def shape_text(dims):
