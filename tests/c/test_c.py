@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {
     "embed": ((), "agree to the last bit"),
     "test_core": ((), "test_core: "),
+    "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),

@@ -27,7 +27,7 @@ def build(folder):
         pytest.skip("cmake is not installed")
     if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
         pytest.skip("there is no C compiler")
-    options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF", "-DRNNCORE_BLAS=none"]
+    options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF"]
     if shutil.which("ninja"):
         options.append("-GNinja")
     run("cmake", "-S", str(ROOT), "-B", str(folder), *options)

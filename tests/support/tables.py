@@ -35,6 +35,8 @@ CELLS = [
     Cell("lstm_proj", "LSTM", projected=True),
     Cell("gru", "GRU"),
     Cell("gru_before", "GRU", (("reset_after", False),)),
+    Cell("lstm_norm", "LSTM", (("layer_norm", True),)),
+    Cell("gru_norm", "GRU", (("layer_norm", True),)),
     # Rows with options; every function of rnncore.spec.activations is in one of them.
     Cell("rnn_general", "RNN", (("clip", 1.5), ("activations", (("softplus",),)))),
     Cell("lstm_peepholes", "LSTM", (("peepholes", True),)),
@@ -55,6 +57,15 @@ CELLS = [
         "lstm_coupled",
         "LSTM",
         (("coupled", True), ("peepholes", True), ("activations", (("sigmoid", "softsign", "tanh", "relu"),))),
+    ),
+    Cell(
+        "lstm_norm_general",
+        "LSTM",
+        (("layer_norm", True), ("coupled", True), ("peepholes", True), ("clip", 1.0)),
+        projected=True,
+    ),
+    Cell(
+        "gru_norm_general", "GRU", (("layer_norm", True), ("activations", (("sigmoid", "softsign", "elu"),)))
     ),
     Cell(
         "gru_general",
