@@ -3,6 +3,7 @@
 
 import importlib
 
+import c_library
 import pytest
 from selection import default_choice
 
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(config, items):
     items[:], left = default_choice(items)
     if left:
         config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture(scope="session")
+def c_build(tmp_path_factory):
+    """The folder with the C library, its examples and its tests; tests of the library and of its sources read it."""
+    return c_library.build(tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS))

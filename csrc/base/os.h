@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The operating system, as far as the core needs one: memory, a clock, caches, threads. One file per system implements it
- * (os_posix.c); nothing else includes a header of a system. */
+ * (os_posix.c, os_wasm.c: each is empty on the other systems); nothing else includes a header of a system. */
 #ifndef RC_OS_H
 #define RC_OS_H
 

@@ -167,7 +167,7 @@ static const rc_param lstm_params[LSTM_PARAMS] = {
     [LSTM_GAIN_IH] = {"gain_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0}, /* see lstm_norm.c */
     [LSTM_GAIN_HH] = {"gain_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
     [LSTM_GAIN_C] = {"gain_c", 1, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
-    [LSTM_BIAS_C] = {"bias_c", 1, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 1},
+    [LSTM_BIAS_C] = {"bias_c", 1, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
 };
 
 static const rc_op lstm_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_usual_forward), RC_END},

@@ -111,7 +111,7 @@ static int are_options(const rnncore_config *c, const rc_cell *cell)
 {
     return rc_in_range(c->peepholes, 0, has_option(cell, RC_WITH_PEEPHOLES)) && c->clip >= 0 && isfinite(c->clip) &&
            rc_is_probability(c->zoneout) && rc_is_probability(c->zoneout_c) && (cell->has_c || c->zoneout_c == 0) &&
-           are_functions(c, cell, 0) && are_functions(c, cell, 1);
+           are_functions(c, cell, 0) && are_functions(c, cell, 1) && (!c->blas || (c->blas->sgemm && c->blas->dgemm));
 }
 
 rnncore_status rc_check_config(const rnncore_config *c)

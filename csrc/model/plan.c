@@ -5,7 +5,6 @@
 #include <math.h>
 
 #include "../base/arena.h"
-#include "../base/blas.h"
 #include "../base/os.h"
 #include "../base/tuning.h"
 #include "../isa/find.h"
@@ -161,6 +160,10 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made->cell = rc_find_cell(config, kernels, resolve_options(made, rc_find_cell(config, kernels, 0)));
     made->config.isa = kernels->isa;
     made->config.cell = rc_find_name(config);
+    if (config->blas) {
+        made->blas = *config->blas;
+        made->config.blas = &made->blas;
+    }
     set_sizes(made);
     number_params(made);
     list_terms(made);
@@ -169,7 +172,6 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     join_tails(made->forward);
     join_tails(made->backward);
     *plan = made;
-    rc_blas_init();
     return RNNCORE_OK;
 }
 

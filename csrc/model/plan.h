@@ -14,6 +14,7 @@ enum { RC_MAX_OPS = 16 };
 
 struct rnncore_plan {
     rnncore_config config;
+    rnncore_blas blas; /* where config.blas points, unless it is NULL */
     const rc_kernels *kernels;
     const rc_cell *cell;
     rc_options options[2]; /* of each direction, for cells with options */

@@ -31,6 +31,12 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
     return RNNCORE_OK;
 }
 
+static rnncore_status check_backend(const rnncore_plan *plan, rnncore_backend backend)
+{
+    if (backend == RNNCORE_BLAS) return plan->config.blas ? RNNCORE_OK : RNNCORE_ERROR_UNSUPPORTED;
+    return backend == RNNCORE_FUSED ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT;
+}
+
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
 
 rnncore_status rc_check_segments(int64_t steps, int64_t segments)
@@ -46,7 +52,7 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
     if (!status) status = check_array(plan, &a->x);
     if (!status) status = check_array(plan, &a->y);
     if (!status) status = check_threads(a->threads);
-    if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    if (!status) status = check_backend(plan, a->backend);
     if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
     if (!status && a->tape && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
@@ -56,11 +62,12 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
                                  int64_t *valid)
 {
     if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = check_backend(plan, a->backend);
+    if (status) return status;
     const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
     if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
-    if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;
     if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status && a->dy.data) status = check_array(plan, &a->dy);
     if (!status && a->dx.data) status = check_array(plan, &a->dx);
     if (!status) status = check_threads(a->threads);

@@ -187,10 +187,11 @@ static const void *dropped_row(const rc_gradient_source *s, const void *row, int
     return copy;
 }
 
-static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
+/* `bytes` of each row, `to_row` bytes from one to the next. */
+static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to, int64_t to_row)
 {
     for (int64_t i = 0; i < tokens; i++)
-        if (rows[i] != to + i * bytes) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+        if (rows[i] != to + i * to_row) memcpy(to + i * to_row, rows[i], (size_t)bytes);
 }
 
 /* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
@@ -232,22 +233,22 @@ static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t b
 {
     const int64_t elem = s->plan->elem;
     int64_t first, last;
-    gather_rows(own->rows, tokens, p->columns * elem, own->gathered);
-    gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    const int64_t columns = p->columns * elem, gates = ((p->planes - 1) * p->plane + p->units) * elem;
+    gather_rows(own->rows, tokens, columns, own->gathered, columns);
+    gather_rows(own->gates, tokens, gates, own->gathered_gates, p->gates_row * elem);
     for (int i = 0; i < p->planes; i++) {
         if (!range_of(p, i, begin, end, &first, &last)) continue;
-        rc_gemm_run(s->plan->config.dtype,
-                    &(rc_gemm){.transpose_a = 1,
-                               .m = last - first,
-                               .n = p->columns,
-                               .k = tokens,
-                               .a = own->gathered_gates + (i * p->plane + first) * elem,
-                               .lda = p->gates_row,
-                               .b = own->gathered,
-                               .ldb = p->columns,
-                               .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
-                               .ldc = p->columns,
-                               .beta = add});
+        rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_a = 1,
+                                                 .m = last - first,
+                                                 .n = p->columns,
+                                                 .k = tokens,
+                                                 .a = own->gathered_gates + (i * p->plane + first) * elem,
+                                                 .lda = p->gates_row,
+                                                 .b = own->gathered,
+                                                 .ldb = p->columns,
+                                                 .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
+                                                 .ldc = p->columns,
+                                                 .beta = add});
     }
 }
 
@@ -331,15 +332,15 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
     const rc_packed *x = &weights.term[RC_TERM_X];
     const int64_t row = plan->record_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.m = t->tokens,
-                                                   .n = size,
-                                                   .k = x->backward.k,
-                                                   .a = t->gates,
-                                                   .lda = plan->record_ld,
-                                                   .b = x->rows,
-                                                   .ldb = size,
-                                                   .c = own->result,
-                                                   .ldc = ld});
+        rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
+                                              .n = size,
+                                              .k = x->backward.k,
+                                              .a = t->gates,
+                                              .lda = plan->record_ld,
+                                              .b = x->rows,
+                                              .ldb = size,
+                                              .c = own->result,
+                                              .ldc = ld});
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;

@@ -22,17 +22,17 @@ static void input_by_blas(const rnncore_plan *plan, const rc_packed *term, int64
                           int64_t ldg)
 {
     const rc_mat *mat = &term->forward;
-    rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                               .m = tokens,
-                                               .n = mat->planes * mat->units,
-                                               .k = mat->k,
-                                               .a = x,
-                                               .lda = mat->k,
-                                               .b = term->rows,
-                                               .ldb = mat->k,
-                                               .c = gates,
-                                               .ldc = ldg,
-                                               .beta = 1});
+    rc_gemm_run(&plan->config, &(rc_gemm){.transpose_b = 1,
+                                          .m = tokens,
+                                          .n = mat->planes * mat->units,
+                                          .k = mat->k,
+                                          .a = x,
+                                          .lda = mat->k,
+                                          .b = term->rows,
+                                          .ldb = mat->k,
+                                          .c = gates,
+                                          .ldc = ldg,
+                                          .beta = 1});
 }
 
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t tokens,
@@ -81,17 +81,17 @@ static void multiply(const rc_step *s, const rc_product *p, const char *w_rows, 
         start.tail = NULL;
         s->plan->kernels->product[nothing.store](&start);
     }
-    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                                  .m = p->rows,
-                                                  .n = p->mat->planes * p->mat->units,
-                                                  .k = p->mat->k,
-                                                  .a = p->in[0],
-                                                  .lda = in_row,
-                                                  .b = w_rows,
-                                                  .ldb = p->mat->k,
-                                                  .c = p->out,
-                                                  .ldc = p->out_row,
-                                                  .beta = 1});
+    rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_b = 1,
+                                             .m = p->rows,
+                                             .n = p->mat->planes * p->mat->units,
+                                             .k = p->mat->k,
+                                             .a = p->in[0],
+                                             .lda = in_row,
+                                             .b = w_rows,
+                                             .ldb = p->mat->k,
+                                             .c = p->out,
+                                             .ldc = p->out_row,
+                                             .beta = 1});
     if (p->tail) p->tail(p->tail_args, 0, p->rows, 0, p->block_end);
 }
 

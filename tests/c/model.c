@@ -2,6 +2,7 @@
  * See model.h. */
 #include "model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,38 @@ void *model_alloc(size_t bytes)
     }
     return memory;
 }
+
+static void plain_sgemm(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                        const float *alpha, const float *a, const int *lda, const float *b, const int *ldb,
+                        const float *beta, float *c, const int *ldc)
+{
+    const int64_t a_row = *transpose_a == 'N' ? 1 : *lda, a_column = *transpose_a == 'N' ? *lda : 1;
+    const int64_t b_row = *transpose_b == 'N' ? 1 : *ldb, b_column = *transpose_b == 'N' ? *ldb : 1;
+    for (int64_t j = 0; j < *n; j++)
+        for (int64_t i = 0; i < *m; i++) {
+            float sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
+            for (int64_t p = 0; p < *k; p++)
+                sum = fmaf(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+            c[i + j * *ldc] = sum;
+        }
+}
+
+static void plain_dgemm(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                        const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
+                        const double *beta, double *c, const int *ldc)
+{
+    const int64_t a_row = *transpose_a == 'N' ? 1 : *lda, a_column = *transpose_a == 'N' ? *lda : 1;
+    const int64_t b_row = *transpose_b == 'N' ? 1 : *ldb, b_column = *transpose_b == 'N' ? *ldb : 1;
+    for (int64_t j = 0; j < *n; j++)
+        for (int64_t i = 0; i < *m; i++) {
+            double sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
+            for (int64_t p = 0; p < *k; p++)
+                sum = fma(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+            c[i + j * *ldc] = sum;
+        }
+}
+
+const rnncore_blas model_blas = {plain_sgemm, plain_dgemm};
 
 static void *block(model *m, size_t bytes)
 {
@@ -92,6 +125,7 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
                  .directions = config->bidirectional ? 2 : 1,
                  .out = config->proj_size ? config->proj_size : H,
                  .elem = config->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
+    if (!config->blas) m->config.blas = &model_blas;
     m->x_bytes = (size_t)(T * N * I) * m->elem;
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;

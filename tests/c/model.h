@@ -26,7 +26,8 @@ typedef struct model {
     int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
-/* Builds plan, parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */
+/* Builds plan (with model_blas unless the config has another), parameters, packed weights (all uses) and arrays; outputs
+ * hold MODEL_UNTOUCHED in every byte. */
 void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional);
 void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N); /* the same, with any options */
@@ -42,6 +43,9 @@ int model_untouched(const model *m);
 
 /* A copy of all outputs in one block, to compare calls; free it. */
 void *model_outputs(const model *m, size_t *bytes);
+
+/* A BLAS of plain loops whose sums are chains of fused multiply-adds in order, as the bit contract has them. */
+extern const rnncore_blas model_blas;
 
 /* malloc aligned to 64 bytes that ends the program when it fails. */
 void *model_alloc(size_t bytes);

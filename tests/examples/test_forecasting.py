@@ -63,6 +63,7 @@ def test_hours(tmp_path):
     assert (tmp_path / "forecast.png").stat().st_size > 10_000
 
 
+@pytest.mark.full  # the hours' are of the same kind
 def test_air(tmp_path):
     need("beijing_pm25")
     found = quick("air", tmp_path)

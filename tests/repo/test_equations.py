@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^(?:[FB]\d  \S|    d\w+(?:\[[rzn,]+\])?  *\+?= )")
-CELLS = ("rnn", "lstm", "gru")
+CELLS = ("rnn", "lstm", "lstm_norm", "gru", "gru_norm")
 
 
 def equations(path, comment):
@@ -30,7 +30,7 @@ def test_twin_has_all_lines():
     lstm = [f"F{k}" for k in range(1, 9)] + [f"B{k}" for k in range(8, 0, -1)]
     gru = [f"F{k}" for k in range(1, 6)] + [f"B{k}" for k in range(5, 0, -1)]
     labels = {name: [line[:2] for line in lines if line[0] in "FB"] for name, lines in TWIN.items()}
-    assert labels == {"rnn": rnn, "lstm": lstm, "gru": gru + gru}
+    assert labels == {"rnn": rnn, "lstm": lstm, "lstm_norm": lstm, "gru": gru + gru, "gru_norm": gru}
 
 
 def test_docs_agree_with_twin():

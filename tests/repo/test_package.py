@@ -13,6 +13,7 @@ NOT_IMPORTED = (
     "typer",
     "rich",
     "matplotlib",
+    "scipy",
     "safetensors",
     "torch",
     "rnncore.estimators",

@@ -53,16 +53,23 @@ def test_no_exception_is_swallowed():
 
 
 def test_every_test_asserts_something():
-    """Itself, or by a function that does: of its module, or named for it."""
-    silent = []
+    """Itself, or by a function that does: of its module, of `support`, or named for it."""
+    silent, shared = [], {}
     for name, tree in TREES.items():
-        functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        if name.startswith("support/"):
+            shared |= functions_of(tree)
+    for name, tree in TREES.items():
+        functions = shared | functions_of(tree)
         silent += [
             f"{name}: {function}"
             for function in functions
             if function.startswith("test_") and not asserts(function, functions, set())
         ]
     assert silent == []
+
+
+def functions_of(tree):
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def asserts(function, functions, seen):

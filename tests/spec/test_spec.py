@@ -109,10 +109,17 @@ def test_every_function_has_a_value_and_a_slope():
 
 
 def test_forms_tell_the_cells_apart():
-    specs = [Spec("rnn", 1, 2), Spec("rnn", 1, 2, nonlinearity="relu"), Spec("lstm", 1, 2), Spec("gru", 1, 2)]
-    specs += [Spec("gru", 1, 2, reset_after=False)]
+    specs = [Spec("rnn", 1, 2), Spec("rnn", 1, 2, nonlinearity="relu"), Spec("lstm", 1, 2)]
+    specs += [Spec("lstm", 1, 2, layer_norm=True), Spec("gru", 1, 2), Spec("gru", 1, 2, reset_after=False)]
+    specs += [Spec("gru", 1, 2, layer_norm=True)]
     forms = [form for cell in CELLS.values() for form in cell.forms]
     assert [spec.form for spec in specs] == forms == list(reference_cells.STEPS)
+
+
+def test_a_form_that_a_cell_does_not_have_is_refused():
+    with pytest.raises(errors.ArgumentError, match="reset_after") as refused:
+        Spec("gru", 1, 2, reset_after=False, layer_norm=True)
+    assert "layer_norm" in refused.value.field
 
 
 OPTIONED = [

@@ -27,6 +27,9 @@ cdef extern from "rnncore.h" nogil:
         double alpha, beta
     enum:
         RNNCORE_PLACES
+    ctypedef struct rnncore_blas:
+        void *sgemm
+        void *dgemm
     ctypedef struct rnncore_config:
         const char *cell
         rnncore_dtype dtype
@@ -37,6 +40,7 @@ cdef extern from "rnncore.h" nogil:
         int peepholes, coupled
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
+        const rnncore_blas *blas
     ctypedef struct rnncore_param:
         const char *name
         int64_t rows, columns
@@ -100,7 +104,6 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
     const char *rnncore_cell_name(int index)
-    const char *rnncore_blas_name()
     void *rnncore_alloc(size_t bytes)
     void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)

@@ -7,6 +7,7 @@ Callers have checked shapes and dtypes; here are only pointers, strides and life
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -70,11 +71,6 @@ def cells():
         names.append(rnncore_cell_name(i).decode())
         i += 1
     return names
-
-
-def blas_name():
-    """Which BLAS the extension was linked with."""
-    return rnncore_blas_name().decode()
 
 
 @cython.final
@@ -157,15 +153,26 @@ cdef class Version:
 
 
 @cython.final
+cdef class Blas:
+    """Two functions of a BLAS, from capsules as Cython's modules have them in `__pyx_capi__`."""
+
+    cdef rnncore_blas functions
+
+    def __init__(self, sgemm, dgemm):
+        self.functions.sgemm = PyCapsule_GetPointer(sgemm, PyCapsule_GetName(sgemm))
+        self.functions.dgemm = PyCapsule_GetPointer(dgemm, PyCapsule_GetName(dgemm))
+
+
+@cython.final
 cdef class Plan:
-    """Sizes and kernels of a layer on one instruction set."""
+    """Sizes and kernels of a layer on one instruction set; with a BLAS, if weights are to be packed for it."""
 
     cdef rnncore_plan *plan
     cdef readonly object spec
     cdef readonly str isa
     cdef readonly list names  # of the parameters of a layer and direction, in the core's order
 
-    def __cinit__(self, spec, str isa):
+    def __cinit__(self, spec, str isa, Blas blas=None):
         cdef rnncore_config config
         cdef rnncore_activation *activation
         name, cell = isa.encode(), spec.form.encode()
@@ -177,6 +184,7 @@ cdef class Plan:
         config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
         config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
         config.isa = name
+        config.blas = &blas.functions if blas is not None else NULL
         config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
         places = list(spec.table.places)  # in the order of the config's activations
         for direction in range(spec.directions if spec.activations else 0):

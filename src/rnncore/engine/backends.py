@@ -10,6 +10,7 @@ import os
 
 from ..errors import ArgumentError
 from . import _core
+from .blas import scipy_blas
 
 BACKENDS = ("fused", "blas", "naive")
 
@@ -70,16 +71,26 @@ def use_isa(name):
 def use_backend(name):
     """Context manager: calls inside it run "fused", "blas" or "naive".
 
-    "fused" is the packed kernels. "blas" is the textbook way, one BLAS product per time step, for comparison; its
-    last bits depend on the BLAS. "naive" is the plain loop that defines the last bit of "fused"; it is slow.
-    Training with "blas" runs forward and the products over all tokens of backward through BLAS, a tape keeping the
-    backend it was made with; the time loop of backward and streams always run fused, and "naive" trains fused.
+    "fused" is the packed kernels. "blas" is the textbook way, one product per time step by SciPy's BLAS, for
+    comparison; its last bits depend on the BLAS. "naive" is the plain loop that defines the last bit of "fused"; it
+    is slow. Training with "blas" runs forward and the products over all tokens of backward through BLAS, a tape keeping
+    the backend it was made with; the time loop of backward and streams always run fused, and "naive" trains fused.
 
     Raises
     ------
     ArgumentError
         Another name.
+    UnsupportedError
+        "blas" without SciPy: ``pip install "rnncore[blas]"``.
+
+    Notes
+    -----
+    Every thread of a "blas" call makes one product at a time, and SciPy's BLAS may share each of them among threads of
+    its own. How many is your choice: ``OPENBLAS_NUM_THREADS=1`` in the environment, or
+    ``with threadpoolctl.threadpool_limits(1):`` around the calls, holds it to the calling one.
     """
     if name not in BACKENDS:
         raise ArgumentError("backend", "one of " + ", ".join(BACKENDS), repr(name))
+    if name == "blas":
+        scipy_blas()
     return _using(_backend, name)

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from ..version import __version__
-from . import _core
 from .backends import current_isa, isas
+from .blas import blas_name
 from .threads import get_num_threads
 
 
@@ -38,7 +38,7 @@ def config():
         "cores": os.cpu_count(),
         "isa": current_isa(),
         "isas": isas(),
-        "blas": _core.blas_name(),
+        "blas": blas_name(),
         "threads": get_num_threads(),
         "python": sys.version.split()[0],
         "numpy": np.__version__,

@@ -7,6 +7,7 @@ from ..errors import ArgumentError
 from ..spec import check_parameters, masks
 from . import _core
 from .backends import current_backend, current_isa
+from .blas import scipy_blas
 
 # Beside the core's own bits: plain copies, for the naive loop.
 _NAIVE = 1 << 8
@@ -56,7 +57,7 @@ class Weights:
         self.version, self.dropped = version, drop
         if drop is not None:
             parameters = _dropped(spec, parameters, *drop)
-        self.plan = _core.Plan(spec, self.isa)
+        self.plan = _core.Plan(spec, self.isa, scipy_blas() if uses & _core.BLAS else None)
         self.plain = {name: array.copy() for name, array in parameters.items()} if uses & _NAIVE else None
         packed = uses & ~_NAIVE
         self.packed = _core.Weights(self.plan, parameters, packed, version, spare) if packed else None

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The cells' steps: the specification of rnncore.
 
-Each family has a file (rnn.py, lstm.py, gru.py), each cell in it one block of equations and two short functions side
-by side.  F lines are the forward pass of one step, B lines reverse the F line of the same number.  The blocks stand,
-letter for letter, in csrc/cells/*.c and docs/equations.md.  Products with W are matrix products, * is element by
-element; X[k] is the block of gate k in a stacked matrix; += adds to a gradient that all steps share, or to the term
-before.
+Each family has a file (rnn.py, lstm.py, gru.py, and lstm_norm.py, gru_norm.py with layer normalisation), each cell in
+it one block of equations and two short functions side by side.  F lines are the forward pass of one step, B lines
+reverse the F line of the same number.  The blocks stand, letter for letter, in csrc/cells/*.c and docs/equations.md.
+Products with W are matrix products, * is element by element; X[k] is the block of gate k in a stacked matrix; += adds
+to a gradient that all steps share, or to the term before.
 
 s_k is the activation of gate k, usually sigmoid for gates, tanh for the input activation and c; s_k' is its slope.
 With a clip both see min(max(a, -clip), clip), and beyond it the slope is 0.  Without peepholes p = 0.
@@ -17,15 +17,17 @@ of which gives a value and a slope, `saved` what the forward step saved.  All ar
 
 import functools
 
-from . import gru, lstm, rnn
+from . import gru, gru_norm, lstm, lstm_norm, rnn
 from .activations import value_and_slope
 
 STEPS = {
     "rnn_tanh": (rnn.rnn_forward, rnn.rnn_backward),
     "rnn_relu": (rnn.rnn_forward, rnn.rnn_backward),
     "lstm": (lstm.lstm_forward, lstm.lstm_backward),
+    "lstm_norm": (lstm_norm.lstm_norm_forward, lstm_norm.lstm_norm_backward),
     "gru": (gru.gru_forward, gru.gru_backward),
     "gru_reset_before": (gru.gru_before_forward, gru.gru_before_backward),
+    "gru_norm": (gru_norm.gru_norm_forward, gru_norm.gru_norm_backward),
 }
 
 

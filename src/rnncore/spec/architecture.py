@@ -40,6 +40,8 @@ class Spec:
         Bound of the gates' pre-activations.
     zoneout, zoneout_c : float
         Probability of a unit of h, and of an LSTM's c, of keeping its value of the step before; 0 <= p < 1.
+    layer_norm : bool
+        Of the LSTM and of the GRU that resets after: what the products give, and an LSTM's c, is normalised.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
 
@@ -69,6 +71,7 @@ class Spec:
     activations: tuple = OPTIONS["activations"].neutral
     zoneout: float = OPTIONS["zoneout"].neutral
     zoneout_c: float = OPTIONS["zoneout_c"].neutral
+    layer_norm: bool = OPTIONS["layer_norm"].neutral
 
     def __post_init__(self):
         def put(name, value):
@@ -88,6 +91,9 @@ class Spec:
             if name not in self.table.options and value != option.neutral:
                 raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", repr(value))
             put(name, value)
+        if self.form is None:
+            asked = {name: getattr(self, name) for options in self.table.forms.values() for name in options}
+            raise ArgumentError("/".join(asked), " or ".join(map(str, self.table.forms.values())), str(asked))
         if self.proj_size >= self.hidden_size:
             raise ArgumentError("proj_size", f"less than hidden_size = {self.hidden_size}", self.proj_size)
         put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
@@ -97,6 +103,7 @@ class Spec:
             if self.activations == ((("relu",),),):  # which has a name and a kernel of its own
                 put("nonlinearity", "relu")
                 put("activations", ())
+                put("form", "rnn_relu")
         self._check_sizes()
 
     def _check_sizes(self):
@@ -132,12 +139,11 @@ class Spec:
 
     @functools.cached_property
     def form(self):
-        """The cell's name in the core."""
-        return next(
-            name
-            for name, options in self.table.forms.items()
-            if all(getattr(self, option) == value for option, value in options.items())
-        )
+        """The cell's name in the core; None where it has no such form."""
+        for name, options in self.table.forms.items():
+            if all(getattr(self, option) == value for option, value in options.items()):
+                return name
+        return None
 
     @functools.cached_property
     def kinds(self):

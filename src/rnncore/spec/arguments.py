@@ -165,6 +165,9 @@ class LSTMArguments(LayerArguments):
         Whether i and f see c before the step and o sees it after, by weight_peephole (3*H,), blocks i f o.
     coupled : bool
         Whether f = 1 - i: there is no gate f then, and matrices have the row blocks i g o, weight_peephole i o.
+    layer_norm : bool
+        Whether W_ih x, W_hh h and c on its way to h are normalised over all of their units (Ba, Kiros and Hinton 2016),
+        with learnt gains gain_ih (G*H,), gain_hh (G*H,), gain_c (H,), the biases as the norms' biases, and bias_c (H,).
 """,
     )
 
@@ -185,12 +188,14 @@ class LSTMArguments(LayerArguments):
         proj_size: int = 0,
         peepholes: bool = False,
         coupled: bool = False,
+        layer_norm: bool = False,
         clip: float | None = None,
         activations: Functions = None,
     ) -> None:
         spec = Spec(
             "lstm", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
             bidirectional=bidirectional, dtype=dtype, proj_size=proj_size, peepholes=peepholes, coupled=coupled,
+            layer_norm=layer_norm,
             zoneout=zoneout, zoneout_c=zoneout_c, clip=clip, activations=activations,
         )  # fmt: skip
         self._start(spec, seed)
@@ -210,11 +215,21 @@ class LSTMArguments(LayerArguments):
         """Whether f = 1 - i."""
         return self.spec.coupled
 
+    @property
+    def layer_norm(self) -> bool:
+        """Whether what the products give is normalised."""
+        return self.spec.layer_norm
+
 
 class GRUArguments(LayerArguments):
     __doc__ = "GRU with gates r z n, h' = (1 - z) * n + z * h." + _COMMON.format(
         places="r z n",
-        extra="reset_after : bool\n        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.\n",
+        extra="""reset_after : bool
+        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.
+    layer_norm : bool
+        Whether W_ih x and W_hh h are normalised over all of their units (Ba, Kiros and Hinton 2016), with learnt gains
+        gain_ih (G*H,) and gain_hh (G*H,) and the biases as the norms' biases; with reset_after only.
+""",
     )
 
     def __init__(
@@ -231,12 +246,13 @@ class GRUArguments(LayerArguments):
         seed: Seed = None,
         zoneout: float = 0.0,
         reset_after: bool = True,
+        layer_norm: bool = False,
         clip: float | None = None,
         activations: Functions = None,
     ) -> None:
         spec = Spec(
             "gru", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
-            bidirectional=bidirectional, dtype=dtype, reset_after=reset_after,
+            bidirectional=bidirectional, dtype=dtype, reset_after=reset_after, layer_norm=layer_norm,
             zoneout=zoneout, clip=clip, activations=activations,
         )  # fmt: skip
         self._start(spec, seed)
@@ -245,3 +261,8 @@ class GRUArguments(LayerArguments):
     def reset_after(self) -> bool:
         """Whether r acts after the recurrent product."""
         return self.spec.reset_after
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether what the products give is normalised."""
+        return self.spec.layer_norm

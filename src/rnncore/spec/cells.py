@@ -22,11 +22,14 @@ class Parameter(typing.NamedTuple):
         a block of H rows per gate, "(G-1)H" for one per gate but one.
     when : str
         The option of the layer that it is there with; "" if it always is.
+    initial : float, optional
+        What all of it begins with; drawn if left out.
     """
 
     name: str
     shape: tuple[str, ...]
     when: str = ""
+    initial: float | None = None
 
 
 class State(typing.NamedTuple):
@@ -99,6 +102,7 @@ OPTIONS = {
     "reset_after": Option(True, checks.check_bool, always=True),
     "peepholes": Option(False, checks.check_bool),
     "coupled": Option(False, checks.check_bool),
+    "layer_norm": Option(False, checks.check_bool),
     "clip": Option(None, lambda field, value: None if value is None else checks.check_positive(field, value)),
     "activations": Option((), lambda field, value: value),  # a matter of the cell's places: see `activations`
     "zoneout": Option(0.0, checks.check_probability),
@@ -111,6 +115,10 @@ _WEIGHTS = (
     Parameter("weight_hh", ("GH", "O")),
     Parameter("bias_ih", ("GH",), when="bias"),
     Parameter("bias_hh", ("GH",), when="bias"),
+)
+_GAINS = (
+    Parameter("gain_ih", ("GH",), when="layer_norm", initial=1.0),
+    Parameter("gain_hh", ("GH",), when="layer_norm", initial=1.0),
 )
 _H = State("h", "O", "zoneout")
 
@@ -133,18 +141,25 @@ CELLS = {
             *_WEIGHTS,
             Parameter("weight_hr", ("P", "H"), when="proj_size"),
             Parameter("weight_peephole", ("(G-1)H",), when="peepholes"),
+            *_GAINS,
+            Parameter("gain_c", ("H",), when="layer_norm", initial=1.0),
+            Parameter("bias_c", ("H",), when="layer_norm", initial=0.0),
         ),
-        options=_ANY | {"proj_size", "peepholes", "coupled", "zoneout_c"},
-        forms={"lstm": {}},
+        options=_ANY | {"proj_size", "peepholes", "coupled", "zoneout_c", "layer_norm"},
+        forms={"lstm": {"layer_norm": False}, "lstm_norm": {"layer_norm": True}},
     ),
     "gru": Cell(
         title="GRU",
         gates="rzn",
         places={"r": "sigmoid", "z": "sigmoid", "n": "tanh"},
         state=(_H,),
-        parameters=_WEIGHTS,
-        options=_ANY | {"reset_after"},
-        forms={"gru": {"reset_after": True}, "gru_reset_before": {"reset_after": False}},
+        parameters=(*_WEIGHTS, *_GAINS),
+        options=_ANY | {"reset_after", "layer_norm"},
+        forms={
+            "gru": {"reset_after": True, "layer_norm": False},
+            "gru_reset_before": {"reset_after": False, "layer_norm": False},
+            "gru_norm": {"reset_after": True, "layer_norm": True},
+        },
     ),
 }
 

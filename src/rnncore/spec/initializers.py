@@ -45,7 +45,7 @@ def _fill(spec, draw):
     try:
         parameters = {name: np.zeros(shape, spec.dtype) for name, shape in spec.parameter_shapes().items()}
         for name, row, shape in spec.each_parameter():
-            parameters[name][...] = draw(row, shape)
+            parameters[name][...] = draw(row, shape) if row.initial is None else row.initial
     except MemoryError as error:
         size = sum(map(math.prod, spec.parameter_shapes().values())) * spec.dtype.itemsize
         raise MemoryExhaustedError("hidden_size", f"{size} bytes for the parameters", "less") from error
@@ -53,7 +53,7 @@ def _fill(spec, draw):
 
 
 def zeros(spec):
-    """All parameters zero.
+    """All parameters zero but gains, which are one.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def zeros(spec):
 
 
 def uniform(spec, rng):
-    """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)).
+    """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)), but gains one and bias_c zero.
 
     Parameters
     ----------

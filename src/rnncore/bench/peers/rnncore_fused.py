@@ -74,6 +74,12 @@ class RnncoreBlas(RnncoreFused):
 
     name = "rnncore-blas"
     title = "rnncore with BLAS"
+    needs = ("rnncore.engine._core", "scipy")
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        """One thread of the BLAS for each of ours."""
+        return dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
     @classmethod
     def refuses(cls, case: Case) -> str:

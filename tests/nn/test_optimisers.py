@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Optimisers against hand-computed numbers and PyTorch; losses and the linear head by central differences."""
+"""Optimisers against hand-computed numbers and PyTorch."""
 
 import math
 
@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import tables_training as tables
 from compiled import assert_same_bits
-from differences import assert_gradient, differences
 
 import rnncore
 from rnncore.errors import ArgumentError, DTypeError, ShapeError, TapeError
-from rnncore.nn import SGD, Adam, Linear, cross_entropy, mse_loss
+from rnncore.nn import SGD, Adam, Linear
 
 
 class Vector:
@@ -34,9 +33,6 @@ class Parameters:
 
     def __init__(self, layer):
         self.parameters, self.update_parameters = layer.parameters, layer.update_parameters
-
-
-# -- optimisers ---------------------------------------------------------------------------------------------
 
 
 def test_adam_first_two_steps_by_hand():
@@ -262,176 +258,3 @@ def test_bad_gradients_change_nothing(grads, error):
         optimizer.step(grads)
     np.testing.assert_array_equal(module.w, [1.0, 2.0])
     assert all(np.array_equal(before[k], v) for k, v in optimizer.state_dict().items())
-
-
-# -- losses -------------------------------------------------------------------------------------------------
-
-
-def test_mse_by_hand():
-    loss, dpred = mse_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
-    assert loss == 2.5
-    np.testing.assert_array_equal(dpred, [1.0, 2.0])
-    loss, dpred = mse_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]), np.array([3.0, 1.0]))
-    assert loss == 1.75
-    np.testing.assert_array_equal(dpred, [1.5, 1.0])
-
-
-@pytest.mark.parametrize("weight", [None, "full", "rows"])
-def test_mse_gradient(weight):
-    rng = np.random.default_rng(1)
-    pred, target = rng.normal(size=(2, 5, 3))
-    weight = {None: None, "full": rng.uniform(size=(5, 3)), "rows": rng.uniform(size=(5, 1))}[weight]
-    _, dpred = mse_loss(pred, target, weight)
-    assert_gradient(dpred, differences(lambda: mse_loss(pred, target, weight)[0], pred))
-
-
-@pytest.mark.parametrize(
-    "labels", [[[0, 3], [2, 1], [1, 1]], [[0, -100], [-100, 1], [3, 3]]], ids=["all", "ignored"]
-)
-def test_cross_entropy_gradient(labels):
-    logits, labels = np.random.default_rng(2).normal(size=(3, 2, 4)), np.array(labels)
-    _, dlogits = cross_entropy(logits, labels)
-    assert_gradient(dlogits, differences(lambda: cross_entropy(logits, labels)[0], logits))
-    assert not dlogits[labels == -100].any()
-
-
-def test_cross_entropy_by_hand():
-    # softmax of (0, ln 3) is (1/4, 3/4)
-    loss, dlogits = cross_entropy(np.array([[0.0, math.log(3.0)]]), np.array([0]))
-    np.testing.assert_allclose(loss, math.log(4.0), rtol=tables.OPTIMIZER_RTOL["float64"])
-    np.testing.assert_allclose(dlogits, [[-0.75, 0.75]], rtol=tables.OPTIMIZER_RTOL["float64"])
-
-
-def test_cross_entropy_of_huge_logits_is_exact():
-    logits = np.array([[3e4, 0.0, -3e4], [0.0, 3e4, 0.0]], np.float32)
-    loss, dlogits = cross_entropy(logits, np.array([0, 0]))
-    assert loss == 1.5e4
-    assert dlogits.dtype == np.float32
-    np.testing.assert_allclose(dlogits, [[0, 0, 0], [-0.5, 0.5, 0]], atol=tables.FLOAT32_ATOL)
-
-
-def test_cross_entropy_with_nothing_to_count():
-    loss, dlogits = cross_entropy(np.ones((2, 3), np.float32), np.full(2, -1), ignore_index=-1)
-    assert loss == 0.0
-    assert dlogits.shape == (2, 3)
-    assert not dlogits.any()
-
-
-LOSS_ERRORS = {
-    "mse-shape": (
-        lambda: mse_loss(np.zeros((2, 3)), np.zeros((3, 2))),
-        ShapeError,
-        r"target: expected \(2, 3\)",
-    ),
-    "mse-integers": (lambda: mse_loss(np.zeros(2, int), np.zeros(2)), DTypeError, "pred"),
-    "mse-empty": (lambda: mse_loss(np.zeros(0), np.zeros(0)), ShapeError, "pred"),
-    "mse-weight-shape": (lambda: mse_loss(np.zeros(2), np.zeros(2), np.ones(3)), ShapeError, "weight"),
-    "mse-weight-zero": (lambda: mse_loss(np.zeros(2), np.zeros(2), np.zeros(2)), ArgumentError, "weight"),
-    "mse-weight-negative": (lambda: mse_loss(np.zeros(2), np.zeros(2), [2, -1]), ArgumentError, "weight"),
-    "ce-scalar": (lambda: cross_entropy(np.float64(0), np.array(0)), ShapeError, "logits"),
-    "ce-shape": (lambda: cross_entropy(np.zeros((2, 3)), np.zeros((2, 3), int)), ShapeError, "labels"),
-    "ce-float-labels": (lambda: cross_entropy(np.zeros((2, 3)), np.zeros(2)), DTypeError, "labels"),
-    "ce-label-too-big": (lambda: cross_entropy(np.zeros((2, 3)), np.array([0, 3])), ArgumentError, "got 3"),
-    "ce-label-negative": (
-        lambda: cross_entropy(np.zeros((2, 3)), np.array([0, -1])),
-        ArgumentError,
-        "got -1",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", LOSS_ERRORS, ids=str)
-def test_loss_arguments_are_checked(case):
-    call, error, words = LOSS_ERRORS[case]
-    with pytest.raises(error, match=words):
-        call()
-
-
-# -- the linear head ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(4,), (5, 4), (3, 2, 4)], ids=str)
-def test_linear_gradients(shape, bias):
-    rng = np.random.default_rng(3)
-    head = Linear(4, 3, bias=bias, dtype="float64", seed=4)
-    x, probe = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 3))
-    y, tape = head.forward(x)
-    grads = head.backward(tape, probe)
-    np.testing.assert_array_equal(y, head(x))
-    assert_gradient(grads.x, differences(lambda: float(np.vdot(head(x), probe)), x))
-    assert list(grads.params) == list(head.parameters())
-    for name in grads.params:
-        values = head.state_dict()
-
-        def loss(values=values):
-            head.load_state_dict(values)
-            return float(np.vdot(head(x), probe))
-
-        assert_gradient(grads.params[name], differences(loss, values[name]))
-
-
-def test_linear_parameters_are_read_only_and_seeded():
-    head = Linear(9, 2, seed=1)
-    with pytest.raises(ValueError, match="read-only"):
-        head.parameters()["weight"][0, 0] = 1.0
-    assert np.abs(head.parameters()["weight"]).max() <= 1 / 3
-    np.testing.assert_array_equal(head.parameters()["weight"], Linear(9, 2, seed=1).parameters()["weight"])
-    assert repr(head) == "Linear(in_features=9, out_features=2, bias=True, dtype='float32')"
-
-
-def test_linear_tape_is_good_for_one_backward_of_its_own_layer():
-    head, other = Linear(2, 1, dtype="float64", seed=0), Linear(2, 1, dtype="float64", seed=0)
-    x, dy = np.ones((3, 2)), np.ones((3, 1))
-    _, tape = head.forward(x)
-    with pytest.raises(TapeError, match="this Linear"):
-        other.backward(tape, dy)
-    head.backward(tape, dy)
-    with pytest.raises(TapeError, match="used"):
-        head.backward(tape, dy)
-    _, tape = head.forward(x)
-    head.update_parameters({"bias": np.zeros(1)})
-    with pytest.raises(TapeError, match="earlier"):
-        head.backward(tape, dy)
-
-
-LINEAR_ERRORS = {
-    "zero-size": (lambda: Linear(0, 1), ArgumentError, "in_features"),
-    "float-size": (lambda: Linear(2.0, 1), ArgumentError, "in_features"),
-    "bool-size": (lambda: Linear(2, True), ArgumentError, "out_features"),
-    "dtype": (lambda: Linear(2, 1, dtype="int32"), DTypeError, "dtype"),
-    "no-dtype": (lambda: Linear(2, 1, dtype="real"), DTypeError, "dtype"),
-    "x-shape": (lambda: Linear(2, 1)(np.zeros((2, 3), np.float32)), ShapeError, "x"),
-    "x-dtype": (lambda: Linear(2, 1)(np.zeros((2, 2))), DTypeError, "x"),
-    "unknown-name": (lambda: Linear(2, 1).update_parameters({"v": np.zeros(1)}), ArgumentError, "v"),
-    "weight-shape": (
-        lambda: Linear(2, 1).update_parameters({"weight": np.zeros((2, 1), np.float32)}),
-        ShapeError,
-        "weight",
-    ),
-    "weight-dtype": (
-        lambda: Linear(2, 1).update_parameters({"weight": np.zeros((1, 2))}),
-        DTypeError,
-        "weight",
-    ),
-    "partial-state": (
-        lambda: Linear(2, 1).load_state_dict({"bias": np.zeros(1, np.float32)}),
-        ArgumentError,
-        "weight",
-    ),
-    "dy-shape": (lambda: _backward(np.zeros((4, 1), np.float32)), ShapeError, "dy"),
-    "dy-dtype": (lambda: _backward(np.zeros((3, 1))), DTypeError, "dy"),
-}
-
-
-def _backward(dy):
-    head = Linear(2, 1)
-    _, tape = head.forward(np.zeros((3, 2), np.float32))
-    return head.backward(tape, dy)
-
-
-@pytest.mark.parametrize("case", LINEAR_ERRORS, ids=str)
-def test_linear_arguments_are_checked(case):
-    call, error, words = LINEAR_ERRORS[case]
-    with pytest.raises(error, match=words):
-        call()
