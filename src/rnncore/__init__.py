@@ -25,17 +25,18 @@ _LATER = {
     "Linear": "nn",
     "SGD": "nn",
     "cross_entropy": "nn",
-    "load": "formats.native",
+    "load": "formats.doors",
     "mixture_loss": "nn",
     "mixture_sample": "nn",
     "mse_loss": "nn",
+    "save": "formats.doors",
 }
 _LATER_MODULES = ("formats", "nn", "reference")
 
 
 @set_writer
 def _write(module, path):
-    importlib.import_module(".formats.native", __name__).save_layer(module, path)
+    importlib.import_module(".formats.doors", __name__).save(module, path)
 
 
 def __getattr__(name):
@@ -72,6 +73,7 @@ __all__ = [
     "mse_loss",
     "nn",
     "reference",
+    "save",
     "set_num_threads",
     "show_config",
     "use_backend",

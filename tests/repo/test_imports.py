@@ -39,9 +39,7 @@ MAY_IMPORT = {
 }
 
 # (module, part): imports against the direction that are known. Each goes when its reason has gone.
-KNOWN = {
-    ("nn.sequential", "formats"),  # a file's layers are built there
-}
+KNOWN: set[tuple[str, str]] = set()
 
 
 def module_names():

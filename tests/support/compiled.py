@@ -85,7 +85,9 @@ def rows_of(state, rows):
 
 
 def flat(values):
-    """Arrays in nested tuples, lists, dicts and Grads, by path."""
+    """Arrays in nested tuples, lists, dicts and Grads, by path; None has none."""
+    if values is None:
+        return {}
     if isinstance(values, np.ndarray):
         return {"": values}
     if dataclasses.is_dataclass(values):

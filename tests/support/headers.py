@@ -59,6 +59,7 @@ HEADERS = {
     "negative size": file_of({"a": entry(shape=(-2,))}, b"\0" * 8),
     "size is a float": file_of({"a": entry(shape=(2.0,))}, b"\0" * 8),
     "size is a bool": file_of({"a": entry("F64", shape=(True,))}, b"\0" * 8),
+    "an axis of 2**62 without elements": file_of({"a": entry(shape=(2**62, 0), offsets=(0, 0))}),
     "sizes overflow": file_of({"a": entry(shape=(2**32, 2**32, 4), offsets=(0, 0))}),
     "too many axes": file_of({"a": entry(shape=[1] * 65 + [2])}, b"\0" * 8),
     "one axis of 10000": file_of({"a": entry(shape=[1] * 10_000 + [2])}, b"\0" * 8),

@@ -84,6 +84,17 @@ def forward(weights, call):
     Notes
     -----
     2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("lstm", 3, 4)
+    >>> parameters = rnncore.LSTM(3, 4, seed=0).parameters()  # or anybody's arrays of these names and shapes
+    >>> weights = engine.pack(spec, parameters)
+    >>> y, (h, c) = engine.forward(weights, engine.Call(spec, np.ones((5, 2, 3), "float32"), lengths=[5, 2]))
+    >>> y.shape, h.shape, bool(y[2:, 1].any())
+    ((5, 2, 4), (1, 2, 4), False)
     """
     check_uses(weights, call, needed())
     out, backend = call.out, current_backend()
@@ -130,6 +141,19 @@ def record(weights, call, training=None, *, key=None, owner=None, spares=None):
     Raises
     ------
     ArgumentError, SizeError, MemoryExhaustedError
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("gru", 3, 4, num_layers=2, dropout=0.5)
+    >>> parameters = rnncore.GRU(3, 4, num_layers=2, seed=0).parameters()
+    >>> weights = engine.pack(spec, parameters, engine.needed(training=True))
+    >>> call = engine.Call(spec, np.ones((5, 2, 3), "float32"))
+    >>> y, h, tape = engine.record(weights, call, engine.Training(call, checkpoint="gates"), key=7)
+    >>> grads = engine.backward(tape, np.ones_like(y))
+    >>> grads.x.shape, grads.params["weight_hh_l1"].shape
+    ((5, 2, 3), (12, 4))
     """
     check_uses(weights, call, needed(training=True))
     training, spares = training or specs.Training(call), spares or Spares()
@@ -175,6 +199,10 @@ def backward(tape, dy, dstate=None, *, owner=None, version=None):
     Notes
     -----
     About twice the operations of `forward`, on as many threads as the recorded call.
+
+    Examples
+    --------
+    See `record`.
     """
     with claimed(tape, Tape, owner, version):
         dy, parts = tape.layout.check_upstream(dy, dstate)
@@ -215,6 +243,14 @@ def tape_bytes(spec, T, N, *, lengths=None, checkpoint=None):
     Raises
     ------
     ArgumentError, LengthsError, ShapeError, DTypeError, SizeError
+
+    Examples
+    --------
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("lstm", 64, 64)
+    >>> all_gates = engine.tape_bytes(spec, T=100, N=32)
+    >>> engine.tape_bytes(spec, T=100, N=32, checkpoint="gates") < all_gates / 2
+    True
     """
     T, N = specs.check_int("T", T, 0), specs.check_int("N", N, 0)
     at = specs.Layout(spec, T, N, True, specs.check_lengths(lengths, T, N))

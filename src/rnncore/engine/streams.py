@@ -188,5 +188,14 @@ def stream(weights, batch_size=1):
     Raises
     ------
     UnsupportedError, ArgumentError
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("gru", 3, 4)
+    >>> stream = engine.stream(engine.pack(spec, rnncore.GRU(3, 4, seed=0).parameters()))
+    >>> stream.step(np.ones(3, np.float32)).shape
+    (4,)
     """
     return Stream(_Fixed(weights), batch_size)

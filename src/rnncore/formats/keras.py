@@ -14,11 +14,11 @@ import sys
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
-from ..nn import ACTIVATIONS, build_module
+from ..nn import build_module
 from . import keras_file
 from .keras_file import major as _major
+from .layouts import from_system, grouped, refuse_options, spread, to_system
 from .records import CLASSES, Contents, make_record, narrow, one_direction
-from .spec import from_system, grouped, refuse_options, spread, to_system
 
 LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 NAMES = {cell: name for name, cell in LAYERS.items()}
@@ -222,14 +222,14 @@ def _make(kind, parameters, **fields):
 
 
 def _activation(name):
-    name = {"swish": "silu"}.get(name, name)
     if name == "linear":
         return []
     if name == "softmax":
         return _make("Softmax", {})
-    if name not in ACTIVATIONS:
-        raise UnsupportedError("activation", "one of " + ", ".join(ACTIVATIONS), name)
-    return _make("Activation", {}, name=name)
+    known = {"swish": ("silu",), "silu": ("silu",)} | FUNCTIONS
+    if name not in known:
+        raise UnsupportedError("activation", "softmax or one of " + ", ".join(known), name)
+    return _make("Activation", {}, **dict(zip(("name", "alpha", "beta"), known[name], strict=False)))
 
 
 def _dense(name, config, weights):

@@ -17,10 +17,10 @@ import sys
 import tempfile
 import zipfile
 
-from ..errors import UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from . import safetensors
+from .files import reading
 from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
-from .records import FormatError, reading
 from .safetensors import parse_json
 
 MAX_CONFIG = 8 * 2**20

@@ -13,11 +13,13 @@ import numpy as np
 
 from .. import nn
 from .. import spec as checks
-from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, FormatError, ShapeError, UnsupportedError
+from ..layers.build import build_layer
 from ..spec import activations
 from . import onnx_graph
-from .records import CELLS, Contents, FormatError, build_layer, make_record, reading
-from .spec import SATURATED, from_system, spread
+from .files import reading, replacing
+from .layouts import SATURATED, from_system, spread
+from .records import CELLS, Contents, make_record
 
 SLOTS = {
     "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
@@ -316,8 +318,6 @@ def export(layer, path=None, *, state=False, lengths=False):
     """
     model = onnx_graph.build(layer, state, lengths)
     if path is not None:
-        from .safetensors import replacing
-
         with replacing(path) as draft:
             draft.write_bytes(model.SerializeToString())
     return model

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from ..spec.activations import FUNCTIONS
+from .layouts import grouped, refuse_options, to_system
 from .records import CLASSES, one_direction
-from .spec import grouped, refuse_options, to_system
 
 # Our functions by ONNX' names.
 NAMES = {own: "".join(part.capitalize() for part in own.split("_")) for own in FUNCTIONS}

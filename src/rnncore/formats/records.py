@@ -1,56 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What a file holds, whatever its format: records of recurrent layers, refusals with reasons, the rest."""
 
-import contextlib
 import dataclasses
 
 import numpy as np
 
-from .. import layers
-from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
+from ..errors import ArgumentError, RnncoreError, UnsupportedError
+from ..layers.build import build_layer
+from ..nn import Recurrent, Sequential
 from ..spec import CELLS as CELLS_TABLE
 from ..spec import Spec, check_parameters, gate_names
 
 CLASSES = {name: cell.title for name, cell in CELLS_TABLE.items()}
 CELLS = {name: cell for cell, name in CLASSES.items()}
-
-
-@contextlib.contextmanager
-def reading(path, expected):
-    """Turn whatever a parser of another package raises on a damaged file into a FormatError.
-
-    A file that cannot be opened stays an OSError; rnncore's own errors pass.
-    """
-    with open(path, "rb"):
-        pass
-    try:
-        yield
-    except RnncoreError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise FormatError(str(path), expected, f"{type(error).__name__}: {text}") from error
-
-
-def build_layer(spec, parameters, implementation=None):
-    """A layer with these parameters.
-
-    Parameters
-    ----------
-    spec : Spec
-    parameters : dict of str to array of spec.dtype
-        Canonical names; checked before the layer is made, copied into it.
-    implementation : module with RNN, LSTM, GRU, optional
-        `rnncore.layers` if left out; `rnncore.reference` gives the float64 twin.
-
-    Raises
-    ------
-    RnncoreError
-    """
-    checked = check_parameters(spec, parameters)
-    layer = getattr(implementation or layers, spec.table.title)(**spec.keywords(), seed=0)
-    layer.load_state_dict(checked)
-    return layer
 
 
 @dataclasses.dataclass
@@ -106,8 +68,6 @@ class Record:
 
     def module(self, implementation=None):
         """The layer in a `nn.Recurrent` that reads, merges and returns as in the source."""
-        from ..nn import Recurrent
-
         layer = build_layer(self.spec, self.parameters, implementation)
         return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
 
@@ -172,13 +132,32 @@ class Contents:
         UnsupportedError
             It is not a chain of modules that exist here.
         """
-        from ..nn import Sequential
-
         for error in self.refused.values():
             raise error
         if self.stages is None:
             raise UnsupportedError("model", "a chain of known modules", self.chain_error)
         return Sequential(*[make(implementation) for make in self.stages])
+
+    def whole(self, name=None, implementation=None):
+        """All that the file holds as one layer or module, or the layer of this name.
+
+        Raises
+        ------
+        UnsupportedError
+            Something in it does not exist here.
+        ArgumentError
+            There is no such layer; or no name was given and there are several, or something is no part of the only one.
+        """
+        if name is None and self.stages is not None:
+            record = next(iter(self.records.values()), None)
+            alone = record is not None and record.plain and len(self.stages) == 1
+            return record.layer(implementation) if alone else self.model(implementation)
+        record = self.record(name)
+        if name is None and self.other:
+            rest = ", ".join(self.other)[:200]
+            expected = f"{record.name!r}, if the layer alone is meant"
+            raise ArgumentError("name", expected, "none", f"the file also holds {rest}; {self.chain_error}")
+        return record.layer(implementation) if record.plain else record.module(implementation)
 
     def add(self, name, read):
         """Store read() as a record, or the UnsupportedError it raises as a refusal."""

@@ -10,10 +10,11 @@ import re
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, FormatError, UnsupportedError
 from . import safetensors
-from .records import CLASSES, Contents, FormatError, make_record, one_direction, reading
-from .spec import refuse_options, to_system
+from .files import reading, replacing
+from .layouts import refuse_options, to_system
+from .records import CLASSES, Contents, make_record, one_direction
 
 _NAME = re.compile(r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d{1,6})(_reverse)?)?")
 _CELL_OF_GATES = {1: "rnn", 4: "lstm", 3: "gru"}
@@ -269,5 +270,5 @@ def save(layer, path, prefix=""):
         safetensors.write(path, state)
         return
     torch = _torch(str(path))
-    with safetensors.replacing(path) as draft:
+    with replacing(path) as draft:
         torch.save({name: torch.from_numpy(value) for name, value in state.items()}, draft)

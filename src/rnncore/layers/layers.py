@@ -95,6 +95,14 @@ class Layer(Module, LayerArguments):
         Notes
         -----
         2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.LSTM(3, 4, seed=0)
+        >>> y, (h, c) = layer(np.ones((5, 2, 3), np.float32), lengths=[5, 2])
+        >>> y.shape, h.shape, c.shape
+        ((5, 2, 4), (1, 2, 4), (1, 2, 4))
         """
         call = engine.Call(self.spec, x, state, lengths=lengths, out=out, num_threads=num_threads)
         return engine.forward(self.packed(engine.needed()), call)
@@ -140,6 +148,15 @@ class Layer(Module, LayerArguments):
         Raises
         ------
         As `__call__`.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.GRU(3, 4, seed=0)
+        >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32), recurrent_dropout=0.2)
+        >>> grads = layer.backward(tape, np.ones_like(y))
+        >>> grads.x.shape, list(grads.params)
+        ((5, 2, 3), ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0'])
         """
         call = engine.Call(self.spec, x, state, lengths=lengths, num_threads=num_threads)
         training = engine.Training(call, checkpoint, recurrent_dropout, weight_dropout)
@@ -170,6 +187,13 @@ class Layer(Module, LayerArguments):
         Raises
         ------
         ArgumentError, LengthsError, ShapeError, SizeError
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.RNN(3, 4)
+        >>> layer.forward(np.ones((5, 2, 3), np.float32))[2].nbytes == layer.tape_bytes(T=5, N=2)
+        True
         """
         return engine.tape_bytes(self.spec, T, N, lengths=lengths, checkpoint=checkpoint)
 
@@ -200,11 +224,23 @@ class Layer(Module, LayerArguments):
         -----
         About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
         number of threads may change the last ones.
+
+        Examples
+        --------
+        See `forward`.
         """
         return engine.backward(tape, dy, dstate, owner=self, version=self.version)
 
     def stream(self, batch_size=1):
-        """A `Stream` of `batch_size` rows that starts from zero state."""
+        """A `Stream` of `batch_size` rows that starts from zero state.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> stream = rnncore.GRU(3, 4, seed=0).stream()
+        >>> stream.step(np.ones(3, np.float32)).shape
+        (4,)
+        """
         return engine.Stream(self, batch_size)
 
 

@@ -53,6 +53,12 @@ class ParameterOwner:
         -------
         dict of str to numpy.ndarray
             PyTorch's names and shapes in PyTorch's order; read-only views that follow later changes.
+
+        Examples
+        --------
+        >>> import rnncore
+        >>> {name: array.shape for name, array in rnncore.RNN(3, 4, bias=False).parameters().items()}
+        {'weight_ih_l0': (4, 3), 'weight_hh_l0': (4, 4)}
         """
         return dict(self._read_only)
 

@@ -30,17 +30,23 @@ class TapeBase:
 
 @dataclasses.dataclass
 class Grads:
-    """Gradients: `x` like the input, `state` like the state, `params` by name."""
+    """Gradients: `x` like the input, `state` like the state, `params` by name; None of what has none."""
 
-    x: np.ndarray
+    x: np.ndarray | None
     state: object
-    params: dict
+    params: dict[str, np.ndarray]
 
     def __repr__(self):
-        parts = self.state if isinstance(self.state, tuple) else (self.state,)
-        state = ", ".join(str(part.shape) for part in parts)
+        def shapes(value):
+            return ", ".join(str(part.shape) for part in (value if isinstance(value, tuple) else (value,)))
+
+        shown = [
+            f"{name} {shapes(value)}"
+            for name, value in (("x", self.x), ("state", self.state))
+            if value is not None
+        ]
         params = ", ".join(f"{name} {array.shape}" for name, array in self.params.items())
-        return f"Grads(x {self.x.shape}, state {state}, params: {params})"
+        return f"Grads({', '.join([*shown, f'params: {params}'])})"
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ import pytest
 
 import rnncore
 from rnncore.errors import ArgumentError, ShapeError, UnsupportedError
-from rnncore.formats import spec
+from rnncore.formats import layouts
 
 I, H = 3, 2  # noqa: E741
 GATES = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}
-ROWS = [(name, cell) for name, row in spec.SYSTEMS.items() for cell in row.gates]
+ROWS = [(name, cell) for name, row in layouts.SYSTEMS.items() for cell in row.gates]
 
 # Row blocks of ours (LSTM i f g o, GRU r z n) that give the other order; from the systems' documentation.
 BLOCKS = {
@@ -50,10 +50,10 @@ def split(key):
 @pytest.mark.parametrize(("system", "cell"), BLOCKS, ids="-".join)
 def test_gate_order_is_the_documented_one(system, cell):
     values = parameters(cell) | {"bias_hh": np.zeros(len(GATES[cell]) * H, np.float32)}
-    weight_ih, weight_hh, _ = spec.to_system(system, cell, values)
+    weight_ih, weight_hh, _ = layouts.to_system(system, cell, values)
     order = BLOCKS[system, cell]
     for got, name in ((weight_ih, "weight_ih"), (weight_hh, "weight_hh")):
-        got = got.T if spec.SYSTEMS[system].columns else got
+        got = got.T if layouts.SYSTEMS[system].columns else got
         expected = np.concatenate([values[name][k * H : (k + 1) * H] for k in order])
         np.testing.assert_array_equal(got, expected)
 
@@ -62,10 +62,10 @@ def test_gate_order_is_the_documented_one(system, cell):
 def test_there_and_back_computes_the_same(system, key):
     cell, reset_after = split(key)
     values = parameters(cell)
-    if key == "gru" and spec.SYSTEMS[system].bias[key] == "one":
+    if key == "gru" and layouts.SYSTEMS[system].bias[key] == "one":
         values["bias_hh"][2 * H :] = 0
-    weight_ih, weight_hh, bias = spec.to_system(system, cell, values, reset_after=reset_after)
-    back = spec.from_system(system, cell, weight_ih, weight_hh, bias, reset_after=reset_after)
+    weight_ih, weight_hh, bias = layouts.to_system(system, cell, values, reset_after=reset_after)
+    back = layouts.from_system(system, cell, weight_ih, weight_hh, bias, reset_after=reset_after)
     np.testing.assert_array_equal(back["weight_ih"], values["weight_ih"])
     np.testing.assert_array_equal(back["weight_hh"], values["weight_hh"])
     kept = slice(2 * H, None) if key == "gru" else slice(0)  # b_hn stays apart from b_in, everywhere
@@ -75,21 +75,23 @@ def test_there_and_back_computes_the_same(system, key):
 
 def test_no_bias_stays_no_bias():
     values = {name: array for name, array in parameters("gru").items() if "bias" not in name}
-    assert spec.to_system("keras", "gru", values)[2] is None
-    assert set(spec.from_system("keras", "gru", values["weight_ih"].T, values["weight_hh"].T)) == set(values)
+    assert layouts.to_system("keras", "gru", values)[2] is None
+    assert set(layouts.from_system("keras", "gru", values["weight_ih"].T, values["weight_hh"].T)) == set(
+        values
+    )
 
 
 @pytest.mark.parametrize("system", ["flax"])
 def test_one_bias_cannot_hold_a_recurrent_candidate_bias(system):
     with pytest.raises(UnsupportedError, match="one bias cannot hold a b_hn"):
-        spec.to_system(system, "gru", parameters("gru"))
+        layouts.to_system(system, "gru", parameters("gru"))
 
 
-@pytest.mark.parametrize("system", [name for name, row in spec.SYSTEMS.items() if not row.projection])
+@pytest.mark.parametrize("system", [name for name, row in layouts.SYSTEMS.items() if not row.projection])
 def test_projection_is_refused_where_there_is_none(system):
     values = parameters("lstm") | {"weight_hr": np.ones((1, H), np.float32)}
     with pytest.raises(UnsupportedError, match="proj_size"):
-        spec.to_system(system, "lstm", values)
+        layouts.to_system(system, "lstm", values)
 
 
 PEEPHOLES = {"onnx": [0, 2, 1], "onednn": [0, 1, 2], "tensorflow": [0, 1, 2]}  # of ours, i f o
@@ -98,10 +100,10 @@ PEEPHOLES = {"onnx": [0, 2, 1], "onednn": [0, 1, 2], "tensorflow": [0, 1, 2]}  #
 @pytest.mark.parametrize("system", PEEPHOLES)
 def test_peepholes_there_and_back(system):
     values = parameters("lstm") | {"weight_peephole": np.arange(3.0 * H, dtype=np.float32)}
-    weight_ih, weight_hh, bias, peephole = spec.to_system(system, "lstm", values)
+    weight_ih, weight_hh, bias, peephole = layouts.to_system(system, "lstm", values)
     blocks = np.split(values["weight_peephole"], 3)
     np.testing.assert_array_equal(peephole, np.concatenate([blocks[k] for k in PEEPHOLES[system]]))
-    back = spec.from_system(system, "lstm", weight_ih, weight_hh, bias, peephole=peephole)
+    back = layouts.from_system(system, "lstm", weight_ih, weight_hh, bias, peephole=peephole)
     np.testing.assert_array_equal(back["weight_peephole"], values["weight_peephole"])
 
 
@@ -109,10 +111,10 @@ def test_coupled_gates_there_and_back():
     values = parameters("gru") | {
         "weight_peephole": np.arange(2.0 * H, dtype=np.float32)
     }  # three gates, i g o
-    weight_ih, weight_hh, bias, peephole = spec.to_system("onnx", "lstm", values, coupled=True)
+    weight_ih, weight_hh, bias, peephole = layouts.to_system("onnx", "lstm", values, coupled=True)
     assert weight_ih.shape == (4 * H, I) and not np.any(weight_ih[2 * H : 3 * H])  # i o f c
     assert peephole.shape == (3 * H,) and not np.any(peephole[2 * H :])
-    back = spec.from_system("onnx", "lstm", weight_ih, weight_hh, bias, peephole=peephole, coupled=True)
+    back = layouts.from_system("onnx", "lstm", weight_ih, weight_hh, bias, peephole=peephole, coupled=True)
     assert back.keys() == values.keys()
     for name, value in values.items():
         np.testing.assert_array_equal(back[name], value)
@@ -129,45 +131,45 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("system", spec.SYSTEMS)
+@pytest.mark.parametrize("system", layouts.SYSTEMS)
 def test_options_that_a_system_has_not_are_refused(system, option):
     layer = rnncore.LSTM(I, H, **{option: OPTIONS[option]})
-    if getattr(spec.SYSTEMS[system], option, False):
-        spec.refuse_options(system, layer.spec)
+    if getattr(layouts.SYSTEMS[system], option, False):
+        layouts.refuse_options(system, layer.spec)
         return
     with pytest.raises(UnsupportedError) as caught:
-        spec.refuse_options(system, layer.spec)
+        layouts.refuse_options(system, layer.spec)
     assert caught.value.field == option
 
 
 def test_cells_that_a_system_has_not_are_refused():
     with pytest.raises(UnsupportedError, match="resets before"):
-        spec.to_system("torch", "gru", parameters("gru"), reset_after=False)
+        layouts.to_system("torch", "gru", parameters("gru"), reset_after=False)
     with pytest.raises(UnsupportedError, match="resets after"):
-        spec.to_system("tensorflow", "gru", parameters("gru"))
+        layouts.to_system("tensorflow", "gru", parameters("gru"))
 
 
 def test_wrong_arguments_are_named():
     values = parameters("lstm")
     with pytest.raises(ArgumentError, match=r"^system: "):
-        spec.to_system("caffe", "lstm", values)
+        layouts.to_system("caffe", "lstm", values)
     with pytest.raises(ShapeError, match=r"^weight_ih: "):
-        spec.from_system("onnx", "lstm", values["weight_ih"][:7], values["weight_hh"])
+        layouts.from_system("onnx", "lstm", values["weight_ih"][:7], values["weight_hh"])
     with pytest.raises(ShapeError, match=r"^bias: "):
-        spec.from_system("onnx", "lstm", values["weight_ih"], values["weight_hh"], values["bias_ih"])
+        layouts.from_system("onnx", "lstm", values["weight_ih"], values["weight_hh"], values["bias_ih"])
 
 
 def test_joined_kernel_is_split():
     kernel = np.arange(20.0).reshape(5, 4)
-    top, bottom = spec.split_joined(kernel, 3)
+    top, bottom = layouts.split_joined(kernel, 3)
     np.testing.assert_array_equal(np.concatenate([top, bottom]), kernel)
     with pytest.raises(ShapeError, match=r"^kernel: "):
-        spec.split_joined(kernel, 5)
+        layouts.split_joined(kernel, 5)
 
 
-@pytest.mark.parametrize("dtype", spec.SATURATED, ids=str)
+@pytest.mark.parametrize("dtype", layouts.SATURATED, ids=str)
 def test_saturation_limit_changes_no_bit(dtype):
-    limit, one = spec.SATURATED[dtype], np.ones((1, 1), dtype)
+    limit, one = layouts.SATURATED[dtype], np.ones((1, 1), dtype)
     layer = rnncore.LSTM(1, 1, bias=False, dtype=dtype)
     for sign in (1, -1):
         outputs = []
@@ -178,7 +180,7 @@ def test_saturation_limit_changes_no_bit(dtype):
 
 
 def test_packages_of_others_are_imported_lazily_and_the_core_never():
-    folder = pathlib.Path(spec.__file__).parent
+    folder = pathlib.Path(layouts.__file__).parent
     own = {"numpy", *__import__("sys").stdlib_module_names}
     for path in folder.glob("*.py"):
         tree = ast.parse(path.read_text())
