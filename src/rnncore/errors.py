@@ -8,8 +8,6 @@ built-in exception that a Python programmer would expect in its place.
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class RnncoreError(Exception):
     """Base class of all errors raised by rnncore.
@@ -40,7 +38,7 @@ class RnncoreError(Exception):
         self.hint: str = hint
         super().__init__(f"{field}: expected {expected}, got {got}" + (f" ({hint})" if hint else ""))
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[RnncoreError], tuple[object, ...]]:
         # BaseException would call the class with the finished message only.
         return type(self), (self.field, self.expected, self.got, self.hint)
 

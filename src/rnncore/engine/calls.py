@@ -72,11 +72,12 @@ def _usable(array: np.ndarray) -> np.ndarray:
 
 
 def _dense(parts: Parts) -> Parts:
-    return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
+    return tuple([None if part is None else np.ascontiguousarray(part) for part in parts])
 
 
 def _empty_state(at: specs.Layout) -> tuple[np.ndarray, ...]:
-    return tuple(empty("state", shape, at.spec.dtype) for shape in at.spec.state_shapes(at.N))
+    dtype = at.spec.dtype
+    return tuple([empty("state", shape, dtype) for shape in at.spec.state_shapes(at.N)])
 
 
 def forward(weights: Weights, call: specs.Call) -> tuple[np.ndarray, Any]:

@@ -70,6 +70,7 @@ class Weights:
         version: int = 0,
         drop: tuple[int, float] | None = None,
         spare: _core.Spare | None = None,
+        plan: _core.Plan | None = None,
     ) -> None:
         self.spec: Spec = spec
         self.isa: str = current_isa()
@@ -78,7 +79,8 @@ class Weights:
         self.dropped: tuple[int, float] | None = drop
         if drop is not None:
             parameters = _dropped(spec, parameters, *drop)
-        self.plan: _core.Plan = _core.Plan(spec, self.isa, scipy_blas() if uses & _core.BLAS else None)
+        blas = scipy_blas() if uses & _core.BLAS else None
+        self.plan: _core.Plan = plan or _core.Plan(spec, self.isa, blas)
         # Only what is asked for: copies for the naive loop, or packed for the kernels.
         self.plain: dict[str, np.ndarray] | None = None
         self.packed: _core.Weights | None = None

@@ -28,7 +28,7 @@ StateT = TypeVar("StateT")
 class Layer(Module, LayerArguments, Generic[StateT]):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
-    _made_anew = Module._made_anew | {"counter", "_packed", "_spares"}
+    _made_anew = Module._made_anew | {"counter", "_packed", "_plans", "_spares"}
 
     def _start(self, spec: Spec, seed: Seed) -> None:
         self.spec = spec
@@ -43,6 +43,7 @@ class Layer(Module, LayerArguments, Generic[StateT]):
     def _start_cache(self) -> None:
         self.counter: _core.Version = _core.Version()
         self._packed: dict[str, engine.Weights] = {}
+        self._plans: dict[tuple[str, int], _core.Plan] = {}
         self._spares = engine.Spares()
 
     def __repr__(self) -> str:
@@ -72,8 +73,12 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         return weights
 
     def _pack(self, uses: int, drop: tuple[int, float] | None = None) -> engine.Weights:
+        kind = (backends.current_isa(), uses & _core.BLAS)
         options = {"version": self.version, "drop": drop, "spare": self._spares.weights}
-        return engine.Weights(self.spec, self._parameters, uses, **options)
+        plan = self._plans.get(kind)
+        weights = engine.Weights(self.spec, self._parameters, uses, plan=plan, **options)
+        self._plans[kind] = weights.plan
+        return weights
 
     # Calls
 

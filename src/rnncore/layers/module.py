@@ -78,8 +78,9 @@ class Module(ParameterOwner):
     @contextlib.contextmanager
     def writing(self) -> Iterator[dict[str, np.ndarray]]:
         """Context manager for optimisers: the parameters as arrays that may be written; they count as changed."""
-        with self._lock, super().writing() as parameters:
-            yield parameters
+        with self._lock:
+            yield self._parameters
+            self._changed()
 
     def eval(self) -> Self:
         """Nothing to do: calling a module is inference, always. Gives the module, as in PyTorch."""

@@ -250,8 +250,14 @@ class Spec:
         tuple of tuple of int
             ``((L*D, N, H),)`` for RNN and GRU, ``((L*D, N, H or P), (L*D, N, H))`` for LSTM.
         """
-        rows = self.num_layers * self.directions
-        return tuple((rows, N, self._sizes[part.size]) for part in self.table.state)
+        rows, features = self._state_sizes
+        return tuple([(rows, N, size) for size in features])
+
+    @functools.cached_property
+    def _state_sizes(self) -> tuple[int, tuple[int, ...]]:
+        """L*D, and the features of each part of the state."""
+        sizes = tuple(self._sizes[part.size] for part in self.table.state)
+        return self.num_layers * self.directions, sizes
 
     def arguments(self) -> str:
         """The constructor call's arguments as text; what equals its default is left out."""

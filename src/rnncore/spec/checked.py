@@ -55,7 +55,9 @@ class Layout:
 
     def as_state(self, parts: tuple[np.ndarray, ...]) -> Any:
         """A state as the caller sees it, of its (L*D, N, features) parts: h or (h, c), without N if unbatched."""
-        return as_state(parts if self.batched else tuple(part[:, 0] for part in parts))
+        if not self.batched:
+            parts = tuple(part[:, 0] for part in parts)
+        return parts if len(parts) > 1 else parts[0]
 
     def check_upstream(
         self, dy: ArrayLike | None, dstate: StateLike, dtypes: DTypes | None = None

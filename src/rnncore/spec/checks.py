@@ -43,6 +43,8 @@ def check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 def check_probability(field: str, value: Any) -> float:
+    if type(value) is float and 0 <= value < 1:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(field, "a number p, 0 <= p < 1", repr(value))
     if not 0 <= value < 1:  # NaN fails here
