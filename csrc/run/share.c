@@ -7,7 +7,7 @@
 /* Floating-point operations of a forward call. */
 static double forward_flops(const rnncore_plan *plan, int64_t tokens)
 {
-    const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
+    const double upper = (double)(plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
                                    ((double)plan->config.input_size + (double)plan->out + upper);
     return flops_per_token * (double)tokens;
