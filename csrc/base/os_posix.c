@@ -2,7 +2,7 @@
  * See os.h: POSIX, with what Linux has beside it. */
 #include "os.h"
 
-#if !defined(__wasm__)
+#if !defined(__wasm__) && !defined(_WIN32)
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>

@@ -257,14 +257,14 @@ static const rc_op gru_before_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gr
 #define GRU_CELL(planes_, terms, program, ...) { \
     .gates = 3, .usual = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH}, .reads_h = 1, \
     .params = gru_params, .param_count = GRU_PARAMS, .planes = planes_, .term_count = terms, \
-    .term = {{GRU_WEIGHT_IH, GRU_BIAS_IH, RC_OPERAND_X, 0, 3, {2, 0, 1}}, __VA_ARGS__}, \
+    .term = {{GRU_WEIGHT_IH, GRU_BIAS_IH, RC_OPERAND_X, 0, 3, {2, 0, 1}, 0}, __VA_ARGS__}, \
     .forward = program, .backward = program##_back, \
 }
 #define GRU_AFTER(program) \
-    GRU_CELL(4, 2, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 3, {0, 1, 2}})
+    GRU_CELL(4, 2, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 3, {0, 1, 2}, 0})
 #define GRU_BEFORE(program) \
-    GRU_CELL(3, 3, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 2, {0, 1}}, \
-                            {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_MID, 0, 1, {2}})
+    GRU_CELL(3, 3, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 2, {0, 1}, 0}, \
+                            {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_MID, 0, 1, {2}, 0})
 /* clang-format on */
 static const rc_cell gru_cell = GRU_AFTER(gru_program), gru_any_cell = GRU_AFTER(gru_any_program),
                      gru_before_cell = GRU_BEFORE(gru_before_program),

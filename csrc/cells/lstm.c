@@ -180,10 +180,10 @@ static const rc_op lstm_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_any
 #define LSTM_CELL(count, f, program) { \
     .gates = count, .usual = {RNNCORE_SIGMOID, f, RNNCORE_TANH, RNNCORE_SIGMOID, RNNCORE_TANH}, .has_c = 1, \
     .params = lstm_params, .param_count = LSTM_PARAMS, .planes = count, .term_count = 2, .vector_count = 2, \
-    .term = {{LSTM_WEIGHT_IH, LSTM_BIAS_IH, RC_OPERAND_X, 0, count, {0, 1, 2, 3}}, \
-             {LSTM_WEIGHT_HH, LSTM_BIAS_HH, RC_OPERAND_H, 0, count, {0, 1, 2, 3}}}, \
-    .vector = {{LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_BEFORE, 0, (count) - 2, {0, 1}}, \
-               {LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_AFTER, (count) - 1, 1, {(count) - 2}}}, \
+    .term = {{LSTM_WEIGHT_IH, LSTM_BIAS_IH, RC_OPERAND_X, 0, count, {0, 1, 2, 3}, 0}, \
+             {LSTM_WEIGHT_HH, LSTM_BIAS_HH, RC_OPERAND_H, 0, count, {0, 1, 2, 3}, 0}}, \
+    .vector = {{LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_BEFORE, 0, (count) - 2, {0, 1}, 0}, \
+               {LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_AFTER, (count) - 1, 1, {(count) - 2}, 0}}, \
     .forward = program, .backward = program##_back, \
 }
 /* clang-format on */

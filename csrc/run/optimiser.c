@@ -109,6 +109,15 @@ static void cut(update_call *call)
     }
 }
 
+/* base^n by squaring: the same bits everywhere, which no C library's pow promises. */
+static double power(double base, int64_t n)
+{
+    double result = 1;
+    for (; n; n >>= 1, base *= base)
+        if (n & 1) result *= base;
+    return result;
+}
+
 /* The factors of the loops: step sizes with Adam's bias corrections, decay on the weights or through the gradient. */
 static rc_update factors(const rnncore_update_args *a, double scale)
 {
@@ -121,8 +130,8 @@ static rc_update factors(const rnncore_update_args *a, double scale)
         .nesterov = a->nesterov,
         .l2 = a->decoupled ? 0 : a->weight_decay,
         .decay = a->decoupled ? 1 - a->lr * a->weight_decay : 1,
-        .rate = adam ? a->lr / (1 - pow(a->beta1, (double)a->step)) : a->lr,
-        .root = adam ? 1 / sqrt(1 - pow(a->beta2, (double)a->step)) : 0,
+        .rate = adam ? a->lr / (1 - power(a->beta1, a->step)) : a->lr,
+        .root = adam ? 1 / sqrt(1 - power(a->beta2, a->step)) : 0,
     };
 }
 

@@ -164,8 +164,10 @@ RC_INLINE vec v_exp2i(vec t)
     return RC_FROM_BITS(RC_BITS_OP(vaddq)(n, RC_BITS_OP(vdupq_n)(RC_ONE_BITS)));
 }
 
-/* -- Scalar: plain C11, fma() from the C library ------------------------------------------------------------------- */
+/* -- Scalar: plain C11 ---------------------------------------------------------------------------------------------- */
 #elif RC_ISA_SCALAR
+#include "../base/fma.h"
+
 typedef real vec;
 enum { RC_VECTOR_BYTES = sizeof(real) };
 #define RC_REGISTERS 16
@@ -183,8 +185,8 @@ RC_INLINE vec v_add(vec a, vec b) { return a + b; }
 RC_INLINE vec v_sub(vec a, vec b) { return a - b; }
 RC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 RC_INLINE vec v_div(vec a, vec b) { return a / b; }
-RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fma)(a, b, c); }
-RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fma)(-a, b, c); }
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(rc_fma)(a, b, c); }
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(rc_fma)(-a, b, c); }
 RC_INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 RC_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 RC_INLINE vec v_abs(vec a) { return RC_OP(fabs)(a); }

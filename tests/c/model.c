@@ -2,14 +2,56 @@
  * See model.h. */
 #include "model.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../csrc/base/fma.h"
+
+/* All but the instruction set and the element type; options reach every function and every cell that has any. */
+#define SIZES .input_size = 5, .hidden_size = 19, .num_layers = 2
+const rnncore_config model_configs[] = {
+    {.cell = RNNCORE_RNN_TANH, SIZES},
+    {.cell = RNNCORE_RNN_RELU, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7},
+    {.cell = RNNCORE_GRU, SIZES},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES},
+    {.cell = RNNCORE_RNN_TANH, SIZES, .clip = 1, .activations = {{{RNNCORE_SOFTPLUS, 0, 0}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .clip = 0.5},
+    {.cell = RNNCORE_LSTM,
+     SIZES,
+     .peepholes = 1,
+     .activations = {{{RNNCORE_HARD_SIGMOID, 0.2, 0.5},
+                      {RNNCORE_AFFINE, 0.5, 0.25},
+                      {RNNCORE_ELU, 0.7, 0},
+                      {RNNCORE_SOFTSIGN, 0, 0},
+                      {RNNCORE_SCALED_TANH, 1.5, 0.5}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .coupled = 1, .peepholes = 1},
+    {.cell = RNNCORE_GRU,
+     SIZES,
+     .activations = {{{0}, {RNNCORE_HARD_SIGMOID, 0.2, 0.5}, {RNNCORE_LEAKY_RELU, 0.1, 0}}}},
+    {.cell = RNNCORE_GRU_RESET_BEFORE,
+     SIZES,
+     .clip = 2,
+     .activations = {{{RNNCORE_SOFTSIGN, 0, 0}, {RNNCORE_SIGMOID, 0, 0}, {RNNCORE_THRESHOLDED_RELU, -0.2, 0}}}},
+    {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {0}, {RNNCORE_RELU, 0, 0}}}},
+    {.cell = RNNCORE_RNN_RELU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_LSTM, SIZES, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
+    {.cell = "lstm_norm", SIZES},
+    {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
+    {.cell = "gru_norm", SIZES},
+    {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
+};
+#undef SIZES
+const int model_config_count = sizeof model_configs / sizeof *model_configs;
+
 void *model_alloc(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) {
         fputs("the test itself ran out of memory\n", stderr);
         exit(2);
@@ -27,7 +69,7 @@ static void plain_sgemm(const char *transpose_a, const char *transpose_b, const 
         for (int64_t i = 0; i < *m; i++) {
             float sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
             for (int64_t p = 0; p < *k; p++)
-                sum = fmaf(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+                sum = rc_fmaf(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
             c[i + j * *ldc] = sum;
         }
 }
@@ -42,7 +84,7 @@ static void plain_dgemm(const char *transpose_a, const char *transpose_b, const 
         for (int64_t i = 0; i < *m; i++) {
             double sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
             for (int64_t p = 0; p < *k; p++)
-                sum = fma(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+                sum = rc_fma(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
             c[i + j * *ldc] = sum;
         }
 }
@@ -55,14 +97,17 @@ static void *block(model *m, size_t bytes)
     return m->blocks[m->block_count++] = memset(model_alloc(bytes), MODEL_UNTOUCHED, bytes);
 }
 
+static uint64_t random_state = 1;
+
+void model_seed(uint64_t seed) { random_state = seed; }
+
 /* A block of uniform values in [-scale, scale]. */
 static void *random_block(model *m, int64_t count, double scale)
 {
-    static uint64_t state = 1;
     void *values = block(m, (size_t)count * m->elem);
     for (int64_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const double value = scale * (2 * (double)(state >> 11) / 9007199254740992.0 - 1);
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        const double value = scale * (2 * (double)(random_state >> 11) / 9007199254740992.0 - 1);
         if (m->config.dtype == RNNCORE_FLOAT32) ((float *)values)[i] = (float)value;
         else ((double *)values)[i] = value;
     }
@@ -150,7 +195,7 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
 
 void model_free(model *m)
 {
-    for (int i = 0; i < m->block_count; i++) free(m->blocks[i]);
+    for (int i = 0; i < m->block_count; i++) rnncore_free(m->blocks[i]);
     rnncore_plan_destroy(m->plan);
 }
 

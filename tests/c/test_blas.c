@@ -70,7 +70,7 @@ static void *train(model *m, rnncore_backend backend, int64_t segments, size_t *
     model_reset(m);
     CHECK_STATUS(rnncore_forward(m->plan, m->weights, &forward), RNNCORE_OK);
     CHECK_STATUS(rnncore_backward(m->plan, m->weights, &backward), RNNCORE_OK);
-    free(forward.tape);
+    rnncore_free(forward.tape);
     return model_outputs(m, bytes);
 }
 
@@ -83,8 +83,8 @@ static void test_bits(const char *cell, rnncore_dtype dtype, int64_t P)
     for (int64_t segments = 0; segments < 3; segments += 2) {
         void *fused = train(&m, RNNCORE_FUSED, segments, &bytes), *blas = train(&m, RNNCORE_BLAS, segments, &bytes);
         CHECK(memcmp(fused, blas, bytes) == 0);
-        free(fused);
-        free(blas);
+        rnncore_free(fused);
+        rnncore_free(blas);
     }
     model_free(&m);
 }
@@ -128,8 +128,8 @@ static void test_system(rnncore_dtype dtype)
     CHECK_STATUS(rnncore_forward(m.plan, m.weights, &args), RNNCORE_OK);
     void *blas = model_outputs(&m, &bytes);
     CHECK(memcmp(fused, blas, bytes) == 0);
-    free(fused);
-    free(blas);
+    rnncore_free(fused);
+    rnncore_free(blas);
     model_free(&m);
 }
 

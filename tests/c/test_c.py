@@ -17,9 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Programs, their arguments and what they say at the end.
 PROGRAMS = {
     "embed": ((), "agree to the last bit"),
+    "bits": ((), "gru_norm float64 "),
     "test_core": ((), "test_core: "),
     "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
+    "test_fma": (("quick",), "test_fma: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),
     "vmath_ulp_F32": (("997",), "float32 softplus, ULP"),

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from compiled import assert_same_bits, clean_environment
+from compiled import PATIENCE, assert_same_bits, clean_environment
 
 import rnncore
 from rnncore import errors
@@ -19,7 +19,11 @@ HINT = 'pip install "rnncore[blas]"'
 def run_python(code):
     """What a fresh interpreter prints, line by line."""
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

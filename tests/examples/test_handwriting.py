@@ -23,7 +23,7 @@ from examples.handwriting.strokes import UNIT, Drawings, State, batch, moves  # 
 from examples.handwriting.writer import Writer  # noqa: E402
 
 program = importlib.import_module("examples.handwriting.__main__")
-arguments = argparse.Namespace(quick=True, seed=3, fresh=False, threads=1)
+arguments = argparse.Namespace(quick=True, seed=3, fresh=False, threads=1, hidden=None)
 
 
 def drawn(count, seed=0):

@@ -46,6 +46,16 @@ def test_no_test_looks_at_a_clock():
     assert places(is_clock) == []
 
 
+def test_all_waiting_has_one_limit():
+    assert (
+        places(lambda node: isinstance(node, ast.keyword) and node.arg == "timeout" and is_number(node)) == []
+    )
+
+
+def is_number(keyword):
+    return isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, int | float)
+
+
 def test_no_exception_is_swallowed():
     assert (
         places(lambda node: isinstance(node, ast.ExceptHandler) and isinstance(node.body[0], ast.Pass)) == []

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Calls: checked arguments in, views and fresh results, one call of the core."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .. import spec as specs
@@ -11,7 +15,10 @@ from . import _core
 from .backends import current_backend, current_isa
 from .memory import Spares, empty, recycled
 from .threads import team_for, threads_for
-from .weights import check_uses, needed, recurrent_masks
+from .weights import Weights, check_uses, needed, recurrent_masks
+
+if TYPE_CHECKING:
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Parts, StateLike
 
 
 class Tape(TapeBase):
@@ -31,36 +38,49 @@ class Tape(TapeBase):
         Memory it holds until `backward` has used it.
     """
 
-    def __init__(self, owner, weights, call, training, call_key, spares):
+    def __init__(
+        self,
+        owner: object,
+        weights: Weights,
+        call: specs.Call,
+        training: specs.Training,
+        call_key: int | None,
+        spares: Spares,
+    ) -> None:
         super().__init__(owner, weights.version)
-        self.layout, self.call_key = call.layout(), call_key
-        self.training, self.spares = training, spares
+        self.layout: specs.Layout = call.layout()
+        self.call_key: int | None = call_key
+        self.training: specs.Training = training
+        self.spares: Spares = spares
         # Both passes of a call run alike, whatever is chosen in between.
-        self.blas, self.threads = current_backend() == "blas", threads_for(call.num_threads)
-        self.weights = weights
-        self.memory = _core.Tape(weights.plan, call.T, call.N, call.steps, training.segments, spares.tape)
-        self.nbytes = self.memory.nbytes
+        self.blas: bool = current_backend() == "blas"
+        self.threads: int = threads_for(call.num_threads)
+        self.weights: Weights | None = weights
+        memory = _core.Tape(weights.plan, call.T, call.N, call.steps, training.segments, spares.tape)
+        self.memory: _core.Tape | None = memory
+        self.nbytes: int = memory.nbytes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         at = self.layout
         state = "used" if self.used else f"{self.nbytes} bytes"
         return f"Tape({at.spec.title}, T={at.T}, N={at.N}, {state})"
 
 
-def _usable(array):
+def _usable(array: np.ndarray) -> np.ndarray:
     """The array itself, or a copy if its elements do not lie on element boundaries."""
     return array if array.flags.aligned else np.array(array)
 
 
-def _dense(parts):
-    return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
+def _dense(parts: Parts) -> Parts:
+    return tuple([None if part is None else np.ascontiguousarray(part) for part in parts])
 
 
-def _empty_state(at):
-    return tuple(empty("state", shape, at.spec.dtype) for shape in at.spec.state_shapes(at.N))
+def _empty_state(at: specs.Layout) -> tuple[np.ndarray, ...]:
+    dtype = at.spec.dtype
+    return tuple([empty("state", shape, dtype) for shape in at.spec.state_shapes(at.N)])
 
 
-def forward(weights, call):
+def forward(weights: Weights, call: specs.Call) -> tuple[np.ndarray, Any]:
     """Run without dropout.
 
     Parameters
@@ -84,6 +104,17 @@ def forward(weights, call):
     Notes
     -----
     2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("lstm", 3, 4)
+    >>> parameters = rnncore.LSTM(3, 4, seed=0).parameters()  # or anybody's arrays of these names and shapes
+    >>> weights = engine.pack(spec, parameters)
+    >>> y, (h, c) = engine.forward(weights, engine.Call(spec, np.ones((5, 2, 3), "float32"), lengths=[5, 2]))
+    >>> y.shape, h.shape, bool(y[2:, 1].any())
+    ((5, 2, 4), (1, 2, 4), False)
     """
     check_uses(weights, call, needed())
     out, backend = call.out, current_backend()
@@ -104,7 +135,15 @@ def forward(weights, call):
     return (y if out is None else out), call.as_state(final)
 
 
-def record(weights, call, training=None, *, key=None, owner=None, spares=None):
+def record(
+    weights: Weights,
+    call: specs.Call,
+    training: specs.Training | None = None,
+    *,
+    key: int | None = None,
+    owner: object = None,
+    spares: Spares | None = None,
+) -> tuple[np.ndarray, Any, Tape]:
     """Run with dropout and record for `backward`.
 
     Parameters
@@ -130,6 +169,19 @@ def record(weights, call, training=None, *, key=None, owner=None, spares=None):
     Raises
     ------
     ArgumentError, SizeError, MemoryExhaustedError
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("gru", 3, 4, num_layers=2, dropout=0.5)
+    >>> parameters = rnncore.GRU(3, 4, num_layers=2, seed=0).parameters()
+    >>> weights = engine.pack(spec, parameters, engine.needed(training=True))
+    >>> call = engine.Call(spec, np.ones((5, 2, 3), "float32"))
+    >>> y, h, tape = engine.record(weights, call, engine.Training(call, checkpoint="gates"), key=7)
+    >>> grads = engine.backward(tape, np.ones_like(y))
+    >>> grads.x.shape, grads.params["weight_hh_l1"].shape
+    ((5, 2, 3), (12, 4))
     """
     check_uses(weights, call, needed(training=True))
     training, spares = training or specs.Training(call), spares or Spares()
@@ -145,7 +197,14 @@ def record(weights, call, training=None, *, key=None, owner=None, spares=None):
     return y, call.as_state(final), tape
 
 
-def backward(tape, dy, dstate=None, *, owner=None, version=None):
+def backward(
+    tape: Tape,
+    dy: ArrayLike | None,
+    dstate: StateLike = None,
+    *,
+    owner: object = None,
+    version: int | None = None,
+) -> Grads:
     """Gradients of a recorded call.
 
     Parameters
@@ -175,6 +234,10 @@ def backward(tape, dy, dstate=None, *, owner=None, version=None):
     Notes
     -----
     About twice the operations of `forward`, on as many threads as the recorded call.
+
+    Examples
+    --------
+    See `record`.
     """
     with claimed(tape, Tape, owner, version):
         dy, parts = tape.layout.check_upstream(dy, dstate)
@@ -195,7 +258,9 @@ def backward(tape, dy, dstate=None, *, owner=None, version=None):
     return Grads(dx, at.as_state(dinitial), params)
 
 
-def tape_bytes(spec, T, N, *, lengths=None, checkpoint=None):
+def tape_bytes(
+    spec: specs.Spec, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None
+) -> int:
     """Bytes of the tape of a recorded call, from its shapes alone.
 
     Parameters
@@ -215,6 +280,14 @@ def tape_bytes(spec, T, N, *, lengths=None, checkpoint=None):
     Raises
     ------
     ArgumentError, LengthsError, ShapeError, DTypeError, SizeError
+
+    Examples
+    --------
+    >>> from rnncore import engine
+    >>> spec = engine.Spec("lstm", 64, 64)
+    >>> all_gates = engine.tape_bytes(spec, T=100, N=32)
+    >>> engine.tape_bytes(spec, T=100, N=32, checkpoint="gates") < all_gates / 2
+    True
     """
     T, N = specs.check_int("T", T, 0), specs.check_int("N", N, 0)
     at = specs.Layout(spec, T, N, True, specs.check_lengths(lengths, T, N))

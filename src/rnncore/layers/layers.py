@@ -5,48 +5,62 @@ A layer owns parameters and their packed weights, which are made when first need
 when the parameters change. What it does with them is the engine's.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
 from .. import engine
 from ..engine import _core, backends
 from ..spec import initializers, masks
 from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from .module import Module
 
+if TYPE_CHECKING:
+    import numpy as np
 
-class Layer(Module, LayerArguments):
+    from ..spec import Spec
+    from ..spec.tapes import Grads
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Seed, StateLike
+
+StateT = TypeVar("StateT")
+
+
+class Layer(Module, LayerArguments, Generic[StateT]):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
-    _made_anew = Module._made_anew | {"counter", "_packed", "_spares"}
+    _made_anew = Module._made_anew | {"counter", "_packed", "_plans", "_spares"}
 
-    def _start(self, spec, seed):
+    def _start(self, spec: Spec, seed: Seed) -> None:
         self.spec = spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
         Module.__init__(self, **initializers.uniform(spec, parameter_rng))
         self._start_cache()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._start_cache()
 
-    def _start_cache(self):
-        self.counter = _core.Version()
-        self._packed = {}
+    def _start_cache(self) -> None:
+        self.counter: _core.Version = _core.Version()
+        self._packed: dict[str, engine.Weights] = {}
+        self._plans: dict[tuple[str, int], _core.Plan] = {}
         self._spares = engine.Spares()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"rnncore.{self.kind}({self.spec.arguments()})"
 
     # Parameters
 
     @property
-    def version(self):
+    def version(self) -> int:  # type: ignore[override]
         """How often the parameters have changed."""
         return self.counter.value
 
-    def _changed(self):
+    def _changed(self) -> None:
         self._packed.clear()
         self.counter.value += 1
 
-    def packed(self, uses):
+    def packed(self, uses: int) -> engine.Weights:
         """The present parameters packed for these uses (see `engine.needed`) on the present instruction set."""
         isa = backends.current_isa()
         weights = self._packed.get(isa)
@@ -58,13 +72,25 @@ class Layer(Module, LayerArguments):
             self._packed[isa] = weights
         return weights
 
-    def _pack(self, uses, drop=None):
+    def _pack(self, uses: int, drop: tuple[int, float] | None = None) -> engine.Weights:
+        kind = (backends.current_isa(), uses & _core.BLAS)
         options = {"version": self.version, "drop": drop, "spare": self._spares.weights}
-        return engine.Weights(self.spec, self._parameters, uses, **options)
+        plan = self._plans.get(kind)
+        weights = engine.Weights(self.spec, self._parameters, uses, plan=plan, **options)
+        self._plans[kind] = weights.plan
+        return weights
 
     # Calls
 
-    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[np.ndarray, StateT]:
         """Run without dropout.
 
         Parameters
@@ -95,21 +121,29 @@ class Layer(Module, LayerArguments):
         Notes
         -----
         2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.LSTM(3, 4, seed=0)
+        >>> y, (h, c) = layer(np.ones((5, 2, 3), np.float32), lengths=[5, 2])
+        >>> y.shape, h.shape, c.shape
+        ((5, 2, 4), (1, 2, 4), (1, 2, 4))
         """
         call = engine.Call(self.spec, x, state, lengths=lengths, out=out, num_threads=num_threads)
         return engine.forward(self.packed(engine.needed()), call)
 
     def forward(
         self,
-        x,
-        state=None,
+        x: ArrayLike,
+        state: StateLike = None,
         *,
-        lengths=None,
-        num_threads=None,
-        checkpoint=None,
-        recurrent_dropout=0.0,
-        weight_dropout=0.0,
-    ):
+        lengths: Lengths = None,
+        num_threads: int | None = None,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> tuple[np.ndarray, StateT, engine.Tape]:
         """Run with dropout and record.
 
         Parameters
@@ -140,6 +174,15 @@ class Layer(Module, LayerArguments):
         Raises
         ------
         As `__call__`.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.GRU(3, 4, seed=0)
+        >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32), recurrent_dropout=0.2)
+        >>> grads = layer.backward(tape, np.ones_like(y))
+        >>> grads.x.shape, list(grads.params)
+        ((5, 2, 3), ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0'])
         """
         call = engine.Call(self.spec, x, state, lengths=lengths, num_threads=num_threads)
         training = engine.Training(call, checkpoint, recurrent_dropout, weight_dropout)
@@ -152,7 +195,7 @@ class Layer(Module, LayerArguments):
             weights = self.packed(uses)
         return engine.record(weights, call, training, key=key, owner=self, spares=self._spares)
 
-    def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
+    def tape_bytes(self, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None) -> int:
         """Bytes of the tape that `forward` would make.
 
         Parameters
@@ -170,10 +213,17 @@ class Layer(Module, LayerArguments):
         Raises
         ------
         ArgumentError, LengthsError, ShapeError, SizeError
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.RNN(3, 4)
+        >>> layer.forward(np.ones((5, 2, 3), np.float32))[2].nbytes == layer.tape_bytes(T=5, N=2)
+        True
         """
         return engine.tape_bytes(self.spec, T, N, lengths=lengths, checkpoint=checkpoint)
 
-    def backward(self, tape, dy, dstate=None):
+    def backward(self, tape: engine.Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -200,21 +250,33 @@ class Layer(Module, LayerArguments):
         -----
         About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
         number of threads may change the last ones.
+
+        Examples
+        --------
+        See `forward`.
         """
         return engine.backward(tape, dy, dstate, owner=self, version=self.version)
 
-    def stream(self, batch_size=1):
-        """A `Stream` of `batch_size` rows that starts from zero state."""
+    def stream(self, batch_size: int = 1) -> engine.Stream:
+        """A `Stream` of `batch_size` rows that starts from zero state.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> stream = rnncore.GRU(3, 4, seed=0).stream()
+        >>> stream.step(np.ones(3, np.float32)).shape
+        (4,)
+        """
         return engine.Stream(self, batch_size)
 
 
-class RNN(RNNArguments, Layer):
+class RNN(RNNArguments, Layer["np.ndarray"]):
     __doc__ = RNNArguments.__doc__
 
 
-class LSTM(LSTMArguments, Layer):
+class LSTM(LSTMArguments, Layer["tuple[np.ndarray, np.ndarray]"]):
     __doc__ = LSTMArguments.__doc__
 
 
-class GRU(GRUArguments, Layer):
+class GRU(GRUArguments, Layer["np.ndarray"]):
     __doc__ = GRUArguments.__doc__
