@@ -18,8 +18,9 @@ from ..nn import build_module
 from . import keras_file
 from .files import replacing
 from .keras_file import major as _major
-from .layouts import from_system, grouped, refuse_options, spread, to_system
+from .layouts import grouped, refuse_options, spread
 from .records import CLASSES, Contents, make_record, narrow, one_direction
+from .systems import from_system, to_system
 
 LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 NAMES = {cell: name for name, cell in LAYERS.items()}
