@@ -64,15 +64,21 @@ def tree_of(path):
     return ast.parse(text)
 
 
+def is_for_types(node):
+    """Whether it is what type checkers see alone."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
 def nodes(tree, in_functions):
-    """Statements that import, and calls of import_module; without those inside functions if so asked."""
+    """Statements that import, and calls of import_module; those that run when the module is loaded, or all."""
     todo = list(tree.body)
     while todo:
         node = todo.pop()
         called = isinstance(node, ast.Call) and getattr(node.func, "attr", None)
         if isinstance(node, ast.Import | ast.ImportFrom) or called == "import_module":
             yield node
-        if in_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_for_types(node)
+        if in_functions or not late:
             todo.extend(ast.iter_child_nodes(node))
 
 

@@ -4,18 +4,24 @@
 `use_isa` and `use_backend` hold for the code inside their block in the present thread or task (a context variable).
 """
 
+from __future__ import annotations
+
 import contextlib
 import contextvars
 import os
+from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
 from . import _core
 from .blas import scipy_blas
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 BACKENDS = ("fused", "blas", "naive")
 
 
-def isas():
+def isas() -> list[str]:
     """Instruction sets that this machine can run, fastest first; the environment variable RNNCORE_ISA caps them.
 
     Returns
@@ -36,18 +42,18 @@ _isa = contextvars.ContextVar("rnncore_isa", default=isas()[0])
 _backend = contextvars.ContextVar("rnncore_backend", default="fused")
 
 
-def current_isa():
+def current_isa() -> str:
     """The instruction set that calls use now."""
     return _isa.get()
 
 
-def current_backend():
+def current_backend() -> str:
     """The backend that calls use now."""
     return _backend.get()
 
 
 @contextlib.contextmanager
-def _using(variable, value):
+def _using(variable: contextvars.ContextVar[str], value: str) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -55,7 +61,7 @@ def _using(variable, value):
         variable.reset(token)
 
 
-def use_isa(name):
+def use_isa(name: str) -> contextlib.AbstractContextManager[None]:
     """Context manager: calls inside it run on the instruction set `name`.
 
     Raises
@@ -68,7 +74,7 @@ def use_isa(name):
     return _using(_isa, name)
 
 
-def use_backend(name):
+def use_backend(name: str) -> contextlib.AbstractContextManager[None]:
     """Context manager: calls inside it run "fused", "blas" or "naive".
 
     "fused" is the packed kernels. "blas" is the textbook way, one product per time step by SciPy's BLAS, for

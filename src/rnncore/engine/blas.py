@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """SciPy's BLAS as C functions, which `use_backend("blas")` needs; imported when it is first asked for."""
 
+from __future__ import annotations
+
 import functools
 import re
 
@@ -19,7 +21,7 @@ def _function(capsules, name):
 
 
 @functools.cache
-def scipy_blas():
+def scipy_blas() -> _core.Blas:
     """SciPy's products, for plans.
 
     Returns
@@ -41,7 +43,7 @@ def scipy_blas():
     return _core.Blas(_function(capsules, "sgemm"), _function(capsules, "dgemm"))
 
 
-def blas_name():
+def blas_name() -> str:
     """What `use_backend("blas")` would call, without importing it."""
     from importlib import metadata  # takes longer to import than rnncore
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Calls: checked arguments in, views and fresh results, one call of the core."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .. import spec as specs
@@ -11,7 +15,10 @@ from . import _core
 from .backends import current_backend, current_isa
 from .memory import Spares, empty, recycled
 from .threads import team_for, threads_for
-from .weights import check_uses, needed, recurrent_masks
+from .weights import Weights, check_uses, needed, recurrent_masks
+
+if TYPE_CHECKING:
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Parts, StateLike
 
 
 class Tape(TapeBase):
@@ -31,36 +38,49 @@ class Tape(TapeBase):
         Memory it holds until `backward` has used it.
     """
 
-    def __init__(self, owner, weights, call, training, call_key, spares):
+    def __init__(
+        self,
+        owner: object,
+        weights: Weights,
+        call: specs.Call,
+        training: specs.Training,
+        call_key: int | None,
+        spares: Spares,
+    ) -> None:
         super().__init__(owner, weights.version)
-        self.layout, self.call_key = call.layout(), call_key
-        self.training, self.spares = training, spares
+        self.layout: specs.Layout = call.layout()
+        self.call_key: int | None = call_key
+        self.training: specs.Training = training
+        self.spares: Spares = spares
         # Both passes of a call run alike, whatever is chosen in between.
-        self.blas, self.threads = current_backend() == "blas", threads_for(call.num_threads)
-        self.weights = weights
-        self.memory = _core.Tape(weights.plan, call.T, call.N, call.steps, training.segments, spares.tape)
-        self.nbytes = self.memory.nbytes
+        self.blas: bool = current_backend() == "blas"
+        self.threads: int = threads_for(call.num_threads)
+        self.weights: Weights | None = weights
+        memory = _core.Tape(weights.plan, call.T, call.N, call.steps, training.segments, spares.tape)
+        self.memory: _core.Tape | None = memory
+        self.nbytes: int = memory.nbytes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         at = self.layout
         state = "used" if self.used else f"{self.nbytes} bytes"
         return f"Tape({at.spec.title}, T={at.T}, N={at.N}, {state})"
 
 
-def _usable(array):
+def _usable(array: np.ndarray) -> np.ndarray:
     """The array itself, or a copy if its elements do not lie on element boundaries."""
     return array if array.flags.aligned else np.array(array)
 
 
-def _dense(parts):
-    return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
+def _dense(parts: Parts) -> Parts:
+    return tuple([None if part is None else np.ascontiguousarray(part) for part in parts])
 
 
-def _empty_state(at):
-    return tuple(empty("state", shape, at.spec.dtype) for shape in at.spec.state_shapes(at.N))
+def _empty_state(at: specs.Layout) -> tuple[np.ndarray, ...]:
+    dtype = at.spec.dtype
+    return tuple([empty("state", shape, dtype) for shape in at.spec.state_shapes(at.N)])
 
 
-def forward(weights, call):
+def forward(weights: Weights, call: specs.Call) -> tuple[np.ndarray, Any]:
     """Run without dropout.
 
     Parameters
@@ -115,7 +135,15 @@ def forward(weights, call):
     return (y if out is None else out), call.as_state(final)
 
 
-def record(weights, call, training=None, *, key=None, owner=None, spares=None):
+def record(
+    weights: Weights,
+    call: specs.Call,
+    training: specs.Training | None = None,
+    *,
+    key: int | None = None,
+    owner: object = None,
+    spares: Spares | None = None,
+) -> tuple[np.ndarray, Any, Tape]:
     """Run with dropout and record for `backward`.
 
     Parameters
@@ -169,7 +197,14 @@ def record(weights, call, training=None, *, key=None, owner=None, spares=None):
     return y, call.as_state(final), tape
 
 
-def backward(tape, dy, dstate=None, *, owner=None, version=None):
+def backward(
+    tape: Tape,
+    dy: ArrayLike | None,
+    dstate: StateLike = None,
+    *,
+    owner: object = None,
+    version: int | None = None,
+) -> Grads:
     """Gradients of a recorded call.
 
     Parameters
@@ -223,7 +258,9 @@ def backward(tape, dy, dstate=None, *, owner=None, version=None):
     return Grads(dx, at.as_state(dinitial), params)
 
 
-def tape_bytes(spec, T, N, *, lengths=None, checkpoint=None):
+def tape_bytes(
+    spec: specs.Spec, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None
+) -> int:
     """Bytes of the tape of a recorded call, from its shapes alone.
 
     Parameters

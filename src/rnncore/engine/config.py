@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What this build and machine offer."""
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +27,7 @@ def _cpu_name():
     return platform.machine()
 
 
-def config():
+def config() -> dict[str, Any]:
     """What this build and machine are.
 
     Returns
@@ -46,7 +49,7 @@ def config():
     }
 
 
-def show_config():
+def show_config() -> None:
     """Print `config()`, one line per entry."""
     for name, value in config().items():
         print(f"{name:9}{', '.join(value) if isinstance(value, list) else value}")

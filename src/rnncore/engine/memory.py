@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Memory of results: fresh, or what an earlier result of the same owner left."""
 
+from __future__ import annotations
+
 import math
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +22,15 @@ class Spares:
 
     __slots__ = ("dx", "grads", "tape", "weights", "y")
 
-    def __init__(self):
-        for name in self.__slots__:
-            setattr(self, name, _core.Spare())
+    def __init__(self) -> None:
+        self.weights: _core.Spare = _core.Spare()
+        self.tape: _core.Spare = _core.Spare()
+        self.y: _core.Spare = _core.Spare()
+        self.dx: _core.Spare = _core.Spare()
+        self.grads: _core.Spare = _core.Spare()
 
 
-def empty(field, shape, dtype):
+def empty(field: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """An uninitialised array."""
     try:
         return np.empty(shape, dtype)
@@ -32,7 +38,7 @@ def empty(field, shape, dtype):
         raise MemoryExhaustedError(field, f"memory for shape {shape}", "less") from error
 
 
-def recycled(field, shape, dtype, spare):
+def recycled(field: str, shape: tuple[int, ...], dtype: np.dtype[Any], spare: _core.Spare) -> np.ndarray:
     """An uninitialised array whose memory goes to `spare` when nobody holds it any more."""
     size = math.prod(shape)
     if not RECYCLED_BYTES <= size * dtype.itemsize < sys.maxsize:

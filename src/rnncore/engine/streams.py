@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Streams: running sequences that keep their state between calls."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -9,17 +12,24 @@ from .. import spec as specs
 from ..errors import UnsupportedError
 from . import _core
 from .calls import forward
-from .weights import needed
+from .weights import Weights, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..spec.types import ArrayLike, StateLike
+
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
 
 
-def alone(method):
+def alone(method: _Method) -> _Method:
     """The method with the stream to itself; UnsupportedError while another call has it."""
 
     @functools.wraps(method)
-    def guarded(self, *args, **kwargs):
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._alone(method, *args, **kwargs)
 
-    return guarded
+    return cast(_Method, guarded)
 
 
 class Stream(_core.StreamCore):
@@ -42,7 +52,7 @@ class Stream(_core.StreamCore):
     UnsupportedError, ArgumentError
     """
 
-    def __init__(self, layer, batch_size=1):
+    def __init__(self, layer: Any, batch_size: int = 1) -> None:
         s = layer.spec
         if s.bidirectional:
             raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
@@ -51,18 +61,18 @@ class Stream(_core.StreamCore):
         super().__init__(layer.counter, layer.packed(_core.FORWARD).packed, N, row_work)
         self._layer, self._spec = layer, s
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Stream({self._layer!r}, batch_size={self.N})"
 
     def _present_weights(self):
         return self._layer.packed(_core.FORWARD).packed
 
     @alone
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return _restore, (self._layer, self.N, specs.as_state(self._get_state()))
 
     @alone
-    def select(self, rows):
+    def select(self, rows: ArrayLike) -> None:
         """Change the rows of a live batch: keep, drop, reorder and add.
 
         Parameters
@@ -101,19 +111,19 @@ class Stream(_core.StreamCore):
         taken = np.where(rows[:, np.newaxis] >= 0, part[:, np.maximum(rows, 0)], part.dtype.type(0))
         return np.ascontiguousarray(taken)
 
-    def reset(self):
+    def reset(self) -> None:
         """Set the state to zero."""
         self.state = None
 
     @property
     @alone
-    def state(self):
+    def state(self) -> Any:
         """A copy of the state, as `layer(x)` returns it; may be assigned, None for zeros."""
         return specs.as_state(self._get_state())
 
     @state.setter
     @alone
-    def state(self, value):
+    def state(self, value: StateLike) -> None:
         parts = specs.check_state(self._spec, value, self.N, True)
         self._set_state(tuple(None if part is None else np.ascontiguousarray(part) for part in parts))
 
@@ -130,7 +140,7 @@ class Stream(_core.StreamCore):
         return out
 
     @alone
-    def run(self, chunk):
+    def run(self, chunk: ArrayLike) -> np.ndarray:
         """Many steps.
 
         Parameters
@@ -164,18 +174,18 @@ def _restore(layer, N, state):
 class _Fixed:
     """Weights that never change, as what a stream runs on."""
 
-    def __init__(self, weights):
+    def __init__(self, weights: Weights) -> None:
         self.spec, self._weights, self.counter = weights.spec, weights, _core.Version()
         self.counter.value = weights.version
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.spec.title}({self.spec.arguments()})"
 
-    def packed(self, uses=None):
+    def packed(self, uses: int) -> Weights:
         return self._weights
 
 
-def stream(weights, batch_size=1):
+def stream(weights: Weights, batch_size: int = 1) -> Stream:
     """A `Stream` of packed weights that starts from zero state.
 
     Parameters

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Packed weights: parameters laid out for the kernels of one instruction set."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..errors import ArgumentError
@@ -9,11 +13,16 @@ from . import _core
 from .backends import current_backend, current_isa
 from .blas import scipy_blas
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..spec import Call, Spec
+
 # Beside the core's own bits: plain copies, for the naive loop.
 _NAIVE = 1 << 8
 
 
-def needed(training=False):
+def needed(training: bool = False) -> int:
     """What weights must be packed for, to serve calls of the present backend.
 
     Parameters
@@ -52,18 +61,44 @@ class Weights:
 
     __slots__ = ("dropped", "isa", "packed", "plain", "plan", "spec", "uses", "version")
 
-    def __init__(self, spec, parameters, uses, *, version=0, drop=None, spare=None):
-        self.spec, self.isa, self.uses = spec, current_isa(), uses
-        self.version, self.dropped = version, drop
+    def __init__(
+        self,
+        spec: Spec,
+        parameters: dict[str, np.ndarray],
+        uses: int,
+        *,
+        version: int = 0,
+        drop: tuple[int, float] | None = None,
+        spare: _core.Spare | None = None,
+        plan: _core.Plan | None = None,
+    ) -> None:
+        self.spec: Spec = spec
+        self.isa: str = current_isa()
+        self.uses: int = uses
+        self.version: int = version
+        self.dropped: tuple[int, float] | None = drop
         if drop is not None:
             parameters = _dropped(spec, parameters, *drop)
-        self.plan = _core.Plan(spec, self.isa, scipy_blas() if uses & _core.BLAS else None)
-        self.plain = {name: array.copy() for name, array in parameters.items()} if uses & _NAIVE else None
-        packed = uses & ~_NAIVE
-        self.packed = _core.Weights(self.plan, parameters, packed, version, spare) if packed else None
+        blas = scipy_blas() if uses & _core.BLAS else None
+        self.plan: _core.Plan = plan or _core.Plan(spec, self.isa, blas)
+        # Only what is asked for: copies for the naive loop, or packed for the kernels.
+        self.plain: dict[str, np.ndarray] | None = None
+        self.packed: _core.Weights | None = None
+        if uses & _NAIVE:
+            self.plain = {name: array.copy() for name, array in parameters.items()}
+        if uses & ~_NAIVE:
+            self.packed = _core.Weights(self.plan, parameters, uses & ~_NAIVE, version, spare)
 
 
-def pack(spec, parameters, uses=None, *, version=0, drop=None, spare=None):
+def pack(
+    spec: Spec,
+    parameters: Mapping[str, Any],
+    uses: int | None = None,
+    *,
+    version: int = 0,
+    drop: tuple[int, float] | None = None,
+    spare: _core.Spare | None = None,
+) -> Weights:
     """Lay parameters out for the kernels of the present instruction set.
 
     Parameters
@@ -111,7 +146,7 @@ def pack(spec, parameters, uses=None, *, version=0, drop=None, spare=None):
     return Weights(spec, dense, uses, version=version, drop=drop, spare=spare)
 
 
-def recurrent_masks(spec, key, p):
+def recurrent_masks(spec: Spec, key: int, p: float) -> list[tuple[str, int, float]]:
     """Names of the recurrent matrices, and the key and probability of each one's mask."""
     return [
         ("weight_hh" + s, masks.layer_key(key, masks.WEIGHT + k), p) for k, s in enumerate(spec.suffixes())
@@ -127,7 +162,7 @@ def _dropped(spec, parameters, key, p):
     return values
 
 
-def check_uses(weights, call, uses):
+def check_uses(weights: Weights, call: Call, uses: int) -> None:
     """ArgumentError unless these weights are of the call's Spec and serve these uses."""
     if weights.spec is not call.spec and weights.spec != call.spec:
         raise ArgumentError("weights", f"those of {call.spec}", f"those of {weights.spec}")

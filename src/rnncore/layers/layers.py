@@ -5,48 +5,62 @@ A layer owns parameters and their packed weights, which are made when first need
 when the parameters change. What it does with them is the engine's.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
 from .. import engine
 from ..engine import _core, backends
 from ..spec import initializers, masks
 from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from .module import Module
 
+if TYPE_CHECKING:
+    import numpy as np
 
-class Layer(Module, LayerArguments):
+    from ..spec import Spec
+    from ..spec.tapes import Grads
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Seed, StateLike
+
+StateT = TypeVar("StateT")
+
+
+class Layer(Module, LayerArguments, Generic[StateT]):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
-    _made_anew = Module._made_anew | {"counter", "_packed", "_spares"}
+    _made_anew = Module._made_anew | {"counter", "_packed", "_plans", "_spares"}
 
-    def _start(self, spec, seed):
+    def _start(self, spec: Spec, seed: Seed) -> None:
         self.spec = spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
         Module.__init__(self, **initializers.uniform(spec, parameter_rng))
         self._start_cache()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._start_cache()
 
-    def _start_cache(self):
-        self.counter = _core.Version()
-        self._packed = {}
+    def _start_cache(self) -> None:
+        self.counter: _core.Version = _core.Version()
+        self._packed: dict[str, engine.Weights] = {}
+        self._plans: dict[tuple[str, int], _core.Plan] = {}
         self._spares = engine.Spares()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"rnncore.{self.kind}({self.spec.arguments()})"
 
     # Parameters
 
     @property
-    def version(self):
+    def version(self) -> int:  # type: ignore[override]
         """How often the parameters have changed."""
         return self.counter.value
 
-    def _changed(self):
+    def _changed(self) -> None:
         self._packed.clear()
         self.counter.value += 1
 
-    def packed(self, uses):
+    def packed(self, uses: int) -> engine.Weights:
         """The present parameters packed for these uses (see `engine.needed`) on the present instruction set."""
         isa = backends.current_isa()
         weights = self._packed.get(isa)
@@ -58,13 +72,25 @@ class Layer(Module, LayerArguments):
             self._packed[isa] = weights
         return weights
 
-    def _pack(self, uses, drop=None):
+    def _pack(self, uses: int, drop: tuple[int, float] | None = None) -> engine.Weights:
+        kind = (backends.current_isa(), uses & _core.BLAS)
         options = {"version": self.version, "drop": drop, "spare": self._spares.weights}
-        return engine.Weights(self.spec, self._parameters, uses, **options)
+        plan = self._plans.get(kind)
+        weights = engine.Weights(self.spec, self._parameters, uses, plan=plan, **options)
+        self._plans[kind] = weights.plan
+        return weights
 
     # Calls
 
-    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[np.ndarray, StateT]:
         """Run without dropout.
 
         Parameters
@@ -109,15 +135,15 @@ class Layer(Module, LayerArguments):
 
     def forward(
         self,
-        x,
-        state=None,
+        x: ArrayLike,
+        state: StateLike = None,
         *,
-        lengths=None,
-        num_threads=None,
-        checkpoint=None,
-        recurrent_dropout=0.0,
-        weight_dropout=0.0,
-    ):
+        lengths: Lengths = None,
+        num_threads: int | None = None,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> tuple[np.ndarray, StateT, engine.Tape]:
         """Run with dropout and record.
 
         Parameters
@@ -169,7 +195,7 @@ class Layer(Module, LayerArguments):
             weights = self.packed(uses)
         return engine.record(weights, call, training, key=key, owner=self, spares=self._spares)
 
-    def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
+    def tape_bytes(self, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None) -> int:
         """Bytes of the tape that `forward` would make.
 
         Parameters
@@ -197,7 +223,7 @@ class Layer(Module, LayerArguments):
         """
         return engine.tape_bytes(self.spec, T, N, lengths=lengths, checkpoint=checkpoint)
 
-    def backward(self, tape, dy, dstate=None):
+    def backward(self, tape: engine.Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -231,7 +257,7 @@ class Layer(Module, LayerArguments):
         """
         return engine.backward(tape, dy, dstate, owner=self, version=self.version)
 
-    def stream(self, batch_size=1):
+    def stream(self, batch_size: int = 1) -> engine.Stream:
         """A `Stream` of `batch_size` rows that starts from zero state.
 
         Examples
@@ -244,13 +270,13 @@ class Layer(Module, LayerArguments):
         return engine.Stream(self, batch_size)
 
 
-class RNN(RNNArguments, Layer):
+class RNN(RNNArguments, Layer["np.ndarray"]):
     __doc__ = RNNArguments.__doc__
 
 
-class LSTM(LSTMArguments, Layer):
+class LSTM(LSTMArguments, Layer["tuple[np.ndarray, np.ndarray]"]):
     __doc__ = LSTMArguments.__doc__
 
 
-class GRU(GRUArguments, Layer):
+class GRU(GRUArguments, Layer["np.ndarray"]):
     __doc__ = GRUArguments.__doc__

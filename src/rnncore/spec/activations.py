@@ -6,6 +6,10 @@ the form that a Spec holds: per direction, per place of the cell, (name, *parame
 reference/activations.py, the compiled layers in csrc/simd/activations.h.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ..errors import ArgumentError
 from .cells import places
 from .checks import finite
@@ -53,7 +57,7 @@ def _direction(wanted, value):
     return tuple(_entry(place, part) for place, part in zip(wanted, value, strict=True))
 
 
-def normalize(value, cell, coupled, directions):
+def normalize(value: Any, cell: str, coupled: bool, directions: int) -> tuple[Any, ...]:
     """What a Spec holds: () for the cell's own functions; one tuple of entries; or two that differ.
 
     Parameters

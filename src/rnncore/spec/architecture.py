@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What a layer is: `Spec`."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, SizeError
 from . import activations, checks
-from .cells import CELLS, OPTIONS, gate_names, places
+from .cells import CELLS, OPTIONS, Cell, Parameter, gate_names, places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Far above any use; keeps a mistyped count from listing parameters until memory ends.
 MAX_LAYERS = 2**16
@@ -62,18 +68,18 @@ class Spec:
     batch_first: bool = False
     dropout: float = 0.0
     bidirectional: bool = False
-    dtype: np.dtype = checks.DTYPES[0]
+    dtype: np.dtype[Any] = checks.DTYPES[0]
     proj_size: int = OPTIONS["proj_size"].neutral
     reset_after: bool = OPTIONS["reset_after"].neutral
     peepholes: bool = OPTIONS["peepholes"].neutral
     coupled: bool = OPTIONS["coupled"].neutral
     clip: float | None = OPTIONS["clip"].neutral
-    activations: tuple = OPTIONS["activations"].neutral
+    activations: tuple[Any, ...] = OPTIONS["activations"].neutral
     zoneout: float = OPTIONS["zoneout"].neutral
     zoneout_c: float = OPTIONS["zoneout_c"].neutral
     layer_norm: bool = OPTIONS["layer_norm"].neutral
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 
@@ -117,7 +123,7 @@ class Spec:
             raise SizeError("hidden_size", limit, sizes)
 
     @functools.cached_property
-    def _sizes(self):
+    def _sizes(self) -> dict[str, int]:
         """Sizes by their names in the table of cells, but for "I"."""
         G, H, P = self.gates, self.hidden_size, self.proj_size
         return {"H": H, "P": P, "O": P or H, "GH": G * H, "(G-1)H": (G - 1) * H}
@@ -128,17 +134,17 @@ class Spec:
         return {row.name: tuple(sizes[name] for name in row.shape) for row in self.kinds}
 
     @functools.cached_property
-    def table(self):
+    def table(self) -> Cell:
         """The cell's row of CELLS."""
         return CELLS[self.cell]
 
     @property
-    def title(self):
+    def title(self) -> str:
         """The name of the cell's class."""
         return self.table.title
 
     @functools.cached_property
-    def form(self):
+    def form(self) -> str:
         """The cell's name in the core; None where it has no such form."""
         for name, options in self.table.forms.items():
             if all(getattr(self, option) == value for option, value in options.items()):
@@ -146,21 +152,21 @@ class Spec:
         return None
 
     @functools.cached_property
-    def kinds(self):
+    def kinds(self) -> tuple[Parameter, ...]:
         """The parameters that each layer and direction has: rows of the table of cells."""
         return tuple(row for row in self.table.parameters if not row.when or getattr(self, row.when))
 
     @functools.cached_property
-    def gate_names(self):
+    def gate_names(self) -> tuple[str, ...]:
         """The gates in the order of their row blocks; coupled ones leave no f."""
         return gate_names(self.cell, self.coupled)
 
     @functools.cached_property
-    def gates(self):
+    def gates(self) -> int:
         """G: number of gates."""
         return len(self.gate_names)
 
-    def functions(self, direction):
+    def functions(self, direction: int) -> dict[str, tuple[Any, ...]]:
         """The activations of a direction: place -> (name, *parameters)."""
         own = places(self.cell, self.coupled)
         if not self.activations:
@@ -168,42 +174,42 @@ class Spec:
         return dict(zip(own, self.activations[min(direction, len(self.activations) - 1)], strict=True))
 
     @functools.cached_property
-    def directions(self):
+    def directions(self) -> int:
         """D: 2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
     @functools.cached_property
-    def output_size(self):
+    def output_size(self) -> int:
         """Features of h in one direction: P with projection, else H."""
         return self._sizes["O"]
 
     @functools.cached_property
-    def y_size(self):
+    def y_size(self) -> int:
         """Features of y: D times `output_size`."""
         return self.directions * self.output_size
 
     @functools.cached_property
-    def drops(self):
+    def drops(self) -> bool:
         """Whether training calls draw masks; dropout has none where there is no output between layers."""
         zoneout = any(getattr(self, part.zoneout) for part in self.table.state)
         return zoneout or (self.dropout > 0 and self.num_layers > 1)
 
     @functools.cached_property
-    def token_bytes(self):
+    def token_bytes(self) -> int:
         """Upper bound of the bytes that one token (one step of one row) needs in any one buffer."""
         per_layer = self.directions * (self.gates + 2) * self.hidden_size
         return self.dtype.itemsize * max(self.input_size, self.num_layers * per_layer)
 
-    def layer_input_size(self, layer):
+    def layer_input_size(self, layer: int) -> int:
         """Features that layer `layer` reads."""
         return self.input_size if layer == 0 else self.y_size
 
-    def suffixes(self):
+    def suffixes(self) -> list[str]:
         """Name suffixes in order: ``_l0``, ``_l0_reverse``, ``_l1`` ...; position is the row of the state."""
         ends = ("", "_reverse")[: self.directions]
         return [f"_l{layer}{end}" for layer in range(self.num_layers) for end in ends]
 
-    def parameter_shapes(self):
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters.
 
         Returns
@@ -216,15 +222,15 @@ class Spec:
         return dict(self._parameter_shapes)
 
     @functools.cached_property
-    def _parameter_shapes(self):
+    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: shape for name, _, shape in self.each_parameter()}
 
     @functools.cached_property
-    def parameter_size(self):
+    def parameter_size(self) -> int:
         """How many numbers all parameters are."""
         return sum(map(math.prod, self._parameter_shapes.values()))
 
-    def each_parameter(self):
+    def each_parameter(self) -> Iterator[tuple[str, Parameter, tuple[int, ...]]]:
         """Name, row of the table of cells, and shape of each parameter, in the order of `parameter_shapes`."""
         for k, suffix in enumerate(self.suffixes()):
             shapes = self._layer_shapes(self.layer_input_size(k // self.directions))
@@ -232,11 +238,11 @@ class Spec:
                 yield row.name + suffix, row, shapes[row.name]
 
     @property
-    def parameter_count(self):
+    def parameter_count(self) -> int:
         """How many arrays `parameter_shapes` lists."""
         return self.num_layers * self.directions * len(self.kinds)
 
-    def state_shapes(self, N):
+    def state_shapes(self, N: int) -> tuple[tuple[int, int, int], ...]:
         """Shapes of the state of a batch of `N` rows.
 
         Returns
@@ -244,10 +250,16 @@ class Spec:
         tuple of tuple of int
             ``((L*D, N, H),)`` for RNN and GRU, ``((L*D, N, H or P), (L*D, N, H))`` for LSTM.
         """
-        rows = self.num_layers * self.directions
-        return tuple((rows, N, self._sizes[part.size]) for part in self.table.state)
+        rows, features = self._state_sizes
+        return tuple([(rows, N, size) for size in features])
 
-    def arguments(self):
+    @functools.cached_property
+    def _state_sizes(self) -> tuple[int, tuple[int, ...]]:
+        """L*D, and the features of each part of the state."""
+        sizes = tuple(self._sizes[part.size] for part in self.table.state)
+        return self.num_layers * self.directions, sizes
+
+    def arguments(self) -> str:
         """The constructor call's arguments as text; what equals its default is left out."""
         shown = [str(self.input_size), str(self.hidden_size)]
         for name, value in self.keywords().items():
@@ -255,12 +267,12 @@ class Spec:
                 shown.append(f"{name}={str(value) if name == 'dtype' else value!r}")
         return ", ".join(shown)
 
-    def keywords(self):
+    def keywords(self) -> dict[str, Any]:
         """The arguments that make a layer of this Spec, by name: all but options of other cells."""
         others = OPTIONS.keys() - self.table.options
         return {name: getattr(self, name) for name in _DEFAULTS if name != "cell" and name not in others}
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON.
 
         Returns
@@ -275,7 +287,7 @@ class Spec:
         }
 
     @classmethod
-    def from_dict(cls, fields):
+    def from_dict(cls, fields: Any) -> Spec:
         """The Spec of what `to_dict` gave, or of what claims to be that.
 
         Raises

@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .architecture import Spec
 
 if typing.TYPE_CHECKING:
-    from numpy.typing import DTypeLike  # which takes longer to load than this whole folder
-
-    Seed: typing.TypeAlias = int | Sequence[int] | np.random.SeedSequence | None
-    Functions: typing.TypeAlias = Mapping[str, typing.Any] | Sequence[typing.Any] | None
+    from .types import DTypeLike, Functions, Seed
 
 
 class LayerArguments:

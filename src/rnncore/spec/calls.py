@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Checks of what a caller hands to a layer, a stream or a tape, against the layer's `Spec`."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, LengthsError, ShapeError, SizeError
 from . import checks
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def check_x(spec, x):
+    from .architecture import Spec
+    from .types import ArrayLike, Checkpoint, DTypes, Lengths, Parts
+
+
+def check_x(spec: Spec, x: Any) -> tuple[np.ndarray, int, int, bool]:
     """Check the input of a call.
 
     Parameters
@@ -58,7 +67,15 @@ def _rank_hint(spec, shape):
     return "transposed?" if len(shape) in (2, 3) and spec.input_size in shape[:-1] else ""
 
 
-def check_state(spec, state, N, batched, field="state", dtypes=None, partial=False):
+def check_state(
+    spec: Spec,
+    state: Any,
+    N: int,
+    batched: bool,
+    field: str = "state",
+    dtypes: DTypes | None = None,
+    partial: bool = False,
+) -> Parts:
     """Check an initial state or a gradient of the final state.
 
     Parameters
@@ -108,7 +125,7 @@ def check_state(spec, state, N, batched, field="state", dtypes=None, partial=Fal
     return tuple(parts)
 
 
-def check_lengths(lengths, T, N):
+def check_lengths(lengths: Lengths, T: int, N: int) -> np.ndarray | None:
     """Check the lengths of a ragged batch.
 
     Parameters
@@ -142,7 +159,7 @@ def check_lengths(lengths, T, N):
     return values
 
 
-def check_batch_size(spec, chunk, N, batch_size):
+def check_batch_size(spec: Spec, chunk: np.ndarray, N: int, batch_size: int) -> None:
     """ShapeError unless a checked chunk has the N rows of its stream."""
     if batch_size != N:
         layout = "({1}, T, {0})" if spec.batch_first else "(T, {1}, {0})"
@@ -151,7 +168,7 @@ def check_batch_size(spec, chunk, N, batch_size):
         )
 
 
-def check_rows(rows, N):
+def check_rows(rows: ArrayLike, N: int) -> np.ndarray:
     """Rows of a stream of `N` rows as int64 (n,), n >= 1: each of 0..N-1 at most once, -1 any number of times.
 
     Raises
@@ -171,7 +188,7 @@ def check_rows(rows, N):
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def check_step(spec, x, N):
+def check_step(spec: Spec, x: Any, N: int) -> tuple[np.ndarray, bool]:
     """Check one sample per stream.
 
     Parameters
@@ -193,12 +210,17 @@ def check_step(spec, x, N):
     raise ShapeError("x", expected, checks.shape_text(shape))
 
 
-def check_parameters(spec, values, partial=False):
+def check_parameters(spec: Spec, values: Mapping[str, Any], partial: bool = False) -> dict[str, np.ndarray]:
     """`check_named` with the parameters of a layer."""
     return check_named(spec.parameter_shapes(), spec.dtype, values, partial)
 
 
-def check_named(shapes, dtype, values, partial=False):
+def check_named(
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any],
+    values: Mapping[str, Any],
+    partial: bool = False,
+) -> dict[str, np.ndarray]:
     """Check named arrays; all are checked before any may be used.
 
     Parameters
@@ -235,7 +257,7 @@ def check_named(shapes, dtype, values, partial=False):
     return checked
 
 
-def check_checkpoint(value, T):
+def check_checkpoint(value: Checkpoint, T: int) -> int:
     """How many segments of steps a tape's gates are computed again in; 0: none, they are recorded."""
     if value is None:
         return 0
@@ -247,6 +269,6 @@ def check_checkpoint(value, T):
     return segments
 
 
-def check_num_threads(value):
+def check_num_threads(value: int | None) -> int | None:
     """None or an int >= 1; ArgumentError otherwise."""
     return None if value is None else checks.check_int("num_threads", value, 1)

@@ -5,6 +5,8 @@
 of OPTIONS and a name in the rows of the cells that take it, a new parameter a line in a cell's row.
 """
 
+from __future__ import annotations
+
 import typing
 
 from . import checks
@@ -54,7 +56,7 @@ class Option(typing.NamedTuple):
     """
 
     neutral: typing.Any
-    check: typing.Callable
+    check: typing.Callable[[str, typing.Any], typing.Any]
     always: bool = False
 
 
@@ -81,11 +83,11 @@ class Cell(typing.NamedTuple):
 
     title: str
     gates: str
-    places: dict
+    places: dict[str, str]
     state: tuple[State, ...]
     parameters: tuple[Parameter, ...]
-    options: frozenset
-    forms: dict
+    options: frozenset[str]
+    forms: dict[str, dict[str, typing.Any]]
 
 
 def _one_of(*choices):
@@ -167,11 +169,11 @@ CELLS = {
 GATES = {name: tuple(cell.gates) for name, cell in CELLS.items()}
 
 
-def gate_names(cell, coupled=False):
+def gate_names(cell: str, coupled: bool = False) -> tuple[str, ...]:
     """The gates of a cell in the order of their row blocks; coupled ones leave no f."""
     return tuple(gate for gate in GATES[cell] if not (coupled and gate == "f"))
 
 
-def places(cell, coupled=False):
+def places(cell: str, coupled: bool = False) -> dict[str, str]:
     """Names and usual functions of a cell's places, in order; coupled gates leave no place f."""
     return {place: name for place, name in CELLS[cell].places.items() if not (coupled and place == "f")}

@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The arguments of calls, checked by construction: who holds one of these may go straight to the memory."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..errors import ArgumentError
 from . import calls, checks
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .architecture import Spec
+    from .types import ArrayLike, Checkpoint, DTypes, Lengths, Parts, StateLike
 
 
 class Layout:
@@ -19,31 +29,39 @@ class Layout:
 
     __slots__ = ("N", "T", "batched", "lengths", "spec")
 
-    def __init__(self, spec, T, N, batched, lengths):
-        self.spec, self.T, self.N, self.batched, self.lengths = spec, T, N, batched, lengths
+    def __init__(self, spec: Spec, T: int, N: int, batched: bool, lengths: np.ndarray | None) -> None:
+        self.spec: Spec = spec
+        self.T: int = T
+        self.N: int = N
+        self.batched: bool = batched
+        self.lengths: np.ndarray | None = lengths
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Valid steps of all rows together."""
         return self.T * self.N if self.lengths is None else int(self.lengths.sum())
 
-    def shape(self, features):
+    def shape(self, features: int) -> tuple[int, ...]:
         """Shape of an array of so many features a token as the caller sees it."""
         if not self.batched:
             return (self.T, features)
         return (self.N, self.T, features) if self.spec.batch_first else (self.T, self.N, features)
 
-    def time_major(self, array):
+    def time_major(self, array: np.ndarray) -> np.ndarray:
         """A (T, N, features) view of such an array."""
         if not self.batched:
             return array[:, None]
         return array.swapaxes(0, 1) if self.spec.batch_first else array
 
-    def as_state(self, parts):
+    def as_state(self, parts: tuple[np.ndarray, ...]) -> Any:
         """A state as the caller sees it, of its (L*D, N, features) parts: h or (h, c), without N if unbatched."""
-        return as_state(parts if self.batched else tuple(part[:, 0] for part in parts))
+        if not self.batched:
+            parts = tuple(part[:, 0] for part in parts)
+        return parts if len(parts) > 1 else parts[0]
 
-    def check_upstream(self, dy, dstate, dtypes=None):
+    def check_upstream(
+        self, dy: ArrayLike | None, dstate: StateLike, dtypes: DTypes | None = None
+    ) -> tuple[np.ndarray | None, Parts]:
         """Check the gradients that a backward call starts from.
 
         Parameters
@@ -72,7 +90,7 @@ class Layout:
         return dy, parts
 
 
-def as_state(parts):
+def as_state(parts: tuple[np.ndarray, ...]) -> Any:
     """h, or (h, c), of a tuple of one or two."""
     return parts if len(parts) > 1 else parts[0]
 
@@ -108,17 +126,27 @@ class Call(Layout):
 
     __slots__ = ("num_threads", "out", "state", "x")
 
-    def __init__(self, spec, x, state=None, *, lengths=None, out=None, num_threads=None, dtypes=None):
-        self.spec = spec
-        self.x, self.T, self.N, self.batched = calls.check_x(spec, x)
-        self.state = calls.check_state(spec, state, self.N, self.batched, dtypes=dtypes)
-        self.lengths = calls.check_lengths(lengths, self.T, self.N)
-        self.num_threads = calls.check_num_threads(num_threads)
-        self.out = out
+    def __init__(
+        self,
+        spec: Spec,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+        dtypes: DTypes | None = None,
+    ) -> None:
+        array, T, N, batched = calls.check_x(spec, x)
+        self.x: np.ndarray = array
+        self.state: Parts = calls.check_state(spec, state, N, batched, dtypes=dtypes)
+        super().__init__(spec, T, N, batched, calls.check_lengths(lengths, T, N))
+        self.num_threads: int | None = calls.check_num_threads(num_threads)
+        self.out: np.ndarray | None = out
         if out is not None:
             checks.check_out(out, self.shape(spec.y_size), spec.dtype, (self.x, self.lengths, *self.state))
 
-    def layout(self):
+    def layout(self) -> Layout:
         """What of it outlives its arrays."""
         return Layout(self.spec, self.T, self.N, self.batched, self.lengths)
 
@@ -149,8 +177,14 @@ class Training:
 
     __slots__ = ("draws", "recurrent_dropout", "segments", "weight_dropout")
 
-    def __init__(self, call, checkpoint=None, recurrent_dropout=0.0, weight_dropout=0.0):
-        self.segments = calls.check_checkpoint(checkpoint, call.T)
-        self.recurrent_dropout = checks.check_probability("recurrent_dropout", recurrent_dropout)
-        self.weight_dropout = checks.check_probability("weight_dropout", weight_dropout)
-        self.draws = call.spec.drops or self.recurrent_dropout > 0 or self.weight_dropout > 0
+    def __init__(
+        self,
+        call: Call,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> None:
+        self.segments: int = calls.check_checkpoint(checkpoint, call.T)
+        self.recurrent_dropout: float = checks.check_probability("recurrent_dropout", recurrent_dropout)
+        self.weight_dropout: float = checks.check_probability("weight_dropout", weight_dropout)
+        self.draws: bool = call.spec.drops or self.recurrent_dropout > 0 or self.weight_dropout > 0

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Checks of numbers, dtypes and arrays that know nothing of layers."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
 from .overlap import folds, overlaps
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .types import DTypes
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 INT64_MAX = 2**63 - 1
 
 
-def check_int(field, value, minimum):
+def check_int(field: str, value: Any, minimum: int) -> int:
     """An int or NumPy integer >= `minimum`, as int; ArgumentError for bool, float, NaN and the rest."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ArgumentError(field, f"an integer >= {minimum}", f"{value!r} of type {type(value).__name__}")
@@ -23,18 +31,20 @@ def check_int(field, value, minimum):
     return int(value)
 
 
-def check_bool(field, value):
+def check_bool(field: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ArgumentError(field, "True or False", repr(value))
     return bool(value)
 
 
-def check_choice(field, value, choices):
+def check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise ArgumentError(field, "one of " + ", ".join(map(repr, choices)), repr(value))
 
 
-def check_probability(field, value):
+def check_probability(field: str, value: Any) -> float:
+    if type(value) is float and 0 <= value < 1:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(field, "a number p, 0 <= p < 1", repr(value))
     if not 0 <= value < 1:  # NaN fails here
@@ -42,7 +52,7 @@ def check_probability(field, value):
     return float(value)
 
 
-def finite(value):
+def finite(value: Any) -> float | None:
     """A number as a finite float, or None if it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return None
@@ -53,14 +63,14 @@ def finite(value):
     return value if math.isfinite(value) else None
 
 
-def check_positive(field, value):
+def check_positive(field: str, value: Any) -> float:
     number = finite(value)
     if number is None or number <= 0:
         raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
     return number
 
 
-def check_dtype(field, value):
+def check_dtype(field: str, value: Any) -> np.dtype[Any]:
     """The numpy.dtype float32 or float64 named by `value`; DTypeError for any other."""
     try:
         dtype = np.dtype(value)
@@ -72,7 +82,7 @@ def check_dtype(field, value):
     return dtype
 
 
-def as_array(field, value, dtypes):
+def as_array(field: str, value: Any, dtypes: DTypes) -> np.ndarray:
     """`value` as an array of one of `dtypes`, without casting.
 
     Raises
@@ -97,7 +107,7 @@ def as_array(field, value, dtypes):
     return value
 
 
-def _read(field, value):
+def _read(field: str, value: Any) -> np.ndarray:
     """Somebody else's array as a NumPy array; its memory, where it has some that NumPy can see."""
     kind = type(value).__name__
     if isinstance(value, np.ma.MaskedArray):
@@ -121,7 +131,7 @@ def _read(field, value):
         raise UnsupportedError(field, "what NumPy can read", f"a {kind}: {said}") from error
 
 
-def shape_text(dims):
+def shape_text(dims: tuple[int, ...]) -> str:
     return "(" + ", ".join(map(str, dims)) + ("," if len(dims) == 1 else "") + ")"
 
 
@@ -129,14 +139,16 @@ def _transposed(expected, got):
     return "transposed?" if len(got) > 1 and got == expected[::-1] else ""
 
 
-def check_shape(field, array, shape):
+def check_shape(field: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """ShapeError unless `array` has exactly this shape."""
     if array.shape != shape:
         got = array.shape
         raise ShapeError(field, f"shape {shape_text(shape)}", shape_text(got), _transposed(shape, got))
 
 
-def check_out(out, shape, dtype, inputs):
+def check_out(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Iterable[np.ndarray | None]
+) -> np.ndarray:
     """Check an array that receives results.
 
     Parameters

@@ -9,14 +9,21 @@ therefore hold the same numbers up to rounding, and so do the twin and the compi
 Every function returns a dict of name to array, as `layer.load_state_dict` takes it.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ArgumentError, MemoryExhaustedError
 
+if TYPE_CHECKING:
+    from .architecture import Spec
+    from .types import Seed
 
-def seed_streams(seed):
+
+def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
     """The two generators of a seed: (parameters, dropout keys).
 
     Parameters
@@ -37,7 +44,8 @@ def seed_streams(seed):
         raise ArgumentError("seed", "None or an integer >= 0", repr(seed)) from error
     # Spawning from a copy leaves the caller's sequence as it was: one seed object, one meaning.
     own = np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn_key, pool_size=sequence.pool_size)
-    return tuple(np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
+    first, second = (np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
+    return first, second
 
 
 def _fill(spec, draw):
@@ -52,7 +60,7 @@ def _fill(spec, draw):
     return parameters
 
 
-def zeros(spec):
+def zeros(spec: Spec) -> dict[str, np.ndarray]:
     """All parameters zero but gains, which are one.
 
     Raises
@@ -63,7 +71,7 @@ def zeros(spec):
     return _fill(spec, lambda row, shape: 0.0)
 
 
-def uniform(spec, rng):
+def uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)), but gains one and bias_c zero.
 
     Parameters
@@ -92,7 +100,7 @@ def _orthogonal(rng, rows, columns):
     return q if rows >= columns else q.T
 
 
-def xavier_uniform(spec, rng):
+def xavier_uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases and peepholes zero.
 
     Source: Glorot and Bengio 2010.
@@ -106,7 +114,7 @@ def xavier_uniform(spec, rng):
     return _fill(spec, draw)
 
 
-def orthogonal(spec, rng):
+def orthogonal(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases and peepholes zero.
 
     Source: Saxe, McClelland, Ganguli 2014.
@@ -122,7 +130,9 @@ def orthogonal(spec, rng):
     return _fill(spec, draw)
 
 
-def set_forget_bias(spec, parameters, value=1.0):
+def set_forget_bias(
+    spec: Spec, parameters: dict[str, np.ndarray], value: float = 1.0
+) -> dict[str, np.ndarray]:
     """Set the forget gate's bias of an LSTM in place: bias_ih gets `value`, bias_hh zero.
 
     A positive bias lets the state and its gradient pass at the start of training (Jozefowicz 2015).

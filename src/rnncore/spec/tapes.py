@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What training leaves: tapes, each for one backward call of its owner, and gradients."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import TapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class TapeBase:
@@ -19,12 +25,13 @@ class TapeBase:
         Whether a backward call has it.
     """
 
-    def __init__(self, owner, version):
-        self.owner, self.version = owner, version
+    def __init__(self, owner: object, version: int) -> None:
+        self.owner: object = owner
+        self.version: int = version
         self._claim = threading.Lock()  # taken for good by the call that uses the tape
 
     @property
-    def used(self):
+    def used(self) -> bool:
         return self._claim.locked()
 
 
@@ -33,10 +40,10 @@ class Grads:
     """Gradients: `x` like the input, `state` like the state, `params` by name; None of what has none."""
 
     x: np.ndarray | None
-    state: object
+    state: Any
     params: dict[str, np.ndarray]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         def shapes(value):
             return ", ".join(str(part.shape) for part in (value if isinstance(value, tuple) else (value,)))
 
@@ -50,7 +57,7 @@ class Grads:
 
 
 @contextlib.contextmanager
-def claimed(tape, kind, owner=None, version=None):
+def claimed(tape: Any, kind: type, owner: object = None, version: int | None = None) -> Iterator[None]:
     """Context of the checks of a backward call: the tape is the caller's alone, and usable again if a check fails.
 
     Parameters
