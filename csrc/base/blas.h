@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Products of dense row-major matrices by a BLAS that the caller brought. */
-#ifndef RC_GEMM_H
-#define RC_GEMM_H
+#ifndef RC_BLAS_H
+#define RC_BLAS_H
 
 #include "../include/rnncore.h"
 

@@ -250,43 +250,22 @@ static void lstm_norm_any_gates_back(const rc_cell_args *p, int64_t row, int64_t
     lstm_norm_gates_back(p, row, rows, block, blocks, 1);
 }
 
-static const rc_op lstm_norm_program[] = {RC_PRODUCT(RC_TERM_H),
-                                          RC_NORM_WHOLE(NORM_IH),
-                                          RC_NORM(NORM_HH),
-                                          RC_MATH(lstm_norm_usual_gates),
-                                          RC_NORM_WHOLE(NORM_C),
-                                          RC_MATH(lstm_norm_usual_out),
-                                          RC_END},
-                   lstm_norm_program_back[] = {RC_NORM(NORM_IH),
-                                               RC_NORM(NORM_HH),
-                                               RC_NORM(NORM_C),
-                                               RC_MATH(lstm_norm_usual_out_back),
-                                               RC_NORM_BACK_WHOLE(NORM_C),
-                                               RC_MATH(lstm_norm_usual_gates_back),
-                                               RC_NORM_BACK_WHOLE(NORM_IH),
-                                               RC_NORM_BACK(NORM_HH),
-                                               RC_MATH(lstm_norm_products_back),
-                                               RC_END};
-
-static const rc_op lstm_norm_any_program[] = {RC_PRODUCT(RC_TERM_H),
-                                              RC_NORM_WHOLE(NORM_IH),
-                                              RC_NORM(NORM_HH),
-                                              RC_MATH(lstm_norm_any_gates),
-                                              RC_NORM_WHOLE(NORM_C),
-                                              RC_MATH(lstm_norm_any_out),
-                                              RC_END},
-                   lstm_norm_any_program_back[] = {RC_NORM(NORM_IH),
-                                                   RC_NORM(NORM_HH),
-                                                   RC_NORM(NORM_C),
-                                                   RC_MATH(lstm_norm_any_out_back),
-                                                   RC_NORM_BACK_WHOLE(NORM_C),
-                                                   RC_MATH(lstm_norm_any_gates_back),
-                                                   RC_NORM_BACK_WHOLE(NORM_IH),
-                                                   RC_NORM_BACK(NORM_HH),
-                                                   RC_MATH(lstm_norm_products_back),
-                                                   RC_END};
-
 /* clang-format off */
+static const rc_op lstm_norm_program[] = {
+    RC_PRODUCT(RC_TERM_H), RC_NORM_WHOLE(NORM_IH), RC_NORM(NORM_HH), RC_MATH(lstm_norm_usual_gates),
+    RC_NORM_WHOLE(NORM_C), RC_MATH(lstm_norm_usual_out), RC_END};
+static const rc_op lstm_norm_program_back[] = {
+    RC_NORM(NORM_IH), RC_NORM(NORM_HH), RC_NORM(NORM_C), RC_MATH(lstm_norm_usual_out_back),
+    RC_NORM_BACK_WHOLE(NORM_C), RC_MATH(lstm_norm_usual_gates_back),
+    RC_NORM_BACK_WHOLE(NORM_IH), RC_NORM_BACK(NORM_HH), RC_MATH(lstm_norm_products_back), RC_END};
+static const rc_op lstm_norm_any_program[] = {
+    RC_PRODUCT(RC_TERM_H), RC_NORM_WHOLE(NORM_IH), RC_NORM(NORM_HH), RC_MATH(lstm_norm_any_gates),
+    RC_NORM_WHOLE(NORM_C), RC_MATH(lstm_norm_any_out), RC_END};
+static const rc_op lstm_norm_any_program_back[] = {
+    RC_NORM(NORM_IH), RC_NORM(NORM_HH), RC_NORM(NORM_C), RC_MATH(lstm_norm_any_out_back),
+    RC_NORM_BACK_WHOLE(NORM_C), RC_MATH(lstm_norm_any_gates_back),
+    RC_NORM_BACK_WHOLE(NORM_IH), RC_NORM_BACK(NORM_HH), RC_MATH(lstm_norm_products_back), RC_END};
+
 #define NORM_CELL(G, f, program) { \
     .gates = G, .usual = {RNNCORE_SIGMOID, f, RNNCORE_TANH, RNNCORE_SIGMOID, RNNCORE_TANH}, .has_c = 1, \
     .params = lstm_params, .param_count = LSTM_PARAMS, .planes = 2 * (G), .back_planes = 3 * (G) + 2, \

@@ -44,4 +44,5 @@ def test_what_users_of_layers_and_engine_call_has_an_example():
     public += [rnncore.engine.stream, rnncore.engine.tape_bytes]
     public += [rnncore.LSTM.__call__, rnncore.LSTM.forward, rnncore.LSTM.backward, rnncore.LSTM.stream]
     public += [rnncore.LSTM.tape_bytes, rnncore.LSTM.parameters, rnncore.Stream.select]
+    public += [rnncore.RNN, rnncore.LSTM, rnncore.GRU]
     assert [item.__qualname__ for item in public if "Examples\n" not in item.__doc__] == []
