@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Losses with their gradients, in NumPy: mean squared error, cross-entropy, quantiles."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def check_float(name, array):
+
+def check_float(name: str, array: ArrayLike) -> np.ndarray:
     """A float array, not cast."""
     array = np.asarray(array)
     if array.dtype not in (np.float32, np.float64):
@@ -16,7 +22,7 @@ def check_float(name, array):
     return array
 
 
-def check_weight(weight, shape):
+def check_weight(weight: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
     """Weights of this shape, in float64, and their sum."""
     weight = np.asarray(weight, np.float64)
     try:
@@ -29,7 +35,7 @@ def check_weight(weight, shape):
     return weight, total
 
 
-def mse_loss(pred, target, weight=None):
+def mse_loss(pred: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None) -> tuple[float, np.ndarray]:
     """Mean squared error and its gradient.
 
     Parameters
@@ -64,7 +70,7 @@ def mse_loss(pred, target, weight=None):
     return float(np.vdot(error, slope)), (2.0 * slope).astype(pred.dtype)
 
 
-def cross_entropy(logits, labels, ignore_index=-100):
+def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100) -> tuple[float, np.ndarray]:
     """Softmax cross-entropy averaged over the labels that count, and its gradient.
 
     Parameters
@@ -118,7 +124,9 @@ def cross_entropy(logits, labels, ignore_index=-100):
     return loss, shifted.reshape(logits.shape)
 
 
-def quantile_loss(pred, target, quantiles, weight=None):
+def quantile_loss(
+    pred: ArrayLike, target: ArrayLike, quantiles: ArrayLike, weight: ArrayLike | None = None
+) -> tuple[float, np.ndarray]:
     """Quantile (pinball) loss averaged over elements and quantiles, and its gradient.
 
     The expected value of ``max(q * (target - pred), (q - 1) * (target - pred))`` is least where `pred` is the
