@@ -49,6 +49,14 @@ typedef enum rnncore_status {
 RNNCORE_API const char *rnncore_status_name(rnncore_status status);
 RNNCORE_API const char *rnncore_status_text(rnncore_status status);
 
+/* -- Structs that grow --------------------------------------------------------------------------------------------- */
+
+/* A struct whose first field is struct_size gets more fields in later versions, at its end; zeros there mean what the versions
+ * before did. Who makes one sets struct_size to its sizeof and all that he does not use to zeros, as an initialiser does. So a
+ * program goes on working with a later library of the same major version, and with an earlier one as long as it uses nothing
+ * that came later (RNNCORE_ERROR_UNSUPPORTED). A struct_size that no version has had is RNNCORE_ERROR_ARGUMENT. Structs without
+ * one never change. */
+
 /* -- Instruction sets --------------------------------------------------------------------------------------------- */
 
 /* Instruction sets compiled into this library that this CPU can run, fastest first, the last is always "scalar".
@@ -123,9 +131,10 @@ typedef struct rnncore_activation {
 /* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n. */
 enum { RNNCORE_PLACES = 5 };
 
-/* All zeros but the cell and the sizes is a sound config: the cell as it is, in float. */
+/* All zeros but struct_size, the cell and its sizes is a sound config: the cell as it is, in float. */
 typedef struct rnncore_config {
-    const char *cell; /* a name from rnncore_cell_name */
+    size_t struct_size; /* sizeof(rnncore_config) */
+    const char *cell;   /* a name from rnncore_cell_name */
     rnncore_dtype dtype;
     int64_t input_size;  /* I >= 1 */
     int64_t hidden_size; /* H >= 1 */
@@ -165,6 +174,7 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
  *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes
  *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H) */
 typedef struct rnncore_param {
+    size_t struct_size; /* set by the caller, before the call; kept */
     const char *name;
     int64_t rows, columns; /* columns 0: a vector */
     int optional;          /* its pointer may be NULL: zeros, and no gradient */
@@ -189,7 +199,7 @@ RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int us
 /* -- Files -------------------------------------------------------------------------------------------------------- */
 
 /* Reads what Python's layer.save wrote (safetensors; not a Sequential): `file` is all of it, mapped or read into memory
- * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D*rnncore_param_count
+ * aligned to 8 bytes. *config, whose struct_size is set, gets the layer's architecture; params, if not NULL, gets its `count` = L*D*rnncore_param_count
  * pointers into the file. So: once with NULL, then, with a plan made, with an array of your own. Nothing is allocated and nothing copied; the file may
  * come from anywhere, all of it is checked. What config has no field for is left to the caller: batch-first is a matter of
  * strides. On an error *config is as it was, and *params must not be used. */
@@ -220,6 +230,7 @@ typedef enum rnncore_backend {
 } rnncore_backend;
 
 typedef struct rnncore_forward_args {
+    size_t struct_size;
     int64_t steps, batch;   /* T >= 0, N >= 0 */
     const int64_t *lengths; /* (N) valid steps of each row, 0 .. T, or NULL: all T */
     rnncore_array x;        /* (T, N, I), read */
@@ -251,6 +262,7 @@ RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const
 /* -- Backward ----------------------------------------------------------------------------------------------------- */
 
 typedef struct rnncore_backward_args {
+    size_t struct_size;
     int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key, recurrent_dropout and threads */
     const int64_t *lengths;
     void *tape;              /* what forward recorded; used up: gradients overwrite the gates in place */
@@ -299,6 +311,7 @@ typedef struct rnncore_tensor {
 } rnncore_tensor;
 
 typedef struct rnncore_update_args {
+    size_t struct_size;
     rnncore_method method;
     double lr, beta1, beta2, eps; /* beta1: also the momentum of SGD */
     double weight_decay;

@@ -306,7 +306,7 @@ static int read_metadata(layer_file *file)
 rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, const void **params,
                                  int64_t count)
 {
-    if (!memory || !config || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
+    if (!memory || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
     const unsigned char *start = memory;
     uint64_t header = 0;
     if (bytes < 8) return RNNCORE_ERROR_FORMAT;
@@ -326,6 +326,5 @@ rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_confi
         for (int64_t i = 0; i < all; i++) params[i] = NULL;
         if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
     }
-    *config = file.config;
-    return RNNCORE_OK;
+    return rc_give_config(config, &file.config);
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/sized.h"
 #include "../isa/find.h"
 
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
@@ -127,4 +128,14 @@ rnncore_status rc_check_config(const rnncore_config *c)
     if (c->proj_size && !has_option(cell, RC_WITH_PROJECTION)) return RNNCORE_ERROR_ARGUMENT;
     if (!rc_in_range(c->proj_size, 0, c->hidden_size - 1)) return RNNCORE_ERROR_SHAPE;
     return RNNCORE_OK;
+}
+
+rnncore_status rc_take_config(rnncore_config *mine, const rnncore_config *theirs)
+{
+    return RC_TAKE(mine, theirs, blas);
+}
+
+rnncore_status rc_give_config(rnncore_config *theirs, const rnncore_config *mine)
+{
+    return RC_GIVE(theirs, mine, blas);
 }

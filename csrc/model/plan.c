@@ -6,6 +6,7 @@
 
 #include "../base/arena.h"
 #include "../base/os.h"
+#include "../base/sized.h"
 #include "../base/tuning.h"
 #include "../isa/find.h"
 
@@ -146,10 +147,12 @@ static void set_sizes(rnncore_plan *plan)
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;
 }
 
-rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
+rnncore_status rnncore_plan_create(const rnncore_config *given, rnncore_plan **plan)
 {
-    if (!config || !plan) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_status status = rc_check_config(config);
+    rnncore_config own;
+    const rnncore_config *config = &own;
+    rnncore_status status = plan ? rc_take_config(&own, given) : RNNCORE_ERROR_ARGUMENT;
+    if (!status) status = rc_check_config(config);
     if (status) return status;
     const rc_kernels *kernels = rc_find_kernels(config->isa, config->dtype);
     if (!kernels) return RNNCORE_ERROR_UNSUPPORTED;
@@ -185,11 +188,11 @@ int rnncore_param_count(const rnncore_plan *plan) { return plan ? plan->param_co
 
 rnncore_status rnncore_param_get(const rnncore_plan *plan, int64_t layer, int index, rnncore_param *param)
 {
-    if (!plan || !param || !rc_in_range(layer, 0, plan->config.num_layers - 1)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !rc_in_range(layer, 0, plan->config.num_layers - 1)) return RNNCORE_ERROR_ARGUMENT;
     for (int i = 0; index >= 0 && i < plan->cell->param_count; i++)
         if (plan->position[i] == index) {
-            *param = rc_describe_param(&plan->config, plan->cell, &plan->cell->params[i], layer);
-            return RNNCORE_OK;
+            const rnncore_param own = rc_describe_param(&plan->config, plan->cell, &plan->cell->params[i], layer);
+            return RC_GIVE(param, &own, optional);
         }
     return RNNCORE_ERROR_ARGUMENT;
 }

@@ -371,10 +371,12 @@ static rnncore_status run_backward(backward_call *call)
     return RNNCORE_OK;
 }
 
-rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
+rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given)
 {
+    rnncore_backward_args own;
+    const rnncore_backward_args *args = &own;
     backward_call call = {.plan = plan, .weights = weights, .args = args};
-    rnncore_status status = rc_check_backward(plan, weights, args, &call.valid);
+    rnncore_status status = rc_take_backward(plan, weights, given, &own, &call.valid);
     if (status) return status;
     const rc_tape_header *header = args->tape;
     if (header->steps != args->steps || header->batch != args->batch || header->valid != call.valid)

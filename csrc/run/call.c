@@ -2,6 +2,7 @@
  * See call.h. */
 #include "call.h"
 
+#include "../base/sized.h"
 #include "../model/config.h"
 
 static const int64_t most_rows = (int64_t)1 << 30; /* kernels count the rows of a step in int */
@@ -44,9 +45,9 @@ rnncore_status rc_check_segments(int64_t steps, int64_t segments)
     return rc_in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
 }
 
-rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
+static rnncore_status check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
 {
-    if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
     if ((a->c0 || a->c_n) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status) status = check_array(plan, &a->x);
@@ -58,10 +59,10 @@ rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_
     return status;
 }
 
-rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
-                                 int64_t *valid)
+static rnncore_status check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
+                                     int64_t *valid)
 {
-    if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !weights || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = check_backend(plan, a->backend);
     if (status) return status;
     const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
@@ -74,4 +75,18 @@ rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, 
     if (!status && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     if (!status && !rc_check_params(plan, (const void *const *)a->grads)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
+}
+
+rnncore_status rc_take_forward(const rnncore_plan *plan, const rnncore_forward_args *given, rnncore_forward_args *args,
+                               int64_t *valid)
+{
+    const rnncore_status status = RC_TAKE(args, given, team);
+    return status ? status : check_forward(plan, args, valid);
+}
+
+rnncore_status rc_take_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given,
+                                rnncore_backward_args *args, int64_t *valid)
+{
+    const rnncore_status status = RC_TAKE(args, given, team);
+    return status ? status : check_backward(plan, weights, args, valid);
 }

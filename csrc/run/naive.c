@@ -177,10 +177,11 @@ static rnncore_status run_rows(naive *n)
 }
 
 rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
-                                     const rnncore_forward_args *args)
+                                     const rnncore_forward_args *given)
 {
     int64_t valid;
-    rnncore_status status = rc_check_forward(plan, args, &valid);
+    rnncore_forward_args args;
+    rnncore_status status = rc_take_forward(plan, given, &args, &valid);
     if (status) return status;
     if (!params || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     rnncore_config config = plan->config;
@@ -188,7 +189,7 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const
     config.isa = "scalar";
     status = rnncore_plan_create(&config, &scalar);
     if (status) return status;
-    status = run_rows(&(naive){.plan = scalar, .args = args, .params = params});
+    status = run_rows(&(naive){.plan = scalar, .args = &args, .params = params});
     rnncore_plan_destroy(scalar);
     return status;
 }

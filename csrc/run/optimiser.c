@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "../base/arena.h"
+#include "../base/sized.h"
 #include "../isa/find.h"
 #include "call.h"
 #include "../simd/kernels.h"
@@ -77,7 +78,7 @@ static int is_amount(double x) { return x >= 0 && isfinite(x); }
 
 static rnncore_status check(const rnncore_update_args *a, int64_t *pieces)
 {
-    if (!a || (a->method != RNNCORE_SGD && a->method != RNNCORE_ADAM) || a->count < 0 || (a->count && !a->tensors))
+    if ((a->method != RNNCORE_SGD && a->method != RNNCORE_ADAM) || a->count < 0 || (a->count && !a->tensors))
         return RNNCORE_ERROR_ARGUMENT;
     if (a->threads < 1 || a->step < 1 || !is_fraction(a->beta1) || !is_amount(a->lr) || !is_amount(a->weight_decay) ||
         !isfinite(a->grad_scale) || !(a->clip_norm >= 0))
@@ -135,10 +136,13 @@ static rc_update factors(const rnncore_update_args *a, double scale)
     };
 }
 
-rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
+rnncore_status rnncore_update(const rnncore_update_args *given, double *norm)
 {
+    rnncore_update_args own;
+    const rnncore_update_args *args = &own;
     update_call call = {.args = args};
-    rnncore_status status = check(args, &call.count);
+    rnncore_status status = RC_TAKE(&own, given, team);
+    if (!status) status = check(args, &call.count);
     if (status) return status;
     if (!norm) return RNNCORE_ERROR_ARGUMENT;
     call.pieces = rnncore_alloc((size_t)call.count * sizeof *call.pieces);

@@ -52,7 +52,11 @@ static rnncore_status network_open(network *net, const rnncore_config *config, c
 EXPORT(page_writer)
 rnncore_status page_writer(int inputs, int hidden, const void *const *params, rnncore_stream **stream)
 {
-    const rnncore_config config = {.cell = RNNCORE_LSTM, .input_size = inputs, .hidden_size = hidden, .num_layers = 1};
+    const rnncore_config config = {.struct_size = sizeof config,
+                                   .cell = RNNCORE_LSTM,
+                                   .input_size = inputs,
+                                   .hidden_size = hidden,
+                                   .num_layers = 1};
     network net;
     const rnncore_status status = network_open(&net, &config, params);
     if (!status) *stream = net.stream; /* lives as long as the page */
@@ -71,8 +75,12 @@ EXPORT(page_restart) void page_restart(rnncore_stream *stream) { rnncore_stream_
 EXPORT(page_lecture)
 rnncore_status page_lecture(const double *w, double b, int steps, const double *x, double *y)
 {
-    const rnncore_config config = {
-        .cell = RNNCORE_RNN_TANH, .dtype = RNNCORE_FLOAT64, .input_size = 2, .hidden_size = 1, .num_layers = 1};
+    const rnncore_config config = {.struct_size = sizeof config,
+                                   .cell = RNNCORE_RNN_TANH,
+                                   .dtype = RNNCORE_FLOAT64,
+                                   .input_size = 2,
+                                   .hidden_size = 1,
+                                   .num_layers = 1};
     const void *const params[] = {w, w + 2, &b, NULL};
     network net;
     const rnncore_status status = network_open(&net, &config, params);
@@ -109,7 +117,8 @@ EXPORT(page_bits)
 rnncore_status page_bits(int is_lstm, rnncore_dtype dtype, char *out, int64_t room, int64_t *bytes)
 {
     static _Alignas(64) char numbers[COUNT * ELEMENT];
-    const rnncore_config config = {.cell = is_lstm ? RNNCORE_LSTM : RNNCORE_GRU,
+    const rnncore_config config = {.struct_size = sizeof config,
+                                   .cell = is_lstm ? RNNCORE_LSTM : RNNCORE_GRU,
                                    .dtype = dtype,
                                    .input_size = I,
                                    .hidden_size = H,
@@ -134,7 +143,8 @@ rnncore_status page_bits(int is_lstm, rnncore_dtype dtype, char *out, int64_t ro
     if (status) return status;
     char *const h_n = out + elem * Y;
     status = rnncore_forward(net.plan, net.weights,
-                             &(rnncore_forward_args){.steps = T,
+                             &(rnncore_forward_args){.struct_size = sizeof(rnncore_forward_args),
+                                                     .steps = T,
                                                      .batch = N,
                                                      .lengths = lengths,
                                                      .x = {next, {N * I * elem, I * elem, elem}},

@@ -26,7 +26,8 @@ static uint64_t hash_update(uint64_t h, model *m, const char *isa)
     memset(moments, 0, sizeof moments);
     const int64_t size = m->config.input_size * m->config.hidden_size; /* every weight_ih of layer 0 has so many */
     const rnncore_tensor tensor = {values, m->grads[0], moments[0], moments[1], size, m->config.dtype};
-    const rnncore_update_args args = {.method = RNNCORE_ADAM,
+    const rnncore_update_args args = {.struct_size = sizeof args,
+                                      .method = RNNCORE_ADAM,
                                       .lr = 0.01,
                                       .beta1 = 0.9,
                                       .beta2 = 0.999,

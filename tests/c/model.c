@@ -9,7 +9,7 @@
 #include "../../csrc/base/fma.h"
 
 /* All but the instruction set and the element type; options reach every function and every cell that has any. */
-#define SIZES .input_size = 5, .hidden_size = 19, .num_layers = 2
+#define SIZES .struct_size = sizeof(rnncore_config), .input_size = 5, .hidden_size = 19, .num_layers = 2
 const rnncore_config model_configs[] = {
     {.cell = RNNCORE_RNN_TANH, SIZES},
     {.cell = RNNCORE_RNN_RELU, SIZES},
@@ -120,7 +120,7 @@ static int64_t slots(const model *m) { return m->config.num_layers * m->directio
 static int64_t param_size(const model *m, int64_t i)
 {
     const int count = rnncore_param_count(m->plan);
-    rnncore_param param;
+    rnncore_param param = {.struct_size = sizeof param};
     if (rnncore_param_get(m->plan, i / count / m->directions, (int)(i % count), &param)) exit(2);
     return param.rows * (param.columns ? param.columns : 1);
 }
@@ -148,7 +148,8 @@ void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa
                 int64_t H, int64_t P, int64_t L, int bidirectional)
 {
     model_init_config(m,
-                      &(rnncore_config){.cell = cell,
+                      &(rnncore_config){.struct_size = sizeof(rnncore_config),
+                                        .cell = cell,
                                         .dtype = dtype,
                                         .input_size = I,
                                         .hidden_size = H,
@@ -207,7 +208,8 @@ static rnncore_array dense(const model *m, void *data, int64_t features)
 
 rnncore_forward_args model_forward_args(const model *m)
 {
-    return (rnncore_forward_args){.steps = m->T,
+    return (rnncore_forward_args){.struct_size = sizeof(rnncore_forward_args),
+                                  .steps = m->T,
                                   .batch = m->N,
                                   .x = dense(m, m->x, m->config.input_size),
                                   .y = dense(m, m->y, m->directions * m->out),
@@ -222,19 +224,20 @@ rnncore_forward_args model_forward_args(const model *m)
 
 rnncore_backward_args model_backward_args(const model *m)
 {
-    return (rnncore_backward_args){/* gradients of outputs: the outputs of forward do */
-                                   .steps = m->T,
-                                   .batch = m->N,
-                                   .tape = m->tape,
-                                   .dy = dense(m, m->y, m->directions * m->out),
-                                   .dh_n = m->h0,
-                                   .dc_n = m->c0,
-                                   .dx = dense(m, m->dx, m->config.input_size),
-                                   .dh0 = m->dh0,
-                                   .dc0 = m->dc0,
-                                   .grads = m->grads,
-                                   .dropout_key = 5,
-                                   .threads = 1};
+    return (rnncore_backward_args){
+        .struct_size = sizeof(rnncore_backward_args), /* gradients of outputs: the outputs of forward do */
+        .steps = m->T,
+        .batch = m->N,
+        .tape = m->tape,
+        .dy = dense(m, m->y, m->directions * m->out),
+        .dh_n = m->h0,
+        .dc_n = m->c0,
+        .dx = dense(m, m->dx, m->config.input_size),
+        .dh0 = m->dh0,
+        .dc0 = m->dc0,
+        .grads = m->grads,
+        .dropout_key = 5,
+        .threads = 1};
 }
 
 void model_reset(model *m)

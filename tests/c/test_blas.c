@@ -46,9 +46,14 @@ static void test_copy(void)
     model m;
     rnncore_blas mine = model_blas;
     check_subject = "a BLAS that is gone";
-    model_init_config(
-        &m, &(rnncore_config){.cell = RNNCORE_LSTM, .input_size = 2, .hidden_size = 3, .num_layers = 1, .blas = &mine},
-        4, 2);
+    model_init_config(&m,
+                      &(rnncore_config){.struct_size = sizeof(rnncore_config),
+                                        .cell = RNNCORE_LSTM,
+                                        .input_size = 2,
+                                        .hidden_size = 3,
+                                        .num_layers = 1,
+                                        .blas = &mine},
+                      4, 2);
     memset(&mine, 0, sizeof mine);
     rnncore_forward_args args = model_forward_args(&m);
     args.backend = RNNCORE_BLAS;
@@ -105,7 +110,8 @@ static void test_system(rnncore_dtype dtype)
     size_t bytes;
     check_subject = "the system's BLAS and kernels";
     model_init_config(&m,
-                      &(rnncore_config){.cell = RNNCORE_GRU,
+                      &(rnncore_config){.struct_size = sizeof(rnncore_config),
+                                        .cell = RNNCORE_GRU,
                                         .dtype = dtype,
                                         .input_size = I,
                                         .hidden_size = H,
@@ -113,7 +119,7 @@ static void test_system(rnncore_dtype dtype)
                                         .blas = rnncore_system_blas()},
                       T, N);
     for (int i = 0; i < rnncore_param_count(m.plan); i++) {
-        rnncore_param param;
+        rnncore_param param = {.struct_size = sizeof param};
         CHECK_STATUS(rnncore_param_get(m.plan, 0, i, &param), RNNCORE_OK);
         coarsen(&m, (void *)(uintptr_t)m.params[i], param.rows * (param.columns ? param.columns : 1));
     }

@@ -22,6 +22,7 @@ PROGRAMS = {
     "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
     "test_fma": (("quick",), "test_fma: "),
+    "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),
     "vmath_ulp_F32": (("997",), "float32 softplus, ULP"),

@@ -31,7 +31,8 @@ static void test_names(void)
 
 /* -- Plans ----------------------------------------------------------------------------------------------------------- */
 
-static const rnncore_config sound = {.cell = RNNCORE_LSTM, .input_size = 3, .hidden_size = 5, .num_layers = 1};
+static const rnncore_config sound = {
+    .struct_size = sizeof(rnncore_config), .cell = RNNCORE_LSTM, .input_size = 3, .hidden_size = 5, .num_layers = 1};
 
 static const rnncore_blas half_a_blas = {0};
 
@@ -42,7 +43,7 @@ static const struct bad_config {
 } bad_configs[] = {
 #define ROW(name, status, cell_, ...) \
     { \
-        name, RNNCORE_ERROR_##status, { .cell = cell_, __VA_ARGS__ } \
+        name, RNNCORE_ERROR_##status, { .struct_size = sizeof(rnncore_config), .cell = cell_, __VA_ARGS__ } \
     }
 #define SIZES .input_size = 3, .hidden_size = 5, .num_layers = 1
     ROW("cell below", ARGUMENT, NULL, SIZES),
@@ -110,7 +111,8 @@ static void test_plans(void)
 
 static void test_huge_weights(void)
 {
-    const rnncore_config huge = {.cell = RNNCORE_LSTM,
+    const rnncore_config huge = {.struct_size = sizeof(rnncore_config),
+                                 .cell = RNNCORE_LSTM,
                                  .dtype = RNNCORE_FLOAT64,
                                  .input_size = (int64_t)1 << 28,
                                  .hidden_size = (int64_t)1 << 28,
@@ -138,7 +140,7 @@ static void test_packing(void)
     CHECK_STATUS(rnncore_weights_pack(m.plan, 0, p, m.weights), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_weights_pack(m.plan, 8, p, m.weights), RNNCORE_ERROR_ARGUMENT);
     for (size_t i = 0; i < 5; i++) {
-        rnncore_param param;
+        rnncore_param param = {.struct_size = sizeof param};
         memcpy(p, m.params, sizeof p);
         p[i] = NULL;
         CHECK_STATUS(rnncore_param_get(m.plan, 0, (int)i, &param), RNNCORE_OK);
@@ -157,7 +159,8 @@ static void test_params(void)
         int optional;
     } expected[] = {{"weight_ih", 20, 4, 0}, {"weight_hh", 20, 2, 0}, {"bias_ih", 20, 0, 1},
                     {"bias_hh", 20, 0, 1},   {"weight_hr", 2, 5, 0},  {"weight_peephole", 15, 0, 0}};
-    const rnncore_config config = {.cell = RNNCORE_LSTM,
+    const rnncore_config config = {.struct_size = sizeof(rnncore_config),
+                                   .cell = RNNCORE_LSTM,
                                    .input_size = 3,
                                    .hidden_size = 5,
                                    .proj_size = 2,
@@ -165,7 +168,7 @@ static void test_params(void)
                                    .bidirectional = 1,
                                    .peepholes = 1};
     rnncore_plan *plan;
-    rnncore_param param = {.name = "untouched"};
+    rnncore_param param = {.struct_size = sizeof param, .name = "untouched"};
     check_subject = "parameters";
     CHECK_STATUS(rnncore_plan_create(&config, &plan), RNNCORE_OK);
     CHECK(rnncore_param_count(plan) == (int)COUNT(expected) && rnncore_param_count(NULL) == 0);

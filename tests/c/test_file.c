@@ -27,7 +27,7 @@ static char *make_file(const char *text, size_t data, size_t *bytes)
     return file;
 }
 
-static rnncore_config config;
+static rnncore_config config = {.struct_size = sizeof config};
 static const void *params[SLOTS];
 
 /* The status of both calls; the arrays are read. */

@@ -9,7 +9,7 @@ import pytest
 
 import rnncore
 
-PARTS = ("engine", "layers", "reference", "spec")
+PARTS = ("engine", "formats", "layers", "nn", "reference", "spec")
 
 
 def modules():
@@ -28,7 +28,9 @@ def modules():
 TESTS = {
     test.name: test
     for name in modules()
-    for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
+    for test in doctest.DocTestFinder(exclude_empty=True).find(
+        importlib.import_module(name), extraglobs={"rnncore": rnncore}
+    )
     if test.examples
 }
 
@@ -44,4 +46,5 @@ def test_what_users_of_layers_and_engine_call_has_an_example():
     public += [rnncore.engine.stream, rnncore.engine.tape_bytes]
     public += [rnncore.LSTM.__call__, rnncore.LSTM.forward, rnncore.LSTM.backward, rnncore.LSTM.stream]
     public += [rnncore.LSTM.tape_bytes, rnncore.LSTM.parameters, rnncore.Stream.select]
+    public += [rnncore.RNN, rnncore.LSTM, rnncore.GRU]
     assert [item.__qualname__ for item in public if "Examples\n" not in item.__doc__] == []

@@ -170,5 +170,5 @@ def test_importing_the_package_needs_numpy_only():
     loaded = {"", *reached("", graph)}
     foreign = {name for module in loaded for name in AT_IMPORT[module][1]}
     assert foreign - set(sys.stdlib_module_names) == {"numpy"}
-    late = {"nn", "formats", "reference", "estimators", "bench", "cli"}
+    late = {"nn", "formats", "reference", "estimators", "torch", "bench", "cli"}
     assert {part_of(module) for module in loaded} & late == set()

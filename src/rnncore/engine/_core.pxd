@@ -31,6 +31,7 @@ cdef extern from "rnncore.h" nogil:
         void *sgemm
         void *dgemm
     ctypedef struct rnncore_config:
+        size_t struct_size
         const char *cell
         rnncore_dtype dtype
         int64_t input_size, hidden_size, proj_size, num_layers
@@ -42,6 +43,7 @@ cdef extern from "rnncore.h" nogil:
         rnncore_activation activations[2][RNNCORE_PLACES]
         const rnncore_blas *blas
     ctypedef struct rnncore_param:
+        size_t struct_size
         const char *name
         int64_t rows, columns
         int optional
@@ -49,6 +51,7 @@ cdef extern from "rnncore.h" nogil:
         void *data
         int64_t stride[3]
     ctypedef struct rnncore_forward_args:
+        size_t struct_size
         int64_t steps, batch
         const int64_t *lengths
         rnncore_array x, y
@@ -64,6 +67,7 @@ cdef extern from "rnncore.h" nogil:
         int threads
         rnncore_team *team
     ctypedef struct rnncore_backward_args:
+        size_t struct_size
         int64_t steps, batch
         const int64_t *lengths
         void *tape
@@ -89,6 +93,7 @@ cdef extern from "rnncore.h" nogil:
         int64_t size
         rnncore_dtype dtype
     ctypedef struct rnncore_update_args:
+        size_t struct_size
         rnncore_method method
         double lr, beta1, beta2, eps, weight_decay
         int decoupled, nesterov

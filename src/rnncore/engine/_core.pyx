@@ -177,6 +177,7 @@ cdef class Plan:
         cdef rnncore_activation *activation
         name, cell = isa.encode(), spec.form.encode()
         memset(&config, 0, sizeof(config))
+        config.struct_size = sizeof(config)
         config.cell = cell
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
@@ -202,6 +203,7 @@ cdef class Plan:
     def parameters(self, int64_t layer):
         """The core's table of the parameters of a layer: (name, shape, whether it may be left out)."""
         cdef rnncore_param row
+        row.struct_size = sizeof(row)
         found = []
         for i in range(rnncore_param_count(self.plan)):
             check("layer", rnncore_param_get(self.plan, layer, i, &row))
@@ -243,19 +245,16 @@ cdef void **pointer_table(Plan plan, dict values) except NULL:
 
 cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, state, final):
     cdef rnncore_forward_args args
+    memset(&args, 0, sizeof(args))
+    args.struct_size = sizeof(args)
     args.steps, args.batch = T, N
     args.lengths = <const int64_t *>address(lengths)
     args.x, args.y = strided(x), strided(y)
     args.h0, args.h_n = address(state[0]), address(final[0])
     args.c0 = address(state[1]) if len(state) > 1 else NULL
     args.c_n = address(final[1]) if len(final) > 1 else NULL
-    args.tape = NULL
-    args.segments = 0
-    args.dropout_key = 0
-    args.recurrent_dropout = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
-    args.team = NULL
     return args
 
 
@@ -314,6 +313,8 @@ cdef class Weights:
         cdef rnncore_backward_args args
         cdef rnncore_status status
         cdef void **table = pointer_table(self.plan, grads)
+        memset(&args, 0, sizeof(args))
+        args.struct_size = sizeof(args)
         args.steps, args.batch = T, N
         args.lengths = <const int64_t *>address(lengths)
         args.tape = tape.memory.data
@@ -384,6 +385,8 @@ def update(str method, list tensors, *, double lr, double beta1, int64_t step, d
         table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
         table[i].size = values.size
         table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    memset(&args, 0, sizeof(args))
+    args.struct_size = sizeof(args)
     args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
     args.lr, args.beta1, args.beta2, args.eps = lr, beta1, beta2, eps
     args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov

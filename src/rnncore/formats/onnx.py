@@ -24,7 +24,7 @@ __all__ = ["OUTPUTS", "SLOTS", "Node", "export", "is_model", "load", "read_nodes
 
 def is_model(path: Path, head: bytes) -> bool:
     """Whether a file that starts like this may be a model: its first field is ir_version, a small number."""
-    return head[:1] == b"\x08" and 0 < head[1] < 64
+    return len(head) > 1 and head[0] == 8 and 0 < head[1] < 64
 
 
 def load(source: Any, nodes: Iterable[str] | None = None, *, fuse: bool = True) -> Contents:

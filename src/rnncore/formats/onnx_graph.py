@@ -94,9 +94,12 @@ class Graph:
 
     def __init__(self, model: Any, base: str) -> None:
         graph = model.graph
-        self.nodes, self.base = list(graph.node), base
-        self.stored = {tensor.name: tensor for tensor in graph.initializer}
-        self.makers = {output: node for node in self.nodes for output in node.output if output}
+        self.nodes: list[Any] = list(graph.node)
+        self.base: str = base
+        self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        self.makers: dict[str, Any] = {
+            output: node for node in self.nodes for output in node.output if output
+        }
         self.users: dict[str, list[Any]] = collections.defaultdict(list)
         for node in self.nodes:
             for value in node.input:
@@ -104,12 +107,16 @@ class Graph:
             for body in _bodies(node):  # which see the values around them
                 for value in _free_names(body):
                     self.users[value].append(node)
-        self.inputs = {value.name: value for value in graph.input if value.name not in self.stored}
-        self.outputs = {output.name for output in graph.output}
+        self.inputs: dict[str, Any] = {
+            value.name: value for value in graph.input if value.name not in self.stored
+        }
+        self.outputs: set[str] = {output.name for output in graph.output}
         # Folding may not make much more than the whole model holds, and no value twice.
-        self.budget = 4 * model.ByteSize() + 2**20
+        self.budget: int = 4 * model.ByteSize() + 2**20
         self.folded: dict[str, np.ndarray] = {}
-        self.recurrent = [n for n in self.nodes if n.op_type in RECURRENT and n.domain in ("", "ai.onnx")]
+        self.recurrent: list[Any] = [
+            n for n in self.nodes if n.op_type in RECURRENT and n.domain in ("", "ai.onnx")
+        ]
 
     # Constants
 

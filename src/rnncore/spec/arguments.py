@@ -112,12 +112,23 @@ _COMMON = """
     Raises
     ------
     ArgumentError, DTypeError, SizeError, MemoryExhaustedError
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> layer = rnncore.{example}
+    >>> y, state = layer(np.ones((5, 2, 3), np.float32))
+    >>> y.shape, layer.hidden_size
+    {result}
 """
 
 
 class RNNArguments(LayerArguments):
     __doc__ = "Basic RNN, h' = tanh or relu(W_ih x + b_ih + W_hh h + b_hh)." + _COMMON.format(
-        places="h alone", extra='nonlinearity : "tanh" or "relu"\n'
+        places="h alone",
+        extra='nonlinearity : "tanh" or "relu"\n',
+        example='RNN(3, 4, nonlinearity="relu", seed=0)',
+        result="((5, 2, 4), 4)",
     )
 
     def __init__(
@@ -153,6 +164,8 @@ class RNNArguments(LayerArguments):
 class LSTMArguments(LayerArguments):
     __doc__ = "LSTM with gates i f g o and optional projection of its output." + _COMMON.format(
         places="i f g o, and c on its way to h",
+        example="LSTM(3, 4, proj_size=2, seed=0)",
+        result="((5, 2, 2), 4)",
         extra="""proj_size : int
         P < H: h = W_hr (o * tanh(c)) has P features; 0: no projection.
     zoneout_c : float
@@ -220,6 +233,8 @@ class LSTMArguments(LayerArguments):
 class GRUArguments(LayerArguments):
     __doc__ = "GRU with gates r z n, h' = (1 - z) * n + z * h." + _COMMON.format(
         places="r z n",
+        example="GRU(3, 4, bidirectional=True, seed=0)",
+        result="((5, 2, 8), 4)",
         extra="""reset_after : bool
         Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.
     layer_norm : bool
