@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,15 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "LSTM": ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"),
 }
 OUTPUTS: dict[str, tuple[str, ...]] = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
-ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
-FUNCTIONS = {name.lower(): own for own, name in NAMES.items()}  # ONNX' names in lower case: ours
-DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "RNN": ("tanh",),
+    "GRU": ("sigmoid", "tanh"),
+    "LSTM": ("sigmoid", "tanh", "tanh"),
+}
+FUNCTIONS: dict[str, str] = {
+    name.lower(): own for own, name in NAMES.items()
+}  # ONNX' names in lower case: ours
+DIRECTIONS: dict[str, int] = {"forward": 1, "reverse": 1, "bidirectional": 2}
 
 
 def _is_text(value: Any) -> bool:
@@ -48,7 +54,7 @@ def _is_number(value: Any) -> bool:
 
 
 # Attribute -> whether a value may be one, what is expected, and which operators have it.
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str, tuple[str, ...]]] = {
     "direction": (_is_text, "one of " + ", ".join(DIRECTIONS), tuple(SLOTS)),
     "hidden_size": (lambda value: isinstance(value, (int, np.integer)), "an integer", tuple(SLOTS)),
     "layout": (_is_flag, "0 or 1", tuple(SLOTS)),
@@ -82,7 +88,7 @@ class Node:
 
     def __post_init__(self) -> None:
         for name, value in self.attrs.items():
-            known, expected, ops = ATTRIBUTES.get(name, (None, "", ()))
+            known, expected, ops = ATTRIBUTES.get(name, (_is_text, "", ()))
             if self.op not in ops:
                 names = ", ".join(name for name, row in ATTRIBUTES.items() if self.op in row[2])
                 raise UnsupportedError(str(name), f"one of {self.op}'s attributes, {names}", "an unknown one")
