@@ -294,23 +294,36 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
     }
 }
 
+/* Token `slot` of a part at a step goes into row `tokens` of the scratch memory. */
+static void take_token(const rc_gradient_source *s, const product *p, int64_t step, int64_t part, int64_t slot,
+                       int64_t tokens, const scratch *own)
+{
+    const rc_batch *batch = &s->batch[part];
+    const int64_t token = rc_batch_offset(batch, step) + slot;
+    const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
+    const int64_t row = p->held ? held : batch->first_token + token;
+    own->gates[tokens] = p->gates + row * p->gates_row * s->plan->elem;
+    own->rows[tokens] = operand_row(s, p, part, step, slot, held);
+    if (p->masked) own->rows[tokens] = dropped_row(s, own->rows[tokens], part, slot, own, tokens);
+}
+
+/* A step's tokens come in the order of the call's rows, or with lengths of the rows by length, whatever the parts: without
+ * lengths the parts are neighbours, with them rows are dealt to the parts in turn. */
 void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, int64_t ranges, int add, char *memory)
 {
     const product p = describe(s, index);
     const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
-    const int64_t row_bytes = p.gates_row * s->plan->elem;
+    const int dealt = s->batch[0].row != NULL;
     int64_t tokens = 0;
     for (int64_t step = s->last - 1; step >= s->first; step--) {
-        for (int64_t part = 0; part < s->parts; part++) {
-            const rc_batch *batch = &s->batch[part];
-            const int64_t token = rc_batch_active(batch, step) ? rc_batch_offset(batch, step) : 0;
-            const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
-            const int64_t row = p.held ? held : batch->first_token + token;
-            for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
-                own.gates[tokens] = p.gates + (row + slot) * row_bytes;
-                own.rows[tokens] = operand_row(s, &p, part, step, slot, held + slot);
-                if (p.masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
+        const int64_t outer = dealt ? rc_batch_active(&s->batch[0], step) : s->parts;
+        for (int64_t i = 0; i < outer; i++) {
+            const int64_t inner = dealt ? s->parts : rc_batch_active(&s->batch[i], step);
+            for (int64_t k = 0; k < inner; k++) {
+                const int64_t part = dealt ? k : i, slot = dealt ? i : k;
+                if (slot >= rc_batch_active(&s->batch[part], step)) break;
+                take_token(s, &p, step, part, slot, tokens, &own);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;

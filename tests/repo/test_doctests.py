@@ -9,7 +9,7 @@ import pytest
 
 import rnncore
 
-PARTS = ("engine", "layers", "reference", "spec")
+PARTS = ("engine", "formats", "layers", "nn", "reference", "spec")
 
 
 def modules():
@@ -28,7 +28,9 @@ def modules():
 TESTS = {
     test.name: test
     for name in modules()
-    for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
+    for test in doctest.DocTestFinder(exclude_empty=True).find(
+        importlib.import_module(name), extraglobs={"rnncore": rnncore}
+    )
     if test.examples
 }
 

@@ -63,7 +63,7 @@ class Build:
 
     def __init__(self) -> None:
         self.run: Any = None
-        self.clock = clock_of(1)
+        self.clock: Callable[[], int] = clock_of(1)
 
     def describe(self) -> dict[str, str]:
         """Version, place and instruction set."""

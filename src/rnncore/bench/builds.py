@@ -99,11 +99,11 @@ class Pair:
     """Both builds, each in a process of its own. A context; leaving it ends them."""
 
     def __init__(self, plan: Plan) -> None:
-        self.seconds = plan.seconds
+        self.seconds: float = plan.seconds
         # A path into this package would lead both interpreters to one and the same build.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         # abspath, not resolve: an interpreter finds its environment beside the link that it was called by.
-        self.processes = [
+        self.processes: list[Process] = [
             Process([os.path.abspath(python), "-P", str(WORKER)], environment)
             for python in (plan.old, plan.new)
         ]

@@ -27,7 +27,17 @@ _team: _core.Team | None = None
 
 
 def set_num_threads(n: int) -> None:
-    """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1."""
+    """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1.
+
+    Examples
+    --------
+    >>> import rnncore
+    >>> before = rnncore.get_num_threads()
+    >>> rnncore.set_num_threads(1)
+    >>> rnncore.get_num_threads()
+    1
+    >>> rnncore.set_num_threads(before)
+    """
     global _num_threads
     _num_threads = check_int("num_threads", n, 1)
 

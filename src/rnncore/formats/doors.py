@@ -51,7 +51,7 @@ def _is_torch(path: Path, head: bytes) -> bool:
 
 def _is_onnx(path: Path, head: bytes) -> bool:
     # The first field of a model is its ir_version, a small number.
-    return head[:1] == b"\x08" and 0 < int.from_bytes(head[1:2], "big") < 64
+    return len(head) > 1 and head[0] == 8 and 0 < head[1] < 64
 
 
 def _read_safetensors(path: Path) -> Contents:

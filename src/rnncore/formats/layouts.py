@@ -6,12 +6,19 @@ biases. `from_system` and `to_system` convert one layer in one direction; a conv
 something is refused. A new system is a row in SYSTEMS.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..spec import gate_names
+from ..spec import Spec, gate_names
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +42,8 @@ class Convention:
         Whether it has those options; coupled gates keep the row blocks of gate f, unused.
     """
 
-    gates: dict
-    bias: dict
+    gates: dict[str, str]
+    bias: dict[str, str]
     columns: bool = False
     projection: bool = False
     peepholes: str = ""
@@ -45,7 +52,7 @@ class Convention:
     activations: bool = False
 
 
-SYSTEMS = {
+SYSTEMS: dict[str, Convention] = {
     "torch": Convention(
         gates={"rnn": "h", "lstm": "ifgo", "gru": "rzn"},
         bias={"rnn": "two", "lstm": "two", "gru": "two"},
@@ -99,20 +106,24 @@ SYSTEMS = {
 }
 
 # Other systems name one function for several places: gates, cell input, cell output; GRU: gates, candidate.
-GROUPS = {"rnn": (("h",),), "lstm": (("i", "f", "o"), ("g",), ("c",)), "gru": (("r", "z"), ("n",))}
+GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "rnn": (("h",),),
+    "lstm": (("i", "f", "o"), ("g",), ("c",)),
+    "gru": (("r", "z"), ("n",)),
+}
 
 # An activation input of this magnitude is saturated: sigmoid gives exactly 0 or 1 in that dtype, tanh exactly
 # -1 or 1 long before, so clipping there changes no bit. exp(-x) < half the least subnormal number.
-SATURATED = {np.dtype(np.float32): 105.0, np.dtype(np.float64): 746.0}
+SATURATED: dict[np.dtype, float] = {np.dtype(np.float32): 105.0, np.dtype(np.float64): 746.0}
 
 
-def spread(cell, functions, coupled=False):
+def spread(cell: str, functions: Sequence[Any], coupled: bool = False) -> dict[str, Any]:
     """Functions of a cell's groups as a Spec's activations of one direction: place -> function."""
     pairs = zip(GROUPS[cell], functions, strict=True)
     return {place: entry for group, entry in pairs for place in group if not (coupled and place == "f")}
 
 
-def grouped(spec, direction, system):
+def grouped(spec: Spec, direction: int, system: str) -> list[tuple[Any, ...]]:
     """The reverse of `spread`: the functions of a layer's groups, (name, *parameters) each.
 
     Raises
@@ -130,7 +141,7 @@ def grouped(spec, direction, system):
     return found
 
 
-def refuse_options(system, spec):
+def refuse_options(system: str, spec: Spec) -> None:
     """UnsupportedError for the first option of a layer that a system cannot hold."""
     convention = SYSTEMS[system]
     for name, present, possible in (
@@ -178,7 +189,7 @@ def _join_four(b_ih, b_hh, n):
 
 
 # kind -> (split, join, bias shape as a function of G and H)
-BIASES = {
+BIASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
     "two": (lambda bias, n: tuple(bias), lambda b_ih, b_hh, n: (b_ih, b_hh), lambda G, H: (2, G * H)),
     "pair": (
         lambda bias, n: tuple(bias),
@@ -213,7 +224,7 @@ def _row(system, cell, reset_after):
     return convention, convention.gates[key], convention.bias[key]
 
 
-def reorder(array, own, wanted):
+def reorder(array: np.ndarray, own: str, wanted: str) -> np.ndarray:
     """Row blocks of `array` (len(own)*H, ...) taken from gate order `own` into gate order `wanted`.
 
     Returns `array` itself where the orders are equal.
@@ -232,8 +243,16 @@ def _candidate(cell, order, H, reset_after):
 
 
 def from_system(
-    system, cell, weight_ih, weight_hh, bias=None, *, reset_after=True, coupled=False, peephole=None
-):
+    system: str,
+    cell: str,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    reset_after: bool = True,
+    coupled: bool = False,
+    peephole: ArrayLike | None = None,
+) -> dict[str, np.ndarray]:
     """Canonical parameters of one layer in one direction.
 
     Parameters
@@ -298,7 +317,14 @@ def _peepholes(system, convention):
     return convention.peepholes
 
 
-def to_system(system, cell, parameters, *, reset_after=True, coupled=False):
+def to_system(
+    system: str,
+    cell: str,
+    parameters: Mapping[str, np.ndarray],
+    *,
+    reset_after: bool = True,
+    coupled: bool = False,
+) -> tuple[Any, ...]:
     """One layer in one direction in the layout of another system: the reverse of `from_system`.
 
     Parameters
@@ -354,7 +380,7 @@ def to_system(system, cell, parameters, *, reset_after=True, coupled=False):
     )
 
 
-def split_joined(kernel, input_size):
+def split_joined(kernel: ArrayLike, input_size: int) -> tuple[np.ndarray, np.ndarray]:
     """A TensorFlow 1 kernel (I+H, G*H) as (weight_ih, weight_hh) of the "tensorflow" row; views.
 
     Raises

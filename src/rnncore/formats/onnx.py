@@ -6,8 +6,12 @@ between; `run_node` computes one operator as the standard defines it; `export` m
 The package onnx is imported when a model is read or made; `run_node` needs none.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +19,24 @@ from .. import nn
 from .. import spec as checks
 from ..errors import ArgumentError, FormatError, ShapeError, UnsupportedError
 from ..layers.build import build_layer
+from ..layers.layers import Layer
 from ..spec import activations
 from . import onnx_graph
-from .files import reading, replacing
+from .files import Path, reading, replacing
 from .layouts import SATURATED, from_system, spread
-from .records import CELLS, Contents, make_record
+from .records import CELLS, Contents, Record, make_record
 
-SLOTS = {
+SLOTS: dict[str, tuple[str, ...]] = {
     "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
     "GRU": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
     "LSTM": ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"),
 }
-OUTPUTS = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
-ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+OUTPUTS: dict[str, tuple[str, ...]] = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "RNN": ("tanh",),
+    "GRU": ("sigmoid", "tanh"),
+    "LSTM": ("sigmoid", "tanh", "tanh"),
+}
 FUNCTIONS = {name.lower(): own for own, name in onnx_graph.NAMES.items()}  # ONNX' names in lower case: ours
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 
@@ -37,10 +46,10 @@ class Node:
     """One recurrent operator: its kind, attributes, and the arrays it was given, by slot name."""
 
     op: str
-    attrs: dict
-    arrays: dict
+    attrs: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for slot in ("W", "R"):
             if slot not in self.arrays or self.arrays[slot].ndim != 3:
                 raise ShapeError(slot, "shape (D, G*H, features)", "another rank or nothing")
@@ -51,24 +60,24 @@ class Node:
                 raise ShapeError(slot, f"{self.D} directions", str(self.arrays[slot].shape))
 
     @property
-    def direction(self):
+    def direction(self) -> str:
         value = self.attrs.get("direction", "forward")
         return value.decode() if isinstance(value, bytes) else value
 
     @property
-    def D(self):
+    def D(self) -> int:
         return DIRECTIONS[self.direction]
 
     @property
-    def batch_first(self):
+    def batch_first(self) -> bool:
         return self.attrs.get("layout", 0) == 1
 
     @property
-    def coupled(self):
+    def coupled(self) -> bool:
         return self.op == "LSTM" and bool(self.attrs.get("input_forget", 0))
 
     @property
-    def activations(self):
+    def activations(self) -> list[tuple[tuple[Any, ...], ...]]:
         """Per direction the functions of the groups, (name, *parameters) each.
 
         `activation_alpha` and `activation_beta` have values for the functions that take them, in order.
@@ -132,7 +141,7 @@ def _options(node, directions):
     return options
 
 
-def read_nodes(name, nodes):
+def read_nodes(name: str, nodes: Sequence[Node]) -> Record:
     """A Record of stacked nodes that agree in everything but their weights.
 
     Raises
@@ -148,7 +157,7 @@ def read_nodes(name, nodes):
     return make_record(name, f"onnx {first.op}", CELLS[first.op], directions, options=options, order=order)
 
 
-def load(source, nodes=None, *, fuse=True):
+def load(source: Any, nodes: Iterable[str] | None = None, *, fuse: bool = True) -> Contents:
     """Recurrent nodes of an ONNX model.
 
     Parameters
@@ -216,7 +225,9 @@ def _read_chain(graph, name, chain):
 # Operators -------------------------------------------------------------------------------------------------
 
 
-def run_node(op, inputs, attrs=None, implementation=None):
+def run_node(
+    op: str, inputs: Mapping[str, Any], attrs: dict[str, Any] | None = None, implementation: Any = None
+) -> dict[str, np.ndarray]:
     """Compute one RNN, GRU or LSTM operator as ONNX defines it.
 
     Parameters
@@ -288,7 +299,7 @@ def _initial(node, name, d, shape, dtype):
 # Export ----------------------------------------------------------------------------------------------------
 
 
-def export(layer, path=None, *, state=False, lengths=False):
+def export(layer: Layer[Any], path: Path | None = None, *, state: bool = False, lengths: bool = False) -> Any:
     """Make an ONNX model of a layer.
 
     Parameters

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The graph side of ONNX: constants, chains of stacked recurrent nodes, and making a model of a layer."""
 
+from __future__ import annotations
+
 import collections
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
+from ..layers.layers import Layer
 from ..spec.activations import FUNCTIONS
 from .layouts import grouped, refuse_options, to_system
 from .records import CLASSES, one_direction
@@ -30,12 +35,12 @@ _SHARED = (
 )
 
 
-def name_of(node):
+def name_of(node: Any) -> str:
     """A node's name, or that of its first output."""
     return node.name or next((output for output in node.output if output), node.op_type)
 
 
-def attributes(node):
+def attributes(node: Any) -> dict[str, Any]:
     """A node's attributes as Python values."""
     import onnx
 
@@ -44,7 +49,7 @@ def attributes(node):
 
 # Ops that exporters put between a stored weight and the node that uses it: none makes more elements than it
 # reads.
-FOLD = {
+FOLD: dict[str, Callable[..., np.ndarray]] = {
     "Identity": lambda attrs, a: a,
     "Transpose": lambda attrs, a: a.transpose(attrs.get("perm")),
     "Unsqueeze": lambda attrs, a, axes=None: np.expand_dims(a, _axes(attrs, axes)),
@@ -81,12 +86,15 @@ class Graph:
         Folder of external data.
     """
 
-    def __init__(self, model, base):
+    def __init__(self, model: Any, base: str) -> None:
         graph = model.graph
-        self.nodes, self.base = list(graph.node), base
-        self.stored = {tensor.name: tensor for tensor in graph.initializer}
-        self.makers = {output: node for node in self.nodes for output in node.output if output}
-        self.users = collections.defaultdict(list)
+        self.nodes: list[Any] = list(graph.node)
+        self.base: str = base
+        self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        self.makers: dict[str, Any] = {
+            output: node for node in self.nodes for output in node.output if output
+        }
+        self.users: dict[str, list[Any]] = collections.defaultdict(list)
         for node in self.nodes:
             for value in node.input:
                 self.users[value].append(node)
@@ -94,12 +102,12 @@ class Graph:
                 for inner in (attribute.g, *attribute.graphs):
                     for value in _free_names(inner):
                         self.users[value].append(node)
-        self.outputs = {output.name for output in graph.output}
+        self.outputs: set[str] = {output.name for output in graph.output}
         # Folding may not make much more than the whole model holds, and no value twice.
-        self.budget = 4 * model.ByteSize() + 2**20
-        self.folded = {}
+        self.budget: int = 4 * model.ByteSize() + 2**20
+        self.folded: dict[str, np.ndarray] = {}
 
-    def others(self):
+    def others(self) -> list[str]:
         """What the graph holds beside recurrent nodes, in words."""
         counts = collections.Counter(node.op_type for node in self.nodes if node.op_type not in RECURRENT)
         found = [f"{count} {op}" for op, count in sorted(counts.items())]
@@ -108,7 +116,7 @@ class Graph:
         )
         return found + ([f"{inner} recurrent nodes in bodies of If or Loop, not read"] if inner else [])
 
-    def constant(self, value, slot, depth=32):
+    def constant(self, value: str, slot: str, depth: int = 32) -> np.ndarray:
         """The array of a value that the graph computes from stored ones alone.
 
         Raises
@@ -136,7 +144,7 @@ class Graph:
             self.folded[value] = FOLD[node.op_type](attributes(node), *parts)
         return self.folded[value]
 
-    def chains(self, names, fuse):
+    def chains(self, names: Iterable[str] | None, fuse: bool) -> list[list[Any]]:
         """The recurrent nodes in the graph's order, stacked ones together.
 
         Raises
@@ -318,7 +326,7 @@ def _signature(helper, kind, spec, state, lengths, onnx):
     return inputs, outputs
 
 
-def build(layer, state, lengths):
+def build(layer: Layer[Any], state: bool, lengths: bool) -> Any:
     """The model of a layer; see `onnx.export`."""
     spec = layer.spec
     refuse_options("onnx", spec)

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: MIT
 """What a file holds, whatever its format: records of recurrent layers, refusals with reasons, the rest."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, RnncoreError, UnsupportedError
 from ..layers.build import build_layer
-from ..nn import Recurrent, Sequential
+from ..layers.layers import Layer
+from ..nn import Module, Recurrent, Sequential
 from ..spec import CELLS as CELLS_TABLE
 from ..spec import Spec, check_parameters, gate_names
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 CLASSES = {name: cell.title for name, cell in CELLS_TABLE.items()}
 CELLS = {name: cell for cell, name in CLASSES.items()}
@@ -40,19 +48,19 @@ class Record:
 
     name: str
     spec: Spec
-    parameters: dict
+    parameters: dict[str, np.ndarray]
     source: str
     order: str = "forward"
     merge: str | None = "concat"
     return_sequences: bool = True
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether a bare layer says all: read forward, directions concatenated, all steps returned."""
         return self.order == "forward" and self.merge == "concat" and self.return_sequences
 
-    def layer(self, implementation=None):
+    def layer(self, implementation: Any = None) -> Layer[Any]:
         """The layer alone.
 
         Raises
@@ -66,7 +74,7 @@ class Record:
             )
         return build_layer(self.spec, self.parameters, implementation)
 
-    def module(self, implementation=None):
+    def module(self, implementation: Any = None) -> Recurrent:
         """The layer in a `nn.Recurrent` that reads, merges and returns as in the source."""
         layer = build_layer(self.spec, self.parameters, implementation)
         return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
@@ -91,13 +99,13 @@ class Contents:
     """
 
     format: str
-    records: dict = dataclasses.field(default_factory=dict)
-    refused: dict = dataclasses.field(default_factory=dict)
-    other: list = dataclasses.field(default_factory=list)
-    stages: list | None = None
+    records: dict[str, Record] = dataclasses.field(default_factory=dict)
+    refused: dict[str, UnsupportedError] = dataclasses.field(default_factory=dict)
+    other: list[str] = dataclasses.field(default_factory=list)
+    stages: list[Callable[[Any], Module]] | None = None
     chain_error: str = "the file holds no model graph that is a chain of modules"
 
-    def record(self, name=None):
+    def record(self, name: str | None = None) -> Record:
         """The record of this name; without a name the only one.
 
         Raises
@@ -120,11 +128,11 @@ class Contents:
             raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), repr(name))
         return self.records[name]
 
-    def layer(self, name=None, implementation=None):
+    def layer(self, name: str | None = None, implementation: Any = None) -> Layer[Any]:
         """The layer of this name; see `record`."""
         return self.record(name).layer(implementation)
 
-    def model(self, implementation=None):
+    def model(self, implementation: Any = None) -> Sequential:
         """The whole file as a `nn.Sequential`.
 
         Raises
@@ -138,7 +146,7 @@ class Contents:
             raise UnsupportedError("model", "a chain of known modules", self.chain_error)
         return Sequential(*[make(implementation) for make in self.stages])
 
-    def whole(self, name=None, implementation=None):
+    def whole(self, name: str | None = None, implementation: Any = None) -> Module:
         """All that the file holds as one layer or module, or the layer of this name.
 
         Raises
@@ -159,7 +167,7 @@ class Contents:
             raise ArgumentError("name", expected, "none", f"the file also holds {rest}; {self.chain_error}")
         return record.layer(implementation) if record.plain else record.module(implementation)
 
-    def add(self, name, read):
+    def add(self, name: str, read: Callable[[], Record]) -> None:
         """Store read() as a record, or the UnsupportedError it raises as a refusal."""
         try:
             self.records[name] = read()
@@ -167,7 +175,7 @@ class Contents:
             self.refused[name] = error
 
 
-def narrow(array, name):
+def narrow(array: ArrayLike, name: str) -> np.ndarray:
     """`array` as float32 or float64, where that loses nothing (float16 widens).
 
     Raises
@@ -183,7 +191,15 @@ def narrow(array, name):
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def make_record(name, source, cell, directions, *, options, **extra):
+def make_record(
+    name: str,
+    source: str,
+    cell: str,
+    directions: Sequence[Mapping[str, Any]],
+    *,
+    options: Mapping[str, Any],
+    **extra: Any,
+) -> Record:
     """A Record from canonical parameters per layer and direction.
 
     Parameters
@@ -227,7 +243,7 @@ def make_record(name, source, cell, directions, *, options, **extra):
     return Record(name, spec, parameters, source, **extra)
 
 
-def one_direction(parameters, suffix):
+def one_direction(parameters: Mapping[str, np.ndarray], suffix: str) -> dict[str, np.ndarray]:
     """The canonical parameters of one layer and direction, without their suffix."""
     names = {row.name for cell in CELLS_TABLE.values() for row in cell.parameters}
     return {name: parameters[name + suffix] for name in names if name + suffix in parameters}

@@ -6,13 +6,18 @@ executed) or a ``.safetensors`` file, which needs no PyTorch. Names and layout a
 finds layers by prefix and tells which cell they are from their shapes.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, FormatError, UnsupportedError
+from ..layers.layers import Layer
 from . import safetensors
-from .files import reading, replacing
+from .files import Path, reading, replacing
 from .layouts import refuse_options, to_system
 from .records import CLASSES, Contents, make_record, one_direction
 
@@ -35,7 +40,7 @@ def _torch(what):
     return torch
 
 
-def to_array(name, value):
+def to_array(name: str, value: Any) -> np.ndarray:
     """A NumPy array of an array or a tensor; bfloat16 widens to float32.
 
     Raises
@@ -109,7 +114,9 @@ def _read_group(prefix, places, nonlinearity):
     )
 
 
-def from_state_dict(state, *, prefix=None, nonlinearity=None):
+def from_state_dict(
+    state: Mapping[str, Any], *, prefix: str | None = None, nonlinearity: str | None = None
+) -> Contents:
     """Find the recurrent layers in a state dict.
 
     Parameters
@@ -145,7 +152,7 @@ def from_state_dict(state, *, prefix=None, nonlinearity=None):
     return found
 
 
-def from_module(module):
+def from_module(module: Any) -> Contents:
     """Find the recurrent layers in a live torch.nn.Module, with the options that arrays do not tell.
 
     Returns
@@ -182,7 +189,7 @@ def _read_module(name, module):
     return make_record(name, record.source, cell, directions, options=options)
 
 
-def load(source, *, prefix=None, nonlinearity=None):
+def load(source: Any, *, prefix: str | None = None, nonlinearity: str | None = None) -> Contents:
     """Recurrent layers of a state dict, a module, or a ``.pt``, ``.pth``, ``.bin`` or ``.safetensors`` file.
 
     Parameters
@@ -223,7 +230,7 @@ def _read_pickle(path):
     return {name: value for name, value in state.items() if hasattr(value, "untyped_storage")}
 
 
-def state_dict(layer, prefix=""):
+def state_dict(layer: Layer[Any], prefix: str = "") -> dict[str, np.ndarray]:
     """A layer's parameters under PyTorch's names, as copies.
 
     Parameters
@@ -246,7 +253,7 @@ def state_dict(layer, prefix=""):
     return {prefix + name: value for name, value in parameters.items()}
 
 
-def module(layer):
+def module(layer: Layer[Any]) -> Any:
     """A live torch.nn.RNN, LSTM or GRU with the layer's options and parameters; errors as `state_dict`."""
     state, spec, torch = state_dict(layer), layer.spec, _torch("module")
     options = {
@@ -263,7 +270,7 @@ def module(layer):
     return made
 
 
-def save(layer, path, prefix=""):
+def save(layer: Layer[Any], path: Path, prefix: str = "") -> None:
     """Write a state dict: ``.safetensors`` (needs no PyTorch) or a PyTorch file under any other suffix."""
     state = state_dict(layer, prefix)
     if str(path).endswith(".safetensors"):

@@ -248,8 +248,8 @@ class Layer(Module, LayerArguments, Generic[StateT]):
 
         Notes
         -----
-        About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
-        number of threads may change the last ones.
+        About twice the operations of `forward`, on as many threads. The same bits on any
+        number of threads and every instruction set.
 
         Examples
         --------

@@ -46,8 +46,8 @@ class Activation(Module):
     [-0.5, 2.0]
     """
 
-    arguments = ("name", "alpha", "beta")
-    optional = ("alpha", "beta")
+    arguments: tuple[str, ...] = ("name", "alpha", "beta")
+    optional: tuple[str, ...] = ("alpha", "beta")
 
     def __init__(self, name: str, alpha: float | None = None, beta: float | None = None) -> None:
         if not isinstance(name, str) or name not in ACTIVATIONS:

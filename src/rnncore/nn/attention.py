@@ -57,7 +57,7 @@ class Attention(Module):
     ((3, 2, 16), (2, 3, 7))
     """
 
-    arguments = ("batch_first", "scale")
+    arguments: tuple[str, ...] = ("batch_first", "scale")
 
     def __init__(self, batch_first: bool = False, scale: float = 1.0) -> None:
         if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < np.inf:

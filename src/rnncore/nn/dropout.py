@@ -45,7 +45,7 @@ class Dropout(Module):
     True
     """
 
-    arguments = ("p",)
+    arguments: tuple[str, ...] = ("p",)
 
     def __init__(self, p: float = 0.5, seed: Any = None) -> None:
         self.p: float = spec.check_probability("p", p)

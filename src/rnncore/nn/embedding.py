@@ -38,7 +38,7 @@ class Embedding(Module):
     (2, 3, 3)
     """
 
-    arguments = ("num_embeddings", "embedding_dim", "dtype")
+    arguments: tuple[str, ...] = ("num_embeddings", "embedding_dim", "dtype")
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, dtype: str = "float32", seed: Any = None

@@ -48,7 +48,7 @@ class LayerNorm(Module):
     [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
-    arguments = ("features", "eps", "dtype")
+    arguments: tuple[str, ...] = ("features", "eps", "dtype")
 
     def __init__(self, features: int, eps: float = 1e-5, dtype: str = "float32") -> None:
         self.features: int = spec.check_int("features", features, 1)

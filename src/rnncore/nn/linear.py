@@ -43,7 +43,7 @@ class Linear(Module):
     ((5, 4, 2), (5, 4, 3), (2, 3))
     """
 
-    arguments = ("in_features", "out_features", "bias", "dtype")
+    arguments: tuple[str, ...] = ("in_features", "out_features", "bias", "dtype")
 
     def __init__(
         self,

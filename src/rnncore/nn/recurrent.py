@@ -97,7 +97,7 @@ class Recurrent(Container):
     ((2, 4), (5, 2, 3))
     """
 
-    arguments = ("layer", "order", "merge", "return_sequences")
+    arguments: tuple[str, ...] = ("layer", "order", "merge", "return_sequences")
 
     def __init__(
         self,

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Values and slopes of the functions of spec/activations.py, in NumPy float64."""
 
+from __future__ import annotations
+
 import typing
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def sigmoid(a):
+
+def sigmoid(a: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-a)) without overflow and without loss of small results."""
     e = np.exp(-np.abs(a))
     return np.where(a <= 0, e, 1.0) / (1.0 + e)
@@ -15,12 +21,12 @@ def sigmoid(a):
 class Function(typing.NamedTuple):
     """One row of VALUES: value and slope, each of an array and the function's parameters."""
 
-    value: typing.Callable
-    slope: typing.Callable
+    value: typing.Callable[..., np.ndarray]
+    slope: typing.Callable[..., np.ndarray]
 
 
 # At a kink the slope is the one below it, hard_sigmoid's zero.
-VALUES = {
+VALUES: dict[str, Function] = {
     "sigmoid": Function(sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
     "tanh": Function(np.tanh, lambda x: 1 - np.tanh(x) ** 2),
     "relu": Function(lambda x: np.maximum(x, 0.0), lambda x: np.where(x > 0, 1.0, 0.0)),
@@ -47,7 +53,7 @@ VALUES = {
 }
 
 
-def value_and_slope(entry, a, clip):
+def value_and_slope(entry: Sequence[Any], a: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray]:
     """A gate's value and its slope in `a`, the pre-activation; beyond the clip the slope is zero."""
     name, *parameters = entry
     x = a if clip is None else np.clip(a, -clip, clip)

@@ -15,12 +15,20 @@ In the code rows are batch rows, so W x reads x @ W.T and a sum over the batch i
 of which gives a value and a slope, `saved` what the forward step saved.  All arrays are float64.
 """
 
-import functools
+from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..spec import Spec
 from . import gru, gru_norm, lstm, lstm_norm, rnn
 from .activations import value_and_slope
+from .parts import Functions
 
-STEPS = {
+Step = Callable[..., Any]
+
+STEPS: dict[str, tuple[Step, Step]] = {
     "rnn_tanh": (rnn.rnn_forward, rnn.rnn_backward),
     "rnn_relu": (rnn.rnn_forward, rnn.rnn_backward),
     "lstm": (lstm.lstm_forward, lstm.lstm_backward),
@@ -31,7 +39,7 @@ STEPS = {
 }
 
 
-def functions_of(spec, direction):
+def functions_of(spec: Spec, direction: int) -> Functions:
     """The functions of a direction's places: place -> function of a pre-activation that gives value and slope.
 
     The clip bounds the gates' pre-activations only, not c on its way to h.
@@ -42,7 +50,7 @@ def functions_of(spec, direction):
     }
 
 
-def steps_of(spec, direction):
+def steps_of(spec: Spec, direction: int) -> tuple[Step, Step]:
     """The (forward, backward) step functions of a layer's direction."""
     forward, backward = STEPS[spec.form]
     return functools.partial(forward, s=functions_of(spec, direction)), backward

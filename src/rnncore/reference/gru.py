@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The GRU (Cho 2014), resetting after or before the recurrent product. How to read it: cells.py."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from .parts import Saved, blocks
+from .parts import Arrays, Functions, Saved, Weights, blocks
 
 # Reset after the recurrent product (reset_after=True, PyTorch's form):
 #
@@ -23,7 +25,7 @@ from .parts import Saved, blocks
 #       db_ih   += da               db_hh[r,z] += da[r,z]
 
 
-def gru_forward(w, x, state, s):
+def gru_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """x (N, in), state (h,) of (N, H): the next state and what to save."""
     (h,) = state
     from_x = blocks(w.bias_ih + x @ w.weight_ih.T, "rzn")
@@ -36,7 +38,7 @@ def gru_forward(w, x, state, s):
     return (h_t,), Saved(x=x, h=h, r=r, z=z, n=n, q=q, slope_r=slope_r, slope_z=slope_z, slope_n=slope_n)
 
 
-def gru_backward(w, dw, saved, dstate):
+def gru_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """dstate (dh_t,): dx and the gradient of the state before the step; adds to dw."""
     v, (dh_t,) = saved, dstate
     dn, dz, dh = dh_t * (1 - v.z), dh_t * (v.h - v.n), dh_t * v.z  # B5
@@ -71,7 +73,7 @@ def gru_backward(w, dw, saved, dstate):
 #       db_ih   += da               db_hh    += da
 
 
-def gru_before_forward(w, x, state, s):
+def gru_before_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """As `gru_forward`."""
     (h,) = state
     a = blocks(w.bias_ih + w.bias_hh + x @ w.weight_ih.T, "rzn")
@@ -84,7 +86,7 @@ def gru_before_forward(w, x, state, s):
     return (h_t,), Saved(x=x, h=h, r=r, z=z, n=n, q=q, slope_r=slope_r, slope_z=slope_z, slope_n=slope_n)
 
 
-def gru_before_backward(w, dw, saved, dstate):
+def gru_before_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """As `gru_backward`."""
     v, (dh_t,) = saved, dstate
     rz = slice(0, 2 * v.n.shape[-1])  # rows of W_hh of these gates

@@ -3,11 +3,13 @@
 cells.py. n_k(v) = gain_k * u(v), and n_k' is its reverse: norm.py.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .lstm_norm import products_backward
 from .norm import norm
-from .parts import Saved, blocks
+from .parts import Arrays, Functions, Saved, Weights, blocks
 
 #   F1  r    = s_r(b_ih[r] + b_hh[r] + n_ih(W_ih x_t)[r] + n_hh(W_hh h_{t-1})[r])
 #   F2  z    = s_z(b_ih[z] + b_hh[z] + n_ih(W_ih x_t)[z] + n_hh(W_hh h_{t-1})[z])
@@ -26,7 +28,7 @@ from .parts import Saved, blocks
 #       db_ih   += da_ih            db_hh    += da_hh
 
 
-def gru_norm_forward(w, x, state, s):
+def gru_norm_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """As `gru.gru_forward`."""
     (h,) = state
     n_ih, n_hh = norm(w.gain_ih, x @ w.weight_ih.T), norm(w.gain_hh, h @ w.weight_hh.T)
@@ -40,7 +42,7 @@ def gru_norm_forward(w, x, state, s):
     return (h_t,), Saved(x=x, h=h, r=r, z=z, n=n, q=q, n_ih=n_ih, n_hh=n_hh, **slopes)
 
 
-def gru_norm_backward(w, dw, saved, dstate):
+def gru_norm_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """As `gru.gru_backward`."""
     v, (dh_t,) = saved, dstate
     dn, dz, dh = dh_t * (1 - v.z), dh_t * (v.h - v.n), dh_t * v.z  # B5

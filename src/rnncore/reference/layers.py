@@ -6,7 +6,10 @@ against them.  They compute in float64 whatever `dtype` says and return float64;
 they take and how initial parameters are rounded.  Speed is no goal: one Python iteration per step and layer.
 """
 
+from __future__ import annotations
+
 from types import SimpleNamespace as Weights
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +22,10 @@ from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
 from .loop import Zone, run_backward, run_forward
 
+if TYPE_CHECKING:
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Seed, StateLike
+
+
 FLOAT64 = np.dtype(np.float64)
 ALL_NAMES = {row.name for cell in spec.CELLS.values() for row in cell.parameters}
 
@@ -26,23 +33,33 @@ ALL_NAMES = {row.name for cell in spec.CELLS.values() for row in cell.parameters
 class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once."""
 
-    def __init__(self, owner, layout, training, call_key, records):
+    def __init__(
+        self,
+        owner: Layer,
+        layout: spec.Layout,
+        training: spec.Training,
+        call_key: int | None,
+        records: list[Any],
+    ) -> None:
         super().__init__(owner, owner.version)
-        self.layout, self.training, self.call_key = layout, training, call_key
-        self.records = records  # of each layer and direction, and with recurrent dropout of each row
+        self.layout: spec.Layout = layout
+        self.training: spec.Training = training
+        self.call_key: int | None = call_key
+        # Of each layer and direction, and with recurrent dropout of each row.
+        self.records: list[Any] = records
 
 
 class Layer(ParameterOwner, LayerArguments):
     """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
 
-    def _start(self, layer_spec, seed):
+    def _start(self, layer_spec: spec.Spec, seed: Seed) -> None:
         self.spec = layer_spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
         self._own(initializers.uniform(layer_spec, parameter_rng))
         # States and gradients may be what the twin gives, float64 whatever it takes.
         self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"rnncore.reference.{type(self).__name__}({self.spec.arguments()})"
 
     def _weights(self, suffix, values):
@@ -54,7 +71,15 @@ class Layer(ParameterOwner, LayerArguments):
 
     # Calls
 
-    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[np.ndarray, Any]:
         """Run without dropout.
 
         Parameters
@@ -88,15 +113,15 @@ class Layer(ParameterOwner, LayerArguments):
 
     def forward(
         self,
-        x,
-        state=None,
+        x: ArrayLike,
+        state: StateLike = None,
         *,
-        lengths=None,
-        num_threads=None,
-        checkpoint=None,
-        recurrent_dropout=0.0,
-        weight_dropout=0.0,
-    ):
+        lengths: Lengths = None,
+        num_threads: int | None = None,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> tuple[np.ndarray, Any, Tape]:
         """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
 
         `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
@@ -110,7 +135,7 @@ class Layer(ParameterOwner, LayerArguments):
         tape = Tape(self, call.layout(), training, key, records)
         return self._from_time_major(y, call), call.as_state(state), tape
 
-    def backward(self, tape, dy, dstate=None):
+    def backward(self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -163,7 +188,7 @@ class Layer(ParameterOwner, LayerArguments):
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
         return Grads(self._from_time_major(dy, at), at.as_state(dstate), params)
 
-    def stream(self, batch_size=1):
+    def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream` of `batch_size` rows that starts from zero state."""
         return Stream(self, batch_size)
 
@@ -282,29 +307,29 @@ class Stream:
     UnsupportedError, ArgumentError
     """
 
-    def __init__(self, layer, batch_size=1):
+    def __init__(self, layer: Layer, batch_size: int = 1) -> None:
         if layer.spec.bidirectional:
             raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
         self._layer = layer
         self._N = spec.check_int("batch_size", batch_size, 1)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Set the state to zero."""
         self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
 
     @property
-    def state(self):
+    def state(self) -> Any:
         """A copy of the state, as `layer(x)` returns it; may be assigned."""
         return spec.as_state(tuple(part.copy() for part in self._parts))
 
     @state.setter
-    def state(self, value):
+    def state(self, value: StateLike) -> None:
         layer = self._layer
         parts = spec.check_state(layer.spec, value, self._N, True, dtypes=layer._result_dtypes)
         self._parts = layer._fresh_state(parts, self._N)
 
-    def step(self, x, out=None):
+    def step(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """One step: x (N, I) gives y (N, H or P); with batch_size 1 also (I,) gives (H or P,)."""
         layer = self._layer
         x, batched = spec.check_step(layer.spec, x, self._N)
@@ -320,7 +345,7 @@ class Stream:
         out[...] = y
         return out
 
-    def run(self, chunk):
+    def run(self, chunk: ArrayLike) -> np.ndarray:
         """Many steps: a chunk in the layer's layout, as `layer(chunk)` takes it, gives its y."""
         layer = self._layer
         call = spec.Call(layer.spec, chunk)

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The time loop of one layer in one direction, forward and backward, with ragged rows and zoneout."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import numpy as np
 
+from .parts import Arrays, Weights
 
-def walk(T, lengths, reverse):
+
+def walk(T: int, lengths: np.ndarray, reverse: bool) -> Iterator[tuple[int, np.ndarray]]:
     """Steps in the order of computation, each with the rows that are valid there.
 
     A row takes part in step t iff t < its length; otherwise it keeps its state.  So the forward direction
@@ -25,28 +32,37 @@ def walk(T, lengths, reverse):
 class Zone:
     """Zoneout of one part of the state: `keep` and `take`, float64 scalars or (T, N, features) of 0 and 1."""
 
-    def __init__(self, keep, take):
-        self.keep, self.take = keep, take
+    def __init__(self, keep: float | np.ndarray, take: float | np.ndarray) -> None:
+        self.keep: float | np.ndarray = keep
+        self.take: float | np.ndarray = take
 
-    def of(self, rows):
+    def of(self, rows: Any) -> Zone:
         """The zone of some rows of the batch."""
         return Zone(self.keep[:, rows], self.take[:, rows]) if np.ndim(self.keep) else self
 
-    def at(self, t, rows):
+    def at(self, t: int, rows: np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
         """`keep` and `take` of a step."""
         return (self.keep[t, rows], self.take[t, rows]) if np.ndim(self.keep) else (self.keep, self.take)
 
 
-NO_ZONES = (Zone(0.0, 1.0),) * 2
+NO_ZONES: tuple[Zone, ...] = (Zone(0.0, 1.0),) * 2
 
 
-def zone_forward(zone, t, rows, old, new):
+def zone_forward(zone: Zone, t: int, rows: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The new value of a part of the state; a factor of 0 takes nothing, not even NaN."""
     keep, take = zone.at(t, rows)
     return np.where(keep == 0, new, np.where(take == 0, old, keep * old + take * new))
 
 
-def run_forward(step, w, x, state, lengths, reverse, zones=NO_ZONES):
+def run_forward(
+    step: Callable[..., Any],
+    w: Weights,
+    x: np.ndarray,
+    state: Arrays,
+    lengths: np.ndarray,
+    reverse: bool,
+    zones: Sequence[Zone] = NO_ZONES,
+) -> tuple[np.ndarray, list[Any]]:
     """One layer, one direction.
 
     Parameters
@@ -73,7 +89,16 @@ def run_forward(step, w, x, state, lengths, reverse, zones=NO_ZONES):
     return y, records
 
 
-def run_backward(step, w, dw, records, x_shape, dy, dstate, zones=NO_ZONES):
+def run_backward(
+    step: Callable[..., Any],
+    w: Weights,
+    dw: Weights,
+    records: list[Any],
+    x_shape: tuple[int, ...],
+    dy: np.ndarray,
+    dstate: Arrays,
+    zones: Sequence[Zone] = NO_ZONES,
+) -> np.ndarray:
     """Reverse `run_forward`: adds to `dw`, turns `dstate` into the initial state's gradient, gives dx."""
     dx = np.zeros(x_shape)
     for t, rows, saved in reversed(records):

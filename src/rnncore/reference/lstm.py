@@ -3,9 +3,11 @@
 Schmidhuber 2000) and coupled gates (Greff 2015). How to read it: cells.py.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
-from .parts import Saved, blocks, linear_backward
+from .parts import Arrays, Functions, Saved, Weights, blocks, linear_backward
 
 #   F1  a    = b_ih + b_hh + W_ih x_t + W_hh h_{t-1}
 #   F2  i    = s_i(a[i] + p[i] * c_{t-1})          (without peepholes p = 0)
@@ -28,7 +30,7 @@ from .parts import Saved, blocks, linear_backward
 #       db_ih   += da               db_hh    += da
 
 
-def lstm_forward(w, x, state, s):
+def lstm_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """x (N, in), state (h, c) of (N, H or P) and (N, H): the next state and what to save."""
     h, c = state
     gates = [place for place in s if place != "c"]  # i g o if they are coupled
@@ -48,7 +50,7 @@ def lstm_forward(w, x, state, s):
     return (h_t, c_t), Saved(**values, **slopes)
 
 
-def lstm_backward(w, dw, saved, dstate):
+def lstm_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """dstate (dh_t, dc_t): dx and the gradient of the state before the step; adds to dw."""
     v, (dh_t, dc_t), da = saved, dstate, {}
     if w.weight_hr is None:  # B8

@@ -4,10 +4,12 @@
 n_k(v) = gain_k * u(v), and n_k' is its reverse: norm.py. The options are those of lstm.py.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .norm import norm
-from .parts import Saved, blocks
+from .parts import Arrays, Functions, Saved, Weights, blocks
 
 #   F1  a    = b_ih + b_hh + n_ih(W_ih x_t) + n_hh(W_hh h_{t-1})
 #   F2  i    = s_i(a[i] + p[i] * c_{t-1})          (without peepholes p = 0)
@@ -32,7 +34,7 @@ from .parts import Saved, blocks
 #       db_ih   += da               db_hh    += da
 
 
-def lstm_norm_forward(w, x, state, s):
+def lstm_norm_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """As `lstm.lstm_forward`."""
     h, c = state
     gates = [place for place in s if place != "c"]  # i g o if they are coupled
@@ -54,7 +56,7 @@ def lstm_norm_forward(w, x, state, s):
     return (h_t, c_t), Saved(**values, **slopes, n_ih=n_ih, n_hh=n_hh, n_c=n_c)
 
 
-def lstm_norm_backward(w, dw, saved, dstate):
+def lstm_norm_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """As `lstm.lstm_backward`."""
     v, (dh_t, dc_t), da = saved, dstate, {}
     if w.weight_hr is None:  # B8
@@ -86,7 +88,9 @@ def lstm_norm_backward(w, dw, saved, dstate):
     return dx, (dh, dc)
 
 
-def products_backward(w, dw, v, da_ih, da_hh):
+def products_backward(
+    w: Weights, dw: Weights, v: Saved, da_ih: np.ndarray, da_hh: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Reverse n_ih(W_ih x) + b_ih and n_hh(W_hh h) + b_hh; gives dx and dh."""
     dv_ih, dgain_ih = v.n_ih.backward(da_ih)
     dv_hh, dgain_hh = v.n_hh.backward(da_hh)

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The basic RNN (Elman 1990), PyTorch's nn.RNN. How to read it: cells.py."""
 
-from .parts import Saved, linear_backward
+from __future__ import annotations
+
+import numpy as np
+
+from .parts import Arrays, Functions, Saved, Weights, linear_backward
 
 #   F1  a    = b_ih + b_hh + W_ih x_t + W_hh h_{t-1}
 #   F2  h_t  = s_h(a)
@@ -12,7 +16,7 @@ from .parts import Saved, linear_backward
 #       db_ih   += da               db_hh    += da
 
 
-def rnn_forward(w, x, state, s):
+def rnn_forward(w: Weights, x: np.ndarray, state: Arrays, s: Functions) -> tuple[Arrays, Saved]:
     """x (N, in), state (h,) of (N, H): the next state and what to save."""
     (h,) = state
     a = w.bias_ih + w.bias_hh + x @ w.weight_ih.T + h @ w.weight_hh.T  # F1
@@ -20,7 +24,7 @@ def rnn_forward(w, x, state, s):
     return (h_t,), Saved(x=x, h=h, slope_h=slope_h)
 
 
-def rnn_backward(w, dw, saved, dstate):
+def rnn_backward(w: Weights, dw: Weights, saved: Saved, dstate: Arrays) -> tuple[np.ndarray, Arrays]:
     """dstate (dh_t,): dx and the gradient of the state before the step; adds to dw."""
     (dh_t,) = dstate
     da = dh_t * saved.slope_h  # B2

@@ -15,7 +15,7 @@ from .cells import places
 from .checks import finite
 
 # Name -> defaults of its parameters alpha and beta, as many as it has.
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[float, ...]] = {
     "sigmoid": (),
     "tanh": (),
     "relu": (),

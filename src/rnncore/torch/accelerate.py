@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from ..errors import RnncoreError
 from . import cells, layers
 from .function import DTYPES
 
-TAKEN = {
+TAKEN: dict[type[nn.Module], Any] = {
     nn.RNN: layers.RNN,
     nn.LSTM: layers.LSTM,
     nn.GRU: layers.GRU,
@@ -20,7 +21,7 @@ TAKEN = {
     nn.LSTMCell: cells.LSTMCell,
     nn.GRUCell: cells.GRUCell,
 }
-GIVEN_BACK = {ours: theirs for theirs, ours in TAKEN.items()}
+GIVEN_BACK: dict[Any, type[nn.Module]] = {ours: theirs for theirs, ours in TAKEN.items()}
 
 
 @dataclasses.dataclass(frozen=True)

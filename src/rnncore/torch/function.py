@@ -14,7 +14,10 @@ from torch.autograd.function import once_differentiable
 from .. import engine
 from ..errors import ArgumentError, UnsupportedError
 
-DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
+DTYPES: dict[torch.dtype, np.dtype[Any]] = {
+    torch.float32: np.dtype("float32"),
+    torch.float64: np.dtype("float64"),
+}
 
 
 def view(tensor: torch.Tensor | None) -> Any:
@@ -56,12 +59,13 @@ class Plan:
     __slots__ = ("draws", "names", "pair", "recurrent_dropout", "spec", "text", "zones")
 
     def __init__(self, spec: engine.Spec, recurrent_dropout: float = 0.0, training: bool = True) -> None:
-        self.spec, self.text = spec, json.dumps(spec.to_dict())
-        self.names = tuple(spec.parameter_shapes())
-        self.recurrent_dropout = recurrent_dropout if training else 0.0
-        self.draws = training and (bool(spec.drops) or self.recurrent_dropout > 0)
-        self.pair = len(spec.state_shapes(1)) > 1
-        self.zones = bool(spec.zoneout or spec.zoneout_c)
+        self.spec: engine.Spec = spec
+        self.text: str = json.dumps(spec.to_dict())
+        self.names: tuple[str, ...] = tuple(spec.parameter_shapes())
+        self.recurrent_dropout: float = recurrent_dropout if training else 0.0
+        self.draws: bool = training and (bool(spec.drops) or self.recurrent_dropout > 0)
+        self.pair: bool = len(spec.state_shapes(1)) > 1
+        self.zones: bool = bool(spec.zoneout or spec.zoneout_c)
 
     def pack(self, weights: Sequence[torch.Tensor], uses: int) -> engine.Weights:
         """The weights laid out for these uses."""

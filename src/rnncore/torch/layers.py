@@ -25,7 +25,7 @@ class Recurrent(nn.RNNBase):
 
     def _begin(self, options: dict[str, Any] | None = None) -> None:
         """After RNNBase has made its parameters: those that the options ask for, in rnncore's order."""
-        self.options = options or {}
+        self.options: dict[str, Any] = options or {}
         self._describe()
         if options:
             self._remake_parameters()
@@ -187,7 +187,7 @@ class RNN(Recurrent):
     """
 
     cell = "rnn"
-    own = _ANY
+    own: tuple[str, ...] = _ANY
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
@@ -218,7 +218,7 @@ class LSTM(Recurrent):
     """
 
     cell = "lstm"
-    own = (*_ANY, "zoneout_c", "peepholes", "coupled", "layer_norm")
+    own: tuple[str, ...] = (*_ANY, "zoneout_c", "peepholes", "coupled", "layer_norm")
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
@@ -244,7 +244,7 @@ class GRU(Recurrent):
     """
 
     cell = "gru"
-    own = (*_ANY, "reset_after", "layer_norm")
+    own: tuple[str, ...] = (*_ANY, "reset_after", "layer_norm")
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
