@@ -26,7 +26,11 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "LSTM": ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"),
 }
 OUTPUTS: dict[str, tuple[str, ...]] = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
-ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "RNN": ("tanh",),
+    "GRU": ("sigmoid", "tanh"),
+    "LSTM": ("sigmoid", "tanh", "tanh"),
+}
 FUNCTIONS = {name.lower(): own for own, name in NAMES.items()}  # ONNX' names in lower case: ours
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 
@@ -48,7 +52,7 @@ def _is_number(value: Any) -> bool:
 
 
 # Attribute -> whether a value may be one, what is expected, and which operators have it.
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "direction": (_is_text, "one of " + ", ".join(DIRECTIONS), tuple(SLOTS)),
     "hidden_size": (lambda value: isinstance(value, (int, np.integer)), "an integer", tuple(SLOTS)),
     "layout": (_is_flag, "0 or 1", tuple(SLOTS)),
