@@ -9,7 +9,7 @@ import pytest
 
 import rnncore
 from rnncore.errors import ArgumentError, ShapeError, UnsupportedError
-from rnncore.formats import layouts
+from rnncore.formats import layouts, systems
 
 I, H = 3, 2  # noqa: E741
 GATES = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}
@@ -50,7 +50,7 @@ def split(key):
 @pytest.mark.parametrize(("system", "cell"), BLOCKS, ids="-".join)
 def test_gate_order_is_the_documented_one(system, cell):
     values = parameters(cell) | {"bias_hh": np.zeros(len(GATES[cell]) * H, np.float32)}
-    weight_ih, weight_hh, _ = layouts.to_system(system, cell, values)
+    weight_ih, weight_hh, *_ = systems.to_system(system, cell, values)
     order = BLOCKS[system, cell]
     for got, name in ((weight_ih, "weight_ih"), (weight_hh, "weight_hh")):
         got = got.T if layouts.SYSTEMS[system].columns else got
@@ -64,8 +64,8 @@ def test_there_and_back_computes_the_same(system, key):
     values = parameters(cell)
     if key == "gru" and layouts.SYSTEMS[system].bias[key] == "one":
         values["bias_hh"][2 * H :] = 0
-    weight_ih, weight_hh, bias = layouts.to_system(system, cell, values, reset_after=reset_after)
-    back = layouts.from_system(system, cell, weight_ih, weight_hh, bias, reset_after=reset_after)
+    weight_ih, weight_hh, bias, *_ = systems.to_system(system, cell, values, reset_after=reset_after)
+    back = systems.from_system(system, cell, weight_ih, weight_hh, bias, reset_after=reset_after)
     np.testing.assert_array_equal(back["weight_ih"], values["weight_ih"])
     np.testing.assert_array_equal(back["weight_hh"], values["weight_hh"])
     kept = slice(2 * H, None) if key == "gru" else slice(0)  # b_hn stays apart from b_in, everywhere
@@ -75,8 +75,8 @@ def test_there_and_back_computes_the_same(system, key):
 
 def test_no_bias_stays_no_bias():
     values = {name: array for name, array in parameters("gru").items() if "bias" not in name}
-    assert layouts.to_system("keras", "gru", values)[2] is None
-    assert set(layouts.from_system("keras", "gru", values["weight_ih"].T, values["weight_hh"].T)) == set(
+    assert systems.to_system("keras", "gru", values)[2] is None
+    assert set(systems.from_system("keras", "gru", values["weight_ih"].T, values["weight_hh"].T)) == set(
         values
     )
 
@@ -84,14 +84,16 @@ def test_no_bias_stays_no_bias():
 @pytest.mark.parametrize("system", ["flax"])
 def test_one_bias_cannot_hold_a_recurrent_candidate_bias(system):
     with pytest.raises(UnsupportedError, match="one bias cannot hold a b_hn"):
-        layouts.to_system(system, "gru", parameters("gru"))
+        systems.to_system(system, "gru", parameters("gru"))
 
 
-@pytest.mark.parametrize("system", [name for name, row in layouts.SYSTEMS.items() if not row.projection])
+@pytest.mark.parametrize(
+    "system", [name for name, row in layouts.SYSTEMS.items() if "proj_size" not in row.options]
+)
 def test_projection_is_refused_where_there_is_none(system):
     values = parameters("lstm") | {"weight_hr": np.ones((1, H), np.float32)}
     with pytest.raises(UnsupportedError, match="proj_size"):
-        layouts.to_system(system, "lstm", values)
+        systems.to_system(system, "lstm", values)
 
 
 PEEPHOLES = {"onnx": [0, 2, 1], "onednn": [0, 1, 2], "tensorflow": [0, 1, 2]}  # of ours, i f o
@@ -100,10 +102,10 @@ PEEPHOLES = {"onnx": [0, 2, 1], "onednn": [0, 1, 2], "tensorflow": [0, 1, 2]}  #
 @pytest.mark.parametrize("system", PEEPHOLES)
 def test_peepholes_there_and_back(system):
     values = parameters("lstm") | {"weight_peephole": np.arange(3.0 * H, dtype=np.float32)}
-    weight_ih, weight_hh, bias, peephole = layouts.to_system(system, "lstm", values)
+    weight_ih, weight_hh, bias, peephole, _ = systems.to_system(system, "lstm", values)
     blocks = np.split(values["weight_peephole"], 3)
     np.testing.assert_array_equal(peephole, np.concatenate([blocks[k] for k in PEEPHOLES[system]]))
-    back = layouts.from_system(system, "lstm", weight_ih, weight_hh, bias, peephole=peephole)
+    back = systems.from_system(system, "lstm", weight_ih, weight_hh, bias, peephole=peephole)
     np.testing.assert_array_equal(back["weight_peephole"], values["weight_peephole"])
 
 
@@ -111,10 +113,10 @@ def test_coupled_gates_there_and_back():
     values = parameters("gru") | {
         "weight_peephole": np.arange(2.0 * H, dtype=np.float32)
     }  # three gates, i g o
-    weight_ih, weight_hh, bias, peephole = layouts.to_system("onnx", "lstm", values, coupled=True)
+    weight_ih, weight_hh, bias, peephole, _ = systems.to_system("onnx", "lstm", values, coupled=True)
     assert weight_ih.shape == (4 * H, I) and not np.any(weight_ih[2 * H : 3 * H])  # i o f c
     assert peephole.shape == (3 * H,) and not np.any(peephole[2 * H :])
-    back = layouts.from_system("onnx", "lstm", weight_ih, weight_hh, bias, peephole=peephole, coupled=True)
+    back = systems.from_system("onnx", "lstm", weight_ih, weight_hh, bias, peephole=peephole, coupled=True)
     assert back.keys() == values.keys()
     for name, value in values.items():
         np.testing.assert_array_equal(back[name], value)
@@ -127,6 +129,8 @@ OPTIONS = {
     "activations": {"g": "relu"},
     "zoneout": 0.5,
     "zoneout_c": 0.5,
+    "layer_norm": True,
+    "proj_size": 1,
 }
 
 
@@ -134,7 +138,7 @@ OPTIONS = {
 @pytest.mark.parametrize("system", layouts.SYSTEMS)
 def test_options_that_a_system_has_not_are_refused(system, option):
     layer = rnncore.LSTM(I, H, **{option: OPTIONS[option]})
-    if getattr(layouts.SYSTEMS[system], option, False):
+    if option in layouts.SYSTEMS[system].options:
         layouts.refuse_options(system, layer.spec)
         return
     with pytest.raises(UnsupportedError) as caught:
@@ -144,27 +148,27 @@ def test_options_that_a_system_has_not_are_refused(system, option):
 
 def test_cells_that_a_system_has_not_are_refused():
     with pytest.raises(UnsupportedError, match="resets before"):
-        layouts.to_system("torch", "gru", parameters("gru"), reset_after=False)
+        systems.to_system("torch", "gru", parameters("gru"), reset_after=False)
     with pytest.raises(UnsupportedError, match="resets after"):
-        layouts.to_system("tensorflow", "gru", parameters("gru"))
+        systems.to_system("tensorflow", "gru", parameters("gru"))
 
 
 def test_wrong_arguments_are_named():
     values = parameters("lstm")
     with pytest.raises(ArgumentError, match=r"^system: "):
-        layouts.to_system("caffe", "lstm", values)
+        systems.to_system("caffe", "lstm", values)
     with pytest.raises(ShapeError, match=r"^weight_ih: "):
-        layouts.from_system("onnx", "lstm", values["weight_ih"][:7], values["weight_hh"])
+        systems.from_system("onnx", "lstm", values["weight_ih"][:7], values["weight_hh"])
     with pytest.raises(ShapeError, match=r"^bias: "):
-        layouts.from_system("onnx", "lstm", values["weight_ih"], values["weight_hh"], values["bias_ih"])
+        systems.from_system("onnx", "lstm", values["weight_ih"], values["weight_hh"], values["bias_ih"])
 
 
 def test_joined_kernel_is_split():
     kernel = np.arange(20.0).reshape(5, 4)
-    top, bottom = layouts.split_joined(kernel, 3)
+    top, bottom = systems.split_joined(kernel, 3)
     np.testing.assert_array_equal(np.concatenate([top, bottom]), kernel)
     with pytest.raises(ShapeError, match=r"^kernel: "):
-        layouts.split_joined(kernel, 5)
+        systems.split_joined(kernel, 5)
 
 
 @pytest.mark.parametrize("dtype", layouts.SATURATED, ids=str)
@@ -192,3 +196,49 @@ def test_packages_of_others_are_imported_lazily_and_the_core_never():
                 assert {name.name.split(".")[0] for name in node.names} <= own, path.name
             if isinstance(node, ast.ImportFrom) and not node.level:
                 assert node.module.split(".")[0] in own, path.name
+
+
+@pytest.mark.parametrize(
+    "system", [name for name, row in layouts.SYSTEMS.items() if "proj_size" in row.options]
+)
+def test_projections_there_and_back(system):
+    P = H - 1
+    values = parameters("lstm") | {"weight_hr": np.arange(P * H, dtype=np.float32).reshape(P, H)}
+    values["weight_hh"] = values["weight_hh"][:, :P]
+    there = systems.to_system(system, "lstm", values)
+    assert there.weight_hr.shape == ((H, P) if layouts.SYSTEMS[system].columns else (P, H))
+    back = systems.from_system(system, "lstm", there[0], there[1], there.bias, weight_hr=there.weight_hr)
+    for name in ("weight_ih", "weight_hh", "weight_hr"):
+        np.testing.assert_array_equal(back[name], values[name])
+
+
+def test_arrays_that_no_system_knows_are_not_dropped():
+    with pytest.raises(UnsupportedError, match="gain_ih"):
+        systems.to_system("torch", "lstm", parameters("lstm") | {"gain_ih": np.ones(4 * H, np.float32)})
+
+
+def test_an_input_gate_that_is_one_minus_the_forget_gate_is_converted():
+    """TFLite and TensorFlow keep gate f of coupled ones, ONNX and we gate i: the same cell, its rows negated."""
+    own = rnncore.LSTM(I, H, coupled=True, peepholes=True, dtype="float64", seed=0)
+    values = {name.removesuffix("_l0"): array for name, array in own.state_dict().items()}
+    stacked = ("weight_ih", "weight_hh", "bias_ih")
+    blocks = {name: dict(zip("igo", np.split(values[name], 3), strict=True)) for name in stacked}
+    i, o = np.split(values["weight_peephole"], 2)
+
+    def theirs(name):  # rows i g f o; those of i are not used
+        rows = blocks[name]
+        return np.concatenate([np.full_like(rows["i"], 9.0), rows["g"], -rows["i"], rows["o"]])
+
+    back = systems.from_system(
+        "tensorflow",
+        "lstm",
+        theirs("weight_ih").T,
+        theirs("weight_hh").T,
+        theirs("bias_ih"),
+        coupled="forget",
+        peephole=np.concatenate([np.full_like(i, 9.0), -i, o]),
+    )
+    for name in ("weight_ih", "weight_hh", "bias_ih", "weight_peephole"):
+        np.testing.assert_array_equal(back[name], values[name])
+    with pytest.raises(ArgumentError, match="coupled"):
+        systems.from_system("onnx", "gru", theirs("weight_ih"), theirs("weight_hh"), coupled=True)

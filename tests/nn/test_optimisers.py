@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Optimisers against hand-computed numbers and PyTorch."""
+"""Optimisers against hand-computed numbers and PyTorch, and what they take: a layer, a model, several of them."""
 
 import math
 
@@ -9,7 +9,8 @@ import tables_training as tables
 from compiled import assert_same_bits
 
 import rnncore
-from rnncore.errors import ArgumentError, DTypeError, ShapeError, TapeError
+from rnncore import nn
+from rnncore.errors import ArgumentError, DTypeError, MemoryExhaustedError, ShapeError, TapeError
 from rnncore.nn import SGD, Adam, Linear
 
 
@@ -258,3 +259,141 @@ def test_bad_gradients_change_nothing(grads, error):
         optimizer.step(grads)
     np.testing.assert_array_equal(module.w, [1.0, 2.0])
     assert all(np.array_equal(before[k], v) for k, v in optimizer.state_dict().items())
+
+
+# -- what is trained ----------------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+
+
+def model():
+    return nn.Sequential(
+        rnncore.GRU(3, 4, seed=0), nn.Sequential(nn.Dropout(0.2, seed=1), Linear(4, 2, seed=2))
+    )
+
+
+def grads_of(module):
+    y, *_, tape = module.forward(X)
+    return module.backward(tape, y)
+
+
+def stepped(module, optimizer, given):
+    optimizer.step(given)
+    return module.state_dict()
+
+
+@pytest.mark.parametrize("make", [lambda: rnncore.LSTM(3, 4, seed=0), model], ids=["layer", "model"])
+def test_one_module_needs_no_list(make):
+    expected = stepped(module := make(), Adam([module]), [grads_of(module).params])
+    for given in (lambda g: g, lambda g: g.params, lambda g: [g], lambda g: (g.params,)):
+        got = stepped(module := make(), Adam(module), given(grads_of(module)))
+        assert_same_bits(got, expected)
+
+
+def test_several_modules_take_what_backward_gave():
+    def run(wrap):
+        layer, head = rnncore.GRU(3, 4, seed=0), Linear(4, 2, seed=2)
+        y, _, tape = layer.forward(X)
+        out, head_tape = head.forward(y)
+        head_grads = head.backward(head_tape, out)
+        grads = layer.backward(tape, head_grads.x)
+        Adam([layer, head]).step([wrap(grads), wrap(head_grads)])
+        return layer.state_dict(), head.state_dict()
+
+    assert_same_bits(run(lambda g: g), run(lambda g: g.params))
+
+
+def test_a_model_trains_as_its_modules_do():
+    whole, parts = model(), model()
+    one, two = Adam(whole, lr=0.1, clip_norm=0.5), Adam([parts[0], parts[1]], lr=0.1, clip_norm=0.5)
+    for _ in range(3):
+        grads, other = grads_of(whole), grads_of(parts)
+        own = [
+            {
+                name.removeprefix(f"{k}."): grad
+                for name, grad in other.params.items()
+                if name.startswith(f"{k}.")
+            }
+            for k in range(2)
+        ]
+        assert one.step(grads) == two.step(own)
+    assert_same_bits(whole.state_dict(), parts.state_dict())
+
+
+def test_modules_without_parameters_take_no_part():
+    layer, dropout = rnncore.GRU(3, 4, seed=0), nn.Dropout(0.5)
+    optimizer = Adam([layer, dropout])
+    assert optimizer.step([grads_of(layer), {}]) > 0
+    assert set(optimizer.state_dict()) == {"step", "lr"} | {
+        f"{k}.{m}" for k in (0, 1) for m in optimizer._moments
+    }
+
+
+def test_a_model_is_resumed():
+    whole, part = model(), model()
+    first, second = Adam(whole), Adam(part)
+    for _ in range(2):
+        first.step(grads_of(whole))
+    grads = grads_of(whole)
+    part.load_state_dict(whole.state_dict())
+    second.load_state_dict(first.state_dict())
+    first.step(grads)
+    second.step(grads)
+    assert_same_bits(part.state_dict(), whole.state_dict())
+
+
+def test_a_loaded_model_is_trained_further(tmp_path):
+    trained = model()
+    trained.save(tmp_path / "model.safetensors")
+    again = rnncore.load(tmp_path / "model.safetensors")
+    target = np.zeros((5, 2, 2), np.float32)
+    losses, optimizer = [], Adam(again, lr=0.05)
+    for _ in range(20):
+        y, tape = again.forward(X, lengths=[5, 3])
+        loss, dy = rnncore.mse_loss(y, target)
+        optimizer.step(again.backward(tape, dy))
+        losses.append(loss)
+    assert losses[-1] < losses[0] / 2
+    assert_same_bits(trained.state_dict(), model().state_dict())
+
+
+WHAT_TO_DO = {
+    "parameters": (
+        lambda: Adam(rnncore.GRU(3, 4).parameters().values()),
+        r"modules\[0\].*not its parameters",
+    ),
+    "number": (lambda: Adam(3), "modules: expected a module or some"),
+    "nothing to train": (lambda: Adam([nn.Softmax()]), "at least one module with parameters"),
+    "model and its layer": (lambda: Adam([m := model(), m[0]]), r"modules\[1\]: expected each module once"),
+    "array": (lambda: Adam(Linear(2, 2)).step(np.ones(3)), "grads: .*pass on what backward gave"),
+    "list of arrays": (
+        lambda: Adam(Linear(2, 2)).step([np.ones(3)]),
+        r"grads\[0\]: .*pass on what backward gave",
+    ),
+    "nothing": (lambda: Adam(Linear(2, 2)).step(None), "grads: .*pass on what backward gave"),
+    "one of two": (
+        lambda: Adam([Linear(2, 2), nn.LayerNorm(2)]).step({}),
+        "2 modules.*in the order Linear, LayerNorm",
+    ),
+    "two of one": (lambda: Adam(Linear(2, 2)).step([{}, {}]), "gradients of 1 module"),
+    "order": (
+        lambda: Adam([Linear(2, 2), rnncore.GRU(3, 4)]).step([{"weight_ih_l0": np.ones(1)}, {}]),
+        r"grads\[0\]: .*modules and gradients in one order",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHAT_TO_DO)
+def test_errors_say_what_to_do(case):
+    call, words = WHAT_TO_DO[case]
+    with pytest.raises(ArgumentError, match=words):
+        call()
+
+
+def test_moments_that_memory_cannot_hold_are_named():
+    class Huge(Vector):
+        def parameters(self):
+            return {"w": np.broadcast_to(np.float32(0), (2**60,))}
+
+    with pytest.raises(MemoryExhaustedError, match=r"modules\[0\]"):
+        Adam(Huge([0.0]))

@@ -272,7 +272,7 @@ def tfjs_train(implementation, case, a):
     if case["kind"] == "train_stateful":
         return {"expected_loss": (np.mean(losses), a["expected_loss"])}
     after = one_direction(trained.layer.parameters(), "_l0")
-    kernel, recurrent_kernel, _ = to_system("keras", trained.layer.spec.cell, after, reset_after=False)
+    kernel, recurrent_kernel, *_ = to_system("keras", trained.layer.spec.cell, after, reset_after=False)
     return {
         "expected_kernel": (kernel, a["expected_kernel"]),
         "expected_recurrent_kernel": (recurrent_kernel, a["expected_recurrent_kernel"]),

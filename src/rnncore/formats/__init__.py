@@ -16,12 +16,14 @@ from ..errors import FormatError
 from .commands import convert, inspect
 from .doors import contents as load
 from .doors import save
-from .layouts import SYSTEMS, from_system, to_system
+from .layouts import SYSTEMS
 from .records import Contents, Record
+from .systems import Foreign, from_system, to_system
 
 __all__ = [
     "SYSTEMS",
     "Contents",
+    "Foreign",
     "FormatError",
     "Record",
     "convert",

@@ -7,10 +7,7 @@ A new format is a row in FORMATS.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import struct
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -21,37 +18,6 @@ from .records import Contents
 
 HEAD = 16
 """Bytes that a file's start is known by."""
-
-
-def _zipped(path: Path, head: bytes) -> list[str]:
-    """Names in a zip archive; none if it is no sound one."""
-    if not head.startswith(b"PK"):
-        return []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except Exception:  # whatever a damaged one brings out: then it is not known by its names
-        return []
-
-
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    if len(head) < 9 or head[8:9] != b"{":
-        return False
-    return struct.unpack_from("<Q", head)[0] <= os.path.getsize(path) - 8
-
-
-def _is_keras(path: Path, head: bytes) -> bool:
-    return head.startswith(keras_file.SIGNATURE) or "model.weights.h5" in _zipped(path, head)
-
-
-def _is_torch(path: Path, head: bytes) -> bool:
-    # Before version 1.6 a file was a pickle: protocol 2, then a number.
-    return head.startswith(b"\x80\x02\x8a") or any(n.endswith("data.pkl") for n in _zipped(path, head))
-
-
-def _is_onnx(path: Path, head: bytes) -> bool:
-    # The first field of a model is its ir_version, a small number.
-    return len(head) > 1 and head[0] == 8 and 0 < head[1] < 64
 
 
 def _read_safetensors(path: Path) -> Contents:
@@ -90,14 +56,16 @@ FORMATS: dict[str, Format] = {
     "safetensors": Format(
         (".safetensors",),
         (".safetensors",),
-        _is_safetensors,
+        safetensors.is_file,
         _read_safetensors,
         native.save,
         layers_only=False,
     ),
-    "Keras": Format((".keras", ".h5", ".hdf5"), (".keras", ".h5"), _is_keras, keras.load, keras.save),
-    "PyTorch": Format((".pt", ".pth", ".bin"), (".pt", ".pth"), _is_torch, torch.load, torch.save),
-    "ONNX": Format((".onnx",), (".onnx",), _is_onnx, onnx.load, onnx.export),
+    "Keras": Format(
+        (".keras", ".h5", ".hdf5"), (".keras", ".h5"), keras_file.is_file, keras.load, keras.save
+    ),
+    "PyTorch": Format((".pt", ".pth", ".bin"), (".pt", ".pth"), torch.is_file, torch.load, torch.save),
+    "ONNX": Format((".onnx",), (".onnx",), onnx.is_model, onnx.load, onnx.export),
 }
 
 

@@ -14,6 +14,7 @@ import os
 import pathlib
 import platform
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 
@@ -97,10 +98,28 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     """
     with open(path, "rb"):
         pass
+    with parsing(str(path), expected):
+        yield
+
+
+@contextlib.contextmanager
+def parsing(name: str, expected: str) -> Iterator[None]:
+    """As `reading`, of what is in memory."""
     try:
         yield
     except RnncoreError:
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:200]
-        raise FormatError(str(path), expected, f"{type(error).__name__}: {text}") from error
+        raise FormatError(name, expected, f"{type(error).__name__}: {text}") from error
+
+
+def zipped(path: Path, head: bytes) -> list[str]:
+    """Names in a zip archive; none if the file, which starts like this, is no sound one."""
+    if not head.startswith(b"PK"):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception:  # whatever a damaged one brings out: then it is not known by its names
+        return []

@@ -21,10 +21,11 @@ from ..errors import ArgumentError, UnsupportedError
 from ..layers.layers import Layer
 from ..nn import build_module
 from . import keras_file
-from .files import Path
+from .files import Path, replacing
 from .keras_file import major as _major
-from .layouts import from_system, grouped, refuse_options, spread, to_system
+from .layouts import grouped, refuse_options, spread
 from .records import CLASSES, Contents, Record, make_record, narrow, one_direction
+from .systems import from_system, to_system
 
 LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 NAMES = {cell: name for name, cell in LAYERS.items()}
@@ -477,7 +478,8 @@ def save(layer: Layer[Any], path: Path) -> None:
     UnsupportedError, OSError
     """
     built = model(layer)
-    if str(path).endswith(".weights.h5"):
-        built.save_weights(path)
-    else:
-        built.save(path)
+    with replacing(path) as draft:
+        if str(path).endswith(".weights.h5"):
+            built.save_weights(draft)
+        else:
+            built.save(draft)

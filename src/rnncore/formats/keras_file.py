@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from . import safetensors
-from .files import Path, reading
+from .files import Path, reading, zipped
 from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
 from .safetensors import parse_json
 
@@ -35,6 +35,11 @@ CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 # A damaged file may send the HDF5 library into a loop: seconds to start, and seconds per byte at 10 MB/s.
 START_SECONDS, BYTE_SECONDS = 60, 1e-7
+
+
+def is_file(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be one: HDF5, or an archive of a model."""
+    return head.startswith(SIGNATURE) or "model.weights.h5" in zipped(path, head)
 
 
 Entry = tuple[str, str, dict[str, Any], list[np.ndarray]]

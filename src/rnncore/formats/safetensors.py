@@ -134,6 +134,13 @@ def _array(buffer, start, kind, shape):
     return array
 
 
+def is_file(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be one: the header's length fits it, and a header follows."""
+    return (
+        len(head) > 8 and head[8:9] == b"{" and struct.unpack_from("<Q", head)[0] <= os.path.getsize(path) - 8
+    )
+
+
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a safetensors file.
 
