@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The option `--full`, and fixtures that the tests of the twins and of the compiled layers share."""
 
+import gc
 import importlib
 
 import c_library
@@ -20,7 +21,17 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: a long test; a shorter one of its kind runs without --full")
-    config.addinivalue_line("markers", "strength(n): without --full, any n factors meet in all combinations")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and thousands of tests stay until the end: the garbage collector need not look at them, ever."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -25,7 +26,7 @@ from .data import SUNSPOT_PERIOD, future_times, read_csv, sunspots
 from .errors import ArgumentError, RnncoreError
 from .estimators import Forecaster
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -48,7 +49,7 @@ class Cell(StrEnum):
 
 
 @app.callback()
-def _top():
+def _top() -> Any:
     """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
 
 
@@ -84,7 +85,7 @@ def forecast(
         Path | None,
         typer.Option(help="Keep the state of the training here; if the file exists, go on from it."),
     ] = None,
-):
+) -> None:
     """Train on a series, test against naive forecasts, forecast what comes next."""
     console = Console()
     try:
@@ -113,13 +114,13 @@ def forecast(
         _refuse(str(error), error)
 
 
-def _refuse(message, error):
+def _refuse(message: str, error: Any) -> Any:
     """Say it in one line, whatever the message holds, and exit with 2."""
     typer.echo(f"rnncore: {' '.join(message.split())}", err=True)
     raise typer.Exit(2) from error
 
 
-def _run(console, model, series, out, plot, save, checkpoint):
+def _run(console: Any, model: Any, series: Any, out: Any, plot: Any, save: Any, checkpoint: Any) -> Any:
     values = series.values
     test = max(round(TEST_SHARE * len(values)), model.horizon or 1)
     start = max(len(values) - test, 0)
@@ -147,7 +148,7 @@ def _run(console, model, series, out, plot, save, checkpoint):
         console.print(Text(f"model: {save}"))
 
 
-def _check_outputs(source, targets):
+def _check_outputs(source: Any, targets: Any) -> Any:
     """Raise before the training what would fail after it."""
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -167,12 +168,12 @@ def _check_outputs(source, targets):
         import safetensors  # noqa: F401 (a missing package shall show now)
 
 
-def _fit(console, model, values, checkpoint):
+def _fit(console: Any, model: Any, values: np.ndarray[Any, Any], checkpoint: Any) -> Any:
     columns = (TextColumn("training"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     with Bars(*columns, console=console) as bars:
         task = bars.add_task("fit", total=None, note="")
 
-        def show(p):
+        def show(p: Any) -> Any:
             note = f"loss {p.loss:.3f}  {p.windows_per_second:,.0f} windows/s  {p.remaining:.0f} s left"
             bars.update(task, total=p.members, completed=p.member - 1, note=note)
 
@@ -183,7 +184,7 @@ def _fit(console, model, values, checkpoint):
         console.print("interrupted: going on with the best weights so far")
 
 
-def _score_table(model, result):
+def _score_table(model: Any, result: Any) -> Any:
     table = Table()
     for name in ("forecast", "MAE", "RMSE"):
         table.add_column(name, justify="left" if name == "forecast" else "right")
@@ -194,7 +195,7 @@ def _score_table(model, result):
     return table
 
 
-def _forecast_rows(model, series, start):
+def _forecast_rows(model: Any, series: Any, start: Any) -> Any:
     """Return (time, truth or None, mean, lower, upper): the test part by horizons, then the future."""
     n = len(series.values)
     past = series.times or [str(i) for i in range(n)]
@@ -211,7 +212,7 @@ def _forecast_rows(model, series, start):
     return rows
 
 
-def _write_csv(path, time_name, rows):
+def _write_csv(path: str | os.PathLike[str], time_name: str, rows: Any) -> Any:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow((time_name, "truth", "forecast", "lower", "upper"))
@@ -221,7 +222,7 @@ def _write_csv(path, time_name, rows):
             )
 
 
-def _draw(path, series, start, rows, model):
+def _draw(path: str | os.PathLike[str], series: Any, start: Any, rows: Any, model: Any) -> Any:
     """Draw history, truth, forecasts of the test part one horizon at a time, and what comes next."""
     from matplotlib.figure import Figure
 
@@ -263,7 +264,7 @@ def _draw(path, series, start, rows, model):
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False):
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show CPU, instruction sets, BLAS, threads and versions."""
     from .engine.config import config
 
@@ -277,7 +278,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     Console().print(table)
 
 
-def _flatten(found, prefix=""):
+def _flatten(found: Any, prefix: str = "") -> Any:
     """Yield (dotted name, text) of a nested dict."""
     for name, value in found.items():
         if isinstance(value, dict):
@@ -292,7 +293,7 @@ def _flatten(found, prefix=""):
 @app.command(
     add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )
-def inspect(ctx: typer.Context):
+def inspect(ctx: typer.Context) -> None:
     """Show what a model file holds: layers, shapes, parameters, what maps to what."""
     from .formats.__main__ import main
 
@@ -302,7 +303,7 @@ def inspect(ctx: typer.Context):
 @app.command(
     add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )
-def convert(ctx: typer.Context):
+def convert(ctx: typer.Context) -> None:
     """Convert a model between file formats; the names' endings say which."""
     from .formats.__main__ import main
 
@@ -312,7 +313,7 @@ def convert(ctx: typer.Context):
 @app.command(
     add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )
-def bench(ctx: typer.Context):
+def bench(ctx: typer.Context) -> None:
     """Measure this machine and the installed systems against each other; see rnncore bench --help."""
     from .bench.__main__ import main
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,10 +59,16 @@ class Member:
     layer: object
     head: Linear
 
-    def linear(self, inputs):
+    def linear(self, inputs: np.ndarray[Any, Any]) -> Any:
         return inputs @ self.weights + self.intercept
 
-    def predict(self, values, origins, window, num_threads):
+    def predict(
+        self,
+        values: np.ndarray[Any, Any],
+        origins: np.ndarray[Any, Any],
+        window: int,
+        num_threads: int | None,
+    ) -> Any:
         """Forecast (n, horizon) in series units from the windows before `origins`."""
         seen = forecasting.look(self.view, (values - self.mean) / self.std, origins, window)
         y, _ = self.layer(steps_first(seen.inputs, self.head.dtype), num_threads=num_threads)
@@ -80,14 +88,33 @@ class Task:
     valid_weight: np.ndarray
 
 
-def steps_first(inputs, dtype):
+def steps_first(inputs: np.ndarray[Any, Any], dtype: Any) -> Any:
     return np.ascontiguousarray(inputs.T[:, :, None], dtype=dtype)
 
 
 class Run:
     """One training run: builds the members, trains them in turn, keeps checkpoints."""
 
-    def __init__(self, model, values, progress, checkpoint):
+    model: Any
+    progress: Any
+    checkpoint: Any
+    fold_list: Any
+    tasks: Any
+    identity: Any
+    number: Any
+    epoch: Any
+    best: Any
+    best_epoch: Any
+    best_state: Any
+    elapsed: Any
+    boundary: Any
+    resumed: Any
+    started: Any
+    written: Any
+
+    def __init__(
+        self, model: Any, values: np.ndarray[Any, Any], progress: Callable[..., Any] | None, checkpoint: Any
+    ) -> None:
         self.model, self.progress = model, progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.fold_list = forecasting.blocked_folds(
@@ -107,7 +134,7 @@ class Run:
         self.boundary = None
         self.resumed = self._resume()
 
-    def _prepare(self, view, values, first):
+    def _prepare(self, view: Any, values: np.ndarray[Any, Any], first: int) -> Any:
         """Make the members of one view, with the data they train on."""
         model, dtype = self.model, np.dtype(self.model.dtype)
         looks, pairs = [], []
@@ -151,7 +178,7 @@ class Run:
 
     # -- the loop -----------------------------------------------------------------------------------------
 
-    def train(self):
+    def train(self) -> None:
         members = self.model._members
         self.started = time.perf_counter() - self.elapsed
         self.written = time.perf_counter()
@@ -163,21 +190,21 @@ class Run:
         if self.checkpoint is not None:
             self._write_checkpoint()
 
-    def keep_best(self):
+    def keep_best(self) -> None:
         """Put the best weights of the member in training in place."""
         if self.best_state is not None:
             member = self.model._members[self.number]
             member.layer.load_state_dict(self.best_state[0])
             member.head.load_state_dict(self.best_state[1])
 
-    def stop(self):
+    def stop(self) -> None:
         """End an interrupted run: write down where it stands, keep the best."""
         if self.checkpoint is not None and self.boundary is not None:
             self._write_checkpoint()
         if self.number < len(self.model._members):
             self.keep_best()
 
-    def _train_member(self, member, task):
+    def _train_member(self, member: Any, task: Any) -> Any:
         model = self.model
         optimizer = Adam(
             [member.layer, member.head],
@@ -221,7 +248,9 @@ class Run:
                 self._write_checkpoint()
             self._report(loss, valid_loss, rate)
 
-    def _epoch(self, member, task, optimizer, rng, deadline):
+    def _epoch(
+        self, member: Any, task: Any, optimizer: Any, rng: np.random.Generator, deadline: float
+    ) -> Any:
         """Pass over the training windows in random order until `deadline`; return mean loss and count."""
         model = self.model
         order = rng.permutation(task.target.shape[0])
@@ -242,7 +271,7 @@ class Run:
                 break
         return total / seen, seen
 
-    def _judge(self, member, task):
+    def _judge(self, member: Any, task: Any) -> Any:
         """Return the validation loss and remember the weights if they are the best so far."""
         y, _ = member.layer(task.valid_x, num_threads=self.model.num_threads)
         loss, _ = mse_loss(member.head(y[-1]), task.valid_target, task.valid_weight)
@@ -251,7 +280,7 @@ class Run:
             self.best_state = (member.layer.state_dict(), member.head.state_dict())
         return loss
 
-    def _report(self, loss, valid_loss, rate):
+    def _report(self, loss: float, valid_loss: float, rate: float) -> Any:
         if self.progress is None:
             return
         model, members = self.model, len(self.model._members)
@@ -276,7 +305,7 @@ class Run:
 
     # -- checkpoints --------------------------------------------------------------------------------------
 
-    def _write_checkpoint(self):
+    def _write_checkpoint(self) -> Any:
         """Write finished members and the state at the last epoch boundary."""
         tensors = {}
         for i, m in enumerate(self.model._members[: self.number]):
@@ -297,7 +326,7 @@ class Run:
         write_file(self.checkpoint, tensors, meta)
         self.written = time.perf_counter()
 
-    def _resume(self):
+    def _resume(self) -> Any:
         """Load the checkpoint file if there is one; return its tensors for the member in training."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return None
@@ -318,7 +347,7 @@ class Run:
         self.epoch, self.best, self.best_epoch = now["epoch"], now["best"], now["best_epoch"]
         return tensors, now["rng"]
 
-    def _restore(self, member, optimizer, rng):
+    def _restore(self, member: Any, optimizer: Any, rng: np.random.Generator) -> Any:
         tensors, rng_state = self.resumed
         member.layer.load_state_dict(strip(tensors, "now.rnn."))
         member.head.load_state_dict(strip(tensors, "now.head."))

@@ -9,7 +9,10 @@ errors on windows that the network in question did not train on.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +62,7 @@ class Backtest:
     truth: np.ndarray
 
 
-def _positive_int(name, value, *, optional=False, low=1):
+def _positive_int(name: str, value: Any, *, optional: bool = False, low: int = 1) -> Any:
     if value is None and optional:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
@@ -103,28 +106,45 @@ class Forecaster:
     >>> model.predict().mean
     """
 
+    horizon: int
+    window: int
+    period: int
+    hidden_size: int
+    num_layers: int
+    folds: int
+    epochs: int
+    patience: int
+    batch_size: int
+    lr: float
+    clip_norm: float
+    weight_decay: float
+    nonnegative: bool
+    seed: Any
+    num_threads: int | None
+    interrupted: bool
+
     def __init__(
         self,
-        cell="lstm",
+        cell: str = "lstm",
         *,
-        horizon=None,
-        window=None,
-        period=None,
-        hidden_size=12,
-        num_layers=1,
-        folds=6,
-        epochs=150,
-        patience=25,
-        batch_size=32,
-        lr=5e-3,
-        clip_norm=1.0,
-        weight_decay=0.0,
-        seconds=None,
-        nonnegative=None,
-        dtype="float32",
-        seed=0,
-        num_threads=None,
-    ):
+        horizon: Any = None,
+        window: int | None = None,
+        period: Any = None,
+        hidden_size: Any = 12,
+        num_layers: Any = 1,
+        folds: Any = 6,
+        epochs: Any = 150,
+        patience: Any = 25,
+        batch_size: Any = 32,
+        lr: float = 5e-3,
+        clip_norm: float = 1.0,
+        weight_decay: float = 0.0,
+        seconds: float | None = None,
+        nonnegative: bool | None = None,
+        dtype: Any = "float32",
+        seed: Any = 0,
+        num_threads: int | None = None,
+    ) -> None:
         if cell not in ("lstm", "gru", "rnn"):
             raise ArgumentError("cell", "'lstm', 'gru' or 'rnn'", repr(cell))
         if dtype not in ("float32", "float64"):
@@ -159,7 +179,7 @@ class Forecaster:
         self._members = []
         self._residuals = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "not fitted" if self._series is None else f"fitted on {len(self._series)} values"
         return (
             f"Forecaster(cell={self.cell!r}, horizon={self.horizon}, window={self.window}, "
@@ -168,7 +188,9 @@ class Forecaster:
 
     # -- fitting ------------------------------------------------------------------------------------------
 
-    def fit(self, series, progress=None, checkpoint=None):
+    def fit(
+        self, series: Any, progress: Callable[..., Any] | None = None, checkpoint: Any = None
+    ) -> Forecaster:
         """Train on all of `series`.
 
         Parameters
@@ -205,7 +227,7 @@ class Forecaster:
         self._series = values
         return self
 
-    def _plan(self, values):
+    def _plan(self, values: np.ndarray[Any, Any]) -> Any:
         """Fill in the sizes that were left to the series, and check that it is long enough for them."""
         n = len(values)
         with np.errstate(over="ignore"):  # an overflow shows as an infinite spread, refused below
@@ -235,18 +257,20 @@ class Forecaster:
             )
         self.folds = min(self.folds, (n - self.window) // block)
 
-    def _new_layer(self, seed):
+    def _new_layer(self, seed: Any) -> Any:
         layer = getattr(layers, self.cell.upper())
         return layer(1, self.hidden_size, self.num_layers, dtype=self.dtype, seed=seed)
 
-    def _new_member(self, number, view, fold, mean, std, weights, intercept, scale):
+    def _new_member(
+        self, number: int, view: Any, fold: int, mean: Any, std: Any, weights: Any, intercept: Any, scale: Any
+    ) -> Any:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         head = Linear(self.hidden_size, self.horizon, dtype=self.dtype, seed=0)
         # The head starts at zero: the member begins as its linear path and can only be stopped above it.
         head.update_parameters({name: np.zeros_like(array) for name, array in head.parameters().items()})
         return Member(view, fold, mean, std, weights, intercept, scale, self._new_layer(seed), head)
 
-    def _out_of_fold(self, values, fold_list):
+    def _out_of_fold(self, values: np.ndarray[Any, Any], fold_list: Any) -> Any:
         """Truth minus forecast (m, horizon) on all validation windows, each by its own fold's members."""
         parts = []
         for number, fold in enumerate(fold_list):
@@ -256,25 +280,27 @@ class Forecaster:
 
     # -- using --------------------------------------------------------------------------------------------
 
-    def _mean(self, values, origins, fold=None):
+    def _mean(
+        self, values: np.ndarray[Any, Any], origins: np.ndarray[Any, Any], fold: int | None = None
+    ) -> Any:
         """Average forecast (n, horizon) of the members, or of those of one fold."""
         chosen = [m for m in self._members if fold is None or m.fold == fold]
         total = sum(m.predict(values, origins, self.window, self.num_threads) for m in chosen)
         return self._clip(total / len(chosen))
 
-    def _clip(self, forecast):
+    def _clip(self, forecast: np.ndarray[Any, Any]) -> Any:
         return np.maximum(forecast, 0.0) if self.nonnegative else forecast
 
-    def _require_fit(self):
+    def _require_fit(self) -> Any:
         if self._series is None:
             raise ArgumentError("Forecaster", "a fitted or loaded model", "an unfitted one", "call fit first")
 
-    def _interval(self, level):
+    def _interval(self, level: float) -> Any:
         if not (isinstance(level, (int, float)) and 0 < level < 1):
             raise ArgumentError("level", "a number between 0 and 1", repr(level))
         return forecasting.residual_interval(self._residuals, level)
 
-    def predict(self, horizon=None, *, series=None, level=0.9):
+    def predict(self, horizon: Any = None, *, series: Any = None, level: float = 0.9) -> Any:
         """Forecast the values that follow `series` (default: the series of `fit`).
 
         Parameters
@@ -313,7 +339,7 @@ class Forecaster:
             float(level),
         )
 
-    def backtest(self, series, start=None, *, level=0.9):
+    def backtest(self, series: Any, start: Any = None, *, level: float = 0.9) -> Any:
         """Test on the values from `start` on, against the seasonal-naive and last-value forecasts.
 
         Every origin from `start` to ``n - horizon`` is forecast from the true values before it (of
@@ -371,7 +397,7 @@ class Forecaster:
         inside = (truth >= self._clip(forecasts + lower)) & (truth <= self._clip(forecasts + upper))
         return Backtest(scores, float(inside.mean()), float(level), origins, forecasts, truth)
 
-    def _linear_mean(self, values, origins):
+    def _linear_mean(self, values: np.ndarray[Any, Any], origins: np.ndarray[Any, Any]) -> Any:
         """What the ensemble would forecast without its networks."""
         total = np.zeros((len(origins), self.horizon))
         for m in self._members:
@@ -381,7 +407,7 @@ class Forecaster:
 
     # -- files --------------------------------------------------------------------------------------------
 
-    def _config(self):
+    def _config(self) -> Any:
         names = (
             "cell",
             "horizon",
@@ -404,7 +430,7 @@ class Forecaster:
         )
         return {name: getattr(self, name) for name in names}
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file (atomically); the settings are JSON in its header.
 
         Raises
@@ -429,7 +455,7 @@ class Forecaster:
         write_file(path, tensors, meta)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
         """Read a model that `save` wrote.
 
         Raises
@@ -445,7 +471,7 @@ class Forecaster:
             raise ArgumentError(str(path), "a complete forecaster model", reason) from error
 
     @classmethod
-    def _from_tensors(cls, tensors, meta):
+    def _from_tensors(cls, tensors: dict[str, Any], meta: dict[str, Any]) -> Any:
         model = cls(**meta["config"])
         if not meta["members"]:
             raise ArgumentError("members", "at least one network", "none")

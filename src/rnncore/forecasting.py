@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ SPREAD_FLOOR = 0.1
 """Added to a window's spread (in units of the training spread), so that a flat window is not blown up."""
 
 
-def check_series(series, name="series"):
+def check_series(series: Any, name: str = "series") -> Any:
     """Return `series` as a float64 vector.
 
     Raises
@@ -49,7 +50,7 @@ def check_series(series, name="series"):
     return values
 
 
-def detect_period(values):
+def detect_period(values: np.ndarray[Any, Any]) -> Any:
     """Return the length of the strongest season of `values` (n,), or 1 where there is none.
 
     The autocorrelation is taken after removing a quadratic trend; the season is its highest peak beyond
@@ -82,21 +83,21 @@ class Look:
     base: np.ndarray
     scale: np.ndarray
 
-    def hide(self, targets):
+    def hide(self, targets: Any) -> Any:
         """Series units (n, horizon) -> what a model learns: change from the last value, in view units."""
         return (targets - self.base) / self.scale
 
-    def show(self, outputs):
+    def show(self, outputs: Any) -> Any:
         """Reverse of `hide`."""
         return outputs * self.scale + self.base
 
 
-def gather(values, origins, start, stop):
+def gather(values: np.ndarray[Any, Any], origins: np.ndarray[Any, Any], start: Any, stop: int) -> Any:
     """Return ``values[origin + start : origin + stop]`` for every origin, (n, stop - start)."""
     return values[np.asarray(origins)[:, None] + np.arange(start, stop)]
 
 
-def look(view, values, origins, window):
+def look(view: Any, values: np.ndarray[Any, Any], origins: np.ndarray[Any, Any], window: int) -> Any:
     """Return a `Look` at the windows before `origins`, as `view` shows them.
 
     ``level`` keeps the values; ``anchored`` subtracts each window's last value, so that a drifting level
@@ -124,7 +125,7 @@ class Fold:
     std: float
 
 
-def blocked_folds(values, window, horizon, count, limit):
+def blocked_folds(values: np.ndarray[Any, Any], window: int, horizon: Any, count: int, limit: int) -> Any:
     """Split the origins of `values` into `count` blocks, each the validation part of one fold.
 
     A training target never overlaps the validation block, and `mean` and `std` come from the values
@@ -145,12 +146,12 @@ def blocked_folds(values, window, horizon, count, limit):
     return folds
 
 
-def thin(origins, limit):
+def thin(origins: np.ndarray[Any, Any], limit: int) -> Any:
     """Return at most `limit` of the origins, evenly spaced."""
     return origins[:: max(1, -(-len(origins) // limit))]
 
 
-def fit_linear(pairs):
+def fit_linear(pairs: Any) -> Any:
     """Fit one ridge regression per fold, all with the penalty that validates best over the folds.
 
     Parameters
@@ -187,7 +188,7 @@ def fit_linear(pairs):
     return [per_strength[best] for per_strength in solutions]
 
 
-def baselines(values, origins, horizon, period):
+def baselines(values: np.ndarray[Any, Any], origins: np.ndarray[Any, Any], horizon: Any, period: Any) -> Any:
     """Return the naive forecasts, name -> (n, horizon): last value and, with a season, seasonal naive.
 
     Seasonal naive repeats the last full season before the origin; with period 1 it is the last value.
@@ -198,7 +199,7 @@ def baselines(values, origins, horizon, period):
     return {"seasonal naive": seasonal, "last value": last}
 
 
-def residual_interval(residuals, level):
+def residual_interval(residuals: np.ndarray[Any, Any], level: float) -> Any:
     """Return offsets (lower, upper), each (horizon,), that hold `level` of future errors.
 
     `residuals` (n, horizon) are truth minus forecast on windows the models did not train on. The quantiles

@@ -9,29 +9,30 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .errors import ArgumentError
 
 
-def prefixed(prefix, state):
+def prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     """Return `state` with `prefix` before every name."""
     return {prefix + name: array for name, array in state.items()}
 
 
-def strip(tensors, prefix):
+def strip(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     """Return the arrays whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
-def expect(name, array, shape):
+def expect(name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
     """Raise ArgumentError unless `array` has this shape and holds finite numbers."""
     if array.shape != shape or not np.isfinite(array).all():
         raise ArgumentError(name, f"finite numbers of shape {shape}", f"shape {array.shape}")
 
 
-def _safetensors():
+def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError as error:
@@ -41,7 +42,7 @@ def _safetensors():
     return safetensors
 
 
-def write_file(path, tensors, meta):
+def write_file(path: str | os.PathLike[str], tensors: dict[str, Any], meta: dict[str, Any]) -> None:
     """Write a safetensors file that is either the old one or the new one, whenever the process dies."""
     data = _safetensors().numpy.save(
         {name: np.asarray(a, order="C") for name, a in tensors.items()}, {"rnncore": json.dumps(meta)}
@@ -58,7 +59,7 @@ def write_file(path, tensors, meta):
         draft.unlink(missing_ok=True)
 
 
-def read_file(path, wanted):
+def read_file(path: str | os.PathLike[str], wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (tensors, meta) of a safetensors file of the format `wanted`; ArgumentError otherwise."""
     package = _safetensors()
     try:

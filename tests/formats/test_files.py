@@ -11,8 +11,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import tables
+from compiled import examples
 from headers import HEADERS, refused
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import rnncore
@@ -237,7 +238,7 @@ SOUND = sound_files()
 
 
 @pytest.mark.parametrize("suffix", SOUND)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, [HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_is_refused_or_harmless(tmp_path, suffix, data):
     content = bytearray(SOUND[suffix])
@@ -270,7 +271,7 @@ def read_anyway(path):
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".keras", ".h5", ".onnx", ".pth"])
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80\x04N.", b"PK\x03\x04" + bytes(60), b"\x89HDF\r\n\x1a\n", b"\0" * 99]
+    "content", [b"", b"\x08", b"\x80\x04N.", b"PK\x03\x04" + bytes(60), b"\x89HDF\r\n\x1a\n", b"\0" * 99]
 )
 def test_other_files_are_refused(tmp_path, suffix, content):
     packages = {".pt": "torch", ".pth": "torch", ".keras": "h5py", ".h5": "h5py", ".onnx": "onnx"}

@@ -20,10 +20,15 @@ DTYPE = pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYP
 ISA = pytest.mark.parametrize("isa", ISAS)
 
 
-def examples(count):
-    """Hypothesis settings: the same few examples in every run."""
+def examples(count, unchecked=()):
+    """Hypothesis settings: the same few examples in every run, without these health checks."""
     return hypothesis.settings(
-        max_examples=count, derandomize=True, deadline=None, database=None, print_blob=False
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        suppress_health_check=unchecked,
     )
 
 

@@ -134,7 +134,7 @@ def rows_of_grid(cells, strength=STRENGTH, **factors):
 
 def grid(rows):
     """A mark for tests that walk over these rows; those that pairs do not need are left to `--full`."""
-    few = set(covering_choice([[hash(value) for value in vars(row).values()] for row in rows], 2))
+    few = set(covering_choice([[hash(value) for value in vars(row).values()] for row in rows]))
     return pytest.mark.parametrize(
         "row",
         [

@@ -9,10 +9,8 @@ import zlib
 
 import numpy as np
 
-STRENGTH = 2  # of grids without a mark `strength`
 
-
-def covering_choice(rows, strength, seed=0):
+def covering_choice(rows, strength=2, seed=0):
     """Positions of few rows that hold every combination of any `strength` columns that some row holds.
 
     Parameters
@@ -54,9 +52,7 @@ def default_choice(items):
             functions.setdefault(item.nodeid.split("[")[0], []).append(item)
     taken = set()
     for name, cases in functions.items():
-        mark = cases[0].get_closest_marker("strength")
-        strength = mark.args[0] if mark else STRENGTH
-        chosen = covering_choice([factors(case) for case in cases], strength, zlib.crc32(name.encode()))
+        chosen = covering_choice([factors(case) for case in cases], seed=zlib.crc32(name.encode()))
         taken.update(cases[k] for k in chosen)
     return [item for item in items if item in taken], [item for item in items if item not in taken]
 

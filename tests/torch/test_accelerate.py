@@ -2,6 +2,7 @@
 """Models taken over in place, given back, and run where models run: workers, processes, whole architectures."""
 
 import copy
+import sys
 
 import pytest
 
@@ -118,6 +119,13 @@ def test_architectures_give_equal_outputs(name):
 
 
 # Workers and processes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def nameless_main(monkeypatch):
+    """A spawned process does not run the script again that started these tests; it may have no guard."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
 class Outputs(torch.utils.data.Dataset):

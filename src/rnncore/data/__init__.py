@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import datetime
 import math
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,13 +59,13 @@ class Series:
     time_name: str = "time"
 
 
-def sunspots():
+def sunspots() -> Any:
     """Return the yearly sunspot numbers 1700-2008 as a `Series`."""
     with resources.as_file(resources.files(__package__) / "sunspots.csv") as path:
         return read_csv(path)
 
 
-def read_csv(path, column=None):
+def read_csv(path: str | os.PathLike[str], column: str | None = None) -> Any:
     """Read one column of a CSV file as a series.
 
     Parameters
@@ -98,7 +100,7 @@ def read_csv(path, column=None):
     return Series(values, times, header[index], header[time_index] or "time")
 
 
-def _read_rows(path):
+def _read_rows(path: str | os.PathLike[str]) -> Any:
     """Return [(line number, cells), ...] without trailing empty lines."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -122,7 +124,7 @@ def _read_rows(path):
     return rows
 
 
-def _split_header(path, rows):
+def _split_header(path: str | os.PathLike[str], rows: Any) -> Any:
     first = [cell.strip() for cell in rows[0][1]]
     if all(_is_number(cell) for cell in first):
         header = [str(i + 1) for i in range(len(first))]
@@ -138,14 +140,14 @@ def _split_header(path, rows):
     return header, rows
 
 
-def _is_number(text):
+def _is_number(text: str) -> Any:
     try:
         return math.isfinite(float(text)) and "_" not in text
     except ValueError:
         return False
 
 
-def _number(text, place):
+def _number(text: str, place: str) -> Any:
     text = text.strip()
     if not text:
         raise ArgumentError(place, "a number", "an empty cell", "fill the gaps first")
@@ -154,7 +156,7 @@ def _number(text, place):
     return float(text)
 
 
-def _parse_time(text):
+def _parse_time(text: str) -> Any:
     """Return a time as a number (days for dates, the number itself otherwise), or None."""
     if len(text) == 8 and text.isdigit():
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
@@ -165,7 +167,7 @@ def _parse_time(text):
         return float(text) if _is_number(text) else None
 
 
-def _time_column(header, rows):
+def _time_column(header: Any, rows: Any) -> Any:
     """Return the index of the time column: one named like a time, else a first column of dates."""
     for index, name in enumerate(header):
         if name.lower() in TIME_NAMES and len(header) > 1:
@@ -176,7 +178,9 @@ def _time_column(header, rows):
     return None
 
 
-def _choose(path, header, rows, column, time_index):
+def _choose(
+    path: str | os.PathLike[str], header: Any, rows: Any, column: str | None, time_index: int | None
+) -> Any:
     if column is not None:
         if header.count(column) != 1:
             raise ArgumentError("--column", f"one of {', '.join(header)}", column)
@@ -198,7 +202,7 @@ def _choose(path, header, rows, column, time_index):
     )
 
 
-def _check_times(path, name, rows, times):
+def _check_times(path: str | os.PathLike[str], name: str, rows: Any, times: Any) -> Any:
     """Refuse gaps and disorder where the times can be read; other labels are taken as they are."""
     moments = [_parse_time(text) for text in times]
     if len(times) < 3 or any(moment is None for moment in moments):
@@ -221,7 +225,7 @@ def _check_times(path, name, rows, times):
         )
 
 
-def future_times(times, count):
+def future_times(times: Any, count: int) -> list[Any]:
     """Return labels for the `count` steps after `times`: years, dates or months go on; else +1, +2, ..."""
     steps = [f"+{i + 1}" for i in range(count)]
     if not times or len(times) < 2:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,8 @@ ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "GRU": ("sigmoid", "tanh"),
     "LSTM": ("sigmoid", "tanh", "tanh"),
 }
-FUNCTIONS: dict[str, str] = {
-    name.lower(): own for own, name in NAMES.items()
-}  # ONNX' names in lower case: ours
-DIRECTIONS: dict[str, int] = {"forward": 1, "reverse": 1, "bidirectional": 2}
+FUNCTIONS = {name.lower(): own for own, name in NAMES.items()}  # ONNX' names in lower case: ours
+DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 
 
 def _is_text(value: Any) -> bool:
@@ -54,7 +52,7 @@ def _is_number(value: Any) -> bool:
 
 
 # Attribute -> whether a value may be one, what is expected, and which operators have it.
-ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str, tuple[str, ...]]] = {
+ATTRIBUTES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "direction": (_is_text, "one of " + ", ".join(DIRECTIONS), tuple(SLOTS)),
     "hidden_size": (lambda value: isinstance(value, (int, np.integer)), "an integer", tuple(SLOTS)),
     "layout": (_is_flag, "0 or 1", tuple(SLOTS)),
@@ -88,7 +86,7 @@ class Node:
 
     def __post_init__(self) -> None:
         for name, value in self.attrs.items():
-            known, expected, ops = ATTRIBUTES.get(name, (_is_text, "", ()))
+            known, expected, ops = ATTRIBUTES.get(name, (None, "", ()))
             if self.op not in ops:
                 names = ", ".join(name for name, row in ATTRIBUTES.items() if self.op in row[2])
                 raise UnsupportedError(str(name), f"one of {self.op}'s attributes, {names}", "an unknown one")
