@@ -8,23 +8,14 @@ import math
 import re
 import shutil
 import tomllib
-from pathlib import Path
 
 import pytest
 from c_library import run
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
-PAGES += sorted(page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).rglob("*.md"))
+from pages import ROOT, all_pages, blocks, text
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
-
-
-def blocks(page, language):
-    """The contents of the fenced blocks of a language in a page, in order."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+PAGES = all_pages()
 
 
 # Python ----------------------------------------------------------------------------------------------------
@@ -65,9 +56,7 @@ def test_the_commands_name_extras_and_scripts_that_exist():
 
 def test_build_options_exist():
     cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-    named = {
-        name for page in PAGES for name in re.findall(r"RNNCORE_[A-Z]+(?==| \|)", page.read_text("utf-8"))
-    }
+    named = {name for page in PAGES for name in re.findall(r"RNNCORE_[A-Z]+(?==| \|)", text(page))}
     options = set(re.findall(r"(?:option|set)\((RNNCORE_[A-Z]+)", cmake))
     assert {
         name for name in named if name in ("RNNCORE_BLAS", "RNNCORE_TESTS", "RNNCORE_SANITIZE")
@@ -144,13 +133,13 @@ def test_cmake_of_the_embedding_guide(tmp_path):
 # Pages -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = [
-        "".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)
-    ]
-    broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    words = re.sub(r"^```.*?^```", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', words)
+    links = ["".join(link).split("#")[0] for link in found]
+    folder = (ROOT / page).parent
+    broken = [link for link in links if link and "://" not in link and not (folder / link).exists()]
     assert broken == []
 
 
