@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the documentation says is run: every Python and C snippet, the build commands, the links.
 
-C snippets are built with the last command of docs/embedding.md; with --full its other commands run, too.
+C snippets are built with the last command of docs/howto/embedding.md; with --full its other commands run, too.
 """
 
 import math
@@ -45,7 +45,7 @@ def test_python_of_the_readme(number):
         assert all((loaded[name] == source[name].numpy()).all() for name in source)
 
 
-@pytest.mark.parametrize("page", ["docs/training.md", "docs/files.md"])
+@pytest.mark.parametrize("page", ["docs/howto/training.md", "docs/howto/files.md"])
 def test_python_of_a_guide(page, tmp_path, monkeypatch):
     """Its snippets one after the other, with one another's names."""
     monkeypatch.chdir(tmp_path)
@@ -76,12 +76,12 @@ def test_build_options_exist():
 
 # C ---------------------------------------------------------------------------------------------------------
 
-*COMPILE, LINK = blocks("docs/embedding.md", "sh")[0].splitlines()
+*COMPILE, LINK = blocks("docs/howto/embedding.md", "sh")[0].splitlines()
 
 
 @pytest.fixture
 def program(c_build, tmp_path):
-    """A function that gives what a C file prints: built as docs/embedding.md does, with the library of CMake."""
+    """A function that gives what a C file prints: built as docs/howto/embedding.md does, with the library of CMake."""
     if not shutil.which("cc"):
         pytest.skip("needs cc")
     (tmp_path / "csrc").symlink_to(ROOT / "csrc")
@@ -106,7 +106,7 @@ def test_c_of_the_readme(program):
 
 
 def test_c_of_the_embedding_guide(program):
-    assert_guide(program(blocks("docs/embedding.md", "c")[0]))
+    assert_guide(program(blocks("docs/howto/embedding.md", "c")[0]))
 
 
 def assert_guide(words):
@@ -123,7 +123,7 @@ def test_commands_of_the_embedding_guide(tmp_path):
     if not shutil.which("cc") or not shutil.which("ar"):
         pytest.skip("needs cc and ar")
     shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    (tmp_path / "main.c").write_text(blocks("docs/howto/embedding.md", "c")[0])
     for command in (*COMPILE, LINK):
         run("sh", "-c", command, folder=tmp_path)
     assert_guide(run("./main", folder=tmp_path).split())
@@ -133,8 +133,8 @@ def test_commands_of_the_embedding_guide(tmp_path):
 def test_cmake_of_the_embedding_guide(tmp_path):
     if not shutil.which("cmake") or not shutil.which("cc"):
         pytest.skip("needs cmake and cc")
-    (tmp_path / "CMakeLists.txt").write_text(blocks("docs/embedding.md", "cmake")[0])
-    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    (tmp_path / "CMakeLists.txt").write_text(blocks("docs/howto/embedding.md", "cmake")[0])
+    (tmp_path / "main.c").write_text(blocks("docs/howto/embedding.md", "c")[0])
     (tmp_path / "rnncore").symlink_to(ROOT)
     run("cmake", "-S", ".", "-B", "out", "-DCMAKE_BUILD_TYPE=Debug", folder=tmp_path)
     run("cmake", "--build", "out", "--parallel", "2", folder=tmp_path)
