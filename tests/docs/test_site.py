@@ -17,7 +17,6 @@ DOCS = ROOT / "docs"
 SITE = DOCS / "_build/html"
 PAGES = (
     "index",
-    "tutorials/index",
     "howto/training",
     "reference/python/rnncore.nn",
     "reference/python/rnncore.LSTM",
