@@ -22,7 +22,7 @@ from .spec.parameters import set_writer
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
     "Adam": "nn",
-    "Forecaster": "estimators",
+    "Forecaster": "forecast",
     "Linear": "nn",
     "SGD": "nn",
     "cross_entropy": "nn",
