@@ -7,49 +7,59 @@ formats, packages) is checked before the training starts.
 
 from __future__ import annotations
 
-import csv
 import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
 
-from .data import SUNSPOT_PERIOD, future_times, read_csv, sunspots
-from .errors import ArgumentError, RnncoreError
-from .estimators import Forecaster
+from . import __version__, interrupts
+from .errors import RnncoreError
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Recurrent networks on CPUs: forecast a series, look into and convert models, measure.",
 )
 
-TEST_SHARE = 0.2
-PLOTTED_TESTS = 2
-"""The picture shows this many times the test part as history before it, at least MIN_PLOTTED values."""
-MIN_PLOTTED = 150
-INTERVAL = 0.9
+SERIES, TRAINING, OUTPUT = "What is read", "Training", "What is written"
+OTHERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class Cell(StrEnum):
     """Cells the command can train."""
 
-    lstm = "lstm"
     gru = "gru"
+    lstm = "lstm"
     rnn = "rnn"
 
 
+def _version(wanted: bool):
+    if wanted:
+        typer.echo(f"rnncore {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _top():
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+):
     """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
+
+
+def _read(text, *names, **more):
+    return typer.Option(*names, help=text, rich_help_panel=SERIES, **more)
+
+
+def _train(text, *names, **more):
+    return typer.Option(*names, help=text, rich_help_panel=TRAINING, **more)
+
+
+def _make(text, *names, **more):
+    return typer.Option(*names, help=text, rich_help_panel=OUTPUT, **more)
 
 
 @app.command()
@@ -57,58 +67,82 @@ def forecast(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[CSV]",
-            help="The series; default: yearly sunspot numbers 1700-2008, shipped with the package.",
+            metavar="[FILE]",
+            help="The series: CSV in most dialects, compressed or not, Parquet, or - for standard input. "
+            "Default: two years of hourly bike hire, shipped with the package.",
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,
-    cell: Annotated[Cell, typer.Option(help="Recurrent cell.")] = Cell.lstm,
+    example: Annotated[str | None, _read("A series that ships with the package: bikes or sunspots.")] = None,
+    column: Annotated[list[str] | None, _read("Column to forecast; may be repeated.")] = None,
+    covariate: Annotated[
+        list[str] | None,
+        _read("Column that helps; known ahead if the file goes on with it. May be repeated."),
+    ] = None,
+    group: Annotated[str | None, _read("Column that tells several series in one file apart.")] = None,
+    time: Annotated[str | None, _read("Column of times; default: found.")] = None,
+    fill: Annotated[str | None, _read("Fill missing values: interpolate, previous or zero.")] = None,
+    header: Annotated[
+        bool | None, _read("Whether the first line holds names; default: found.", "--header/--no-header")
+    ] = None,
+    skip: Annotated[int, _read("Lines to leave out at the start.", min=0)] = 0,
+    decimal: Annotated[str | None, _read("Decimal sign, . or , if it cannot be told.")] = None,
+    missing: Annotated[
+        list[str] | None, _read("Text that stands for a missing value, such as -9999.")
+    ] = None,
+    date_format: Annotated[str | None, _read("How dates are written, such as %d/%m/%Y.")] = None,
+    timezone: Annotated[str | None, _read("Time zone of local times, such as Europe/Berlin.")] = None,
     horizon: Annotated[
-        int | None, typer.Option(min=1, help="Steps to forecast; default: one season.")
+        int | None, _train("Steps to forecast; default: what is usual, such as a day of hours.", min=1)
     ] = None,
-    period: Annotated[int | None, typer.Option(min=1, help="Length of a season; default: detected.")] = None,
-    window: Annotated[
-        int | None, typer.Option(min=2, help="Past steps a forecast sees; default: three seasons.")
+    season: Annotated[
+        list[int] | None, _train("Steps in a season; may be repeated. Default: by the calendar.", min=2)
     ] = None,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Hidden units of each network.")] = 12,
-    epochs: Annotated[int, typer.Option(min=1, help="Longest training of each network.")] = 150,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Training budget in seconds.")] = 15.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the layers.")] = None,
-    out: Annotated[Path, typer.Option(help="Where to write the forecast.")] = Path("forecast.csv"),
-    plot: Annotated[Path, typer.Option(help="Where to draw the picture (png, svg, pdf).")] = Path(
-        "forecast.png"
-    ),
-    save: Annotated[Path | None, typer.Option(help="Where to save the model (safetensors).")] = None,
+    test: Annotated[
+        int | None, _train("Last values to hold out for the test; default: a tenth or a fifth.", min=0)
+    ] = None,
+    cell: Annotated[Cell, _train("Recurrent cell.")] = Cell.gru,
+    hidden_size: Annotated[int | None, _train("Units of each network; default: by length.", min=1)] = None,
+    context: Annotated[int | None, _train("Steps that the network reads; default: a season.", min=1)] = None,
+    steps: Annotated[int | None, _train("Training steps of each network; default: by length.", min=1)] = None,
+    budget: Annotated[float, _train("Training takes at most so many seconds.", min=0.01)] = 20.0,
+    seed: Annotated[int, _train("Seed of all random numbers.", min=0)] = 0,
+    threads: Annotated[int | None, _train("Threads of the layers.", min=1)] = None,
+    load: Annotated[Path | None, _train("Forecast with a saved model; nothing is trained.")] = None,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Keep the state of the training here; if the file exists, go on from it."),
+        Path | None, _train("Keep the state of the training here; if the file exists, go on from it.")
     ] = None,
+    level: Annotated[
+        list[float] | None, _make("Level of an interval in percent [default: 80, 95]; may be repeated.")
+    ] = None,
+    out: Annotated[Path, _make("Where to write the forecast.")] = Path("forecast.csv"),
+    plot: Annotated[
+        list[Path] | None,
+        _make(
+            "Where to draw the picture [default: forecast.png, forecast.svg, forecast-dark.svg]; -dark draws dark."
+        ),
+    ] = None,
+    save: Annotated[Path | None, _make("Where to save the model (safetensors).")] = None,
+    force: Annotated[bool, _make("Overwrite files that exist.", "--force")] = False,
+    title: Annotated[str | None, _make("Title of the picture.")] = None,
+    unit: Annotated[str | None, _make("Unit of the values, for table and picture.")] = None,
 ):
-    """Train on a series, test against naive forecasts, forecast what comes next."""
-    console = Console()
+    """Train on a series, test against simple forecasts, forecast what comes next."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in locals().items()}
     try:
-        _check_outputs(file, {"--out": out, "--plot": plot, "--save": save, "--checkpoint": checkpoint})
-        if file is None and column is None:
-            series, period = sunspots(), period or SUNSPOT_PERIOD
-        elif file is None:
-            raise ArgumentError("--column", "a CSV file to go with it", "none")
-        else:
-            series = read_csv(file, column)
-        model = Forecaster(
-            cell.value,
-            horizon=horizon,
-            period=period,
-            window=window,
-            hidden_size=hidden_size,
-            epochs=epochs,
-            seconds=seconds,
-            seed=seed,
-            num_threads=threads,
-        )
-        _run(console, model, series, out, plot, save, checkpoint)
+        from .forecast.command import Options, run
+
+        given |= {
+            "cell": cell.value,
+            "column": given["column"] or (),
+            "covariate": given["covariate"] or (),
+            "missing": given["missing"] or (),
+            "season": given["season"] or (),
+            "level": given["level"] or (80.0, 95.0),
+            "plot": given["plot"] or tuple(map(Path, ("forecast.png", "forecast.svg", "forecast-dark.svg"))),
+        }
+        run(Options(**given))
     except ModuleNotFoundError as error:
-        _refuse(f'the command line needs the package {error.name}: pip install "rnncore[cli]"', error)
+        _refuse(f'the forecast needs the package {error.name}: pip install "rnncore[cli]"', error)
     except (RnncoreError, OSError) as error:
         _refuse(str(error), error)
 
@@ -119,152 +153,13 @@ def _refuse(message, error):
     raise typer.Exit(2) from error
 
 
-def _run(console, model, series, out, plot, save, checkpoint):
-    values = series.values
-    test = max(round(TEST_SHARE * len(values)), model.horizon or 1)
-    start = max(len(values) - test, 0)
-    console.print(Text(f"{series.name}: {len(values)} values, the last {test} held out for the test"))
-    try:
-        _fit(console, model, values[:start], checkpoint)
-    except ArgumentError as error:
-        if error.field != "series":
-            raise
-        raise ArgumentError(
-            series.name, error.expected, error.got, f"{len(values)} values less {test} for the test"
-        ) from error
-    result = model.backtest(values, start, level=INTERVAL)
-    console.print(
-        Text(f"test error over {len(result.origins)} origins, {model.horizon} steps ahead from each:")
-    )
-    console.print(_score_table(model, result))
-    console.print(Text(f"{result.coverage:.0%} of the test values lie in the {result.level:.0%} interval"))
-    rows = _forecast_rows(model, series, start)
-    _write_csv(out, series.time_name, rows)
-    _draw(plot, series, start, rows, model)
-    console.print(Text(f"forecast: {out}   picture: {plot}"))
-    if save is not None:
-        model.save(save)
-        console.print(Text(f"model: {save}"))
-
-
-def _check_outputs(source, targets):
-    """Raise before the training what would fail after it."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    for option, path in targets.items():
-        if path is None:
-            continue
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise ArgumentError(option, "a file in an existing folder", str(path))
-        if source is not None and path.absolute() == source.absolute():
-            raise ArgumentError(option, "another file than the series", str(path))
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if targets["--plot"].suffix.removeprefix(".").lower() not in kinds:
-        raise ArgumentError(
-            "--plot", f"a name that ends in one of {', '.join(sorted(kinds))}", str(targets["--plot"])
-        )
-    if targets["--save"] is not None or targets["--checkpoint"] is not None:
-        import safetensors  # noqa: F401 (a missing package shall show now)
-
-
-def _fit(console, model, values, checkpoint):
-    columns = (TextColumn("training"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-    with Bars(*columns, console=console) as bars:
-        task = bars.add_task("fit", total=None, note="")
-
-        def show(p):
-            note = f"loss {p.loss:.3f}  {p.windows_per_second:,.0f} windows/s  {p.remaining:.0f} s left"
-            bars.update(task, total=p.members, completed=p.member - 1, note=note)
-
-        model.fit(values, progress=show, checkpoint=checkpoint)
-        if not model.interrupted:
-            bars.update(task, completed=bars.tasks[0].total, note=bars.tasks[0].fields["note"].split("  ")[0])
-    if model.interrupted:
-        console.print("interrupted: going on with the best weights so far")
-
-
-def _score_table(model, result):
-    table = Table()
-    for name in ("forecast", "MAE", "RMSE"):
-        table.add_column(name, justify="left" if name == "forecast" else "right")
-    for name, (mae, rmse) in result.scores.items():
-        if name == "seasonal naive":
-            name = f"seasonal naive ({model.period})"
-        table.add_row(Text(name), f"{mae:.4g}", f"{rmse:.4g}")
-    return table
-
-
-def _forecast_rows(model, series, start):
-    """Return (time, truth or None, mean, lower, upper): the test part by horizons, then the future."""
-    n = len(series.values)
-    past = series.times or [str(i) for i in range(n)]
-    ahead = future_times(series.times or past, model.horizon)
-    rows = []
-    for origin in [*range(start, n, model.horizon), n]:
-        count = model.horizon if origin == n else min(model.horizon, n - origin)
-        part = model.predict(count, series=series.values[:origin], level=INTERVAL)
-        for step in range(count):
-            at = origin + step
-            truth = series.values[at] if at < n else None
-            label = past[at] if at < n else ahead[step]
-            rows.append((label, truth, part.mean[step], part.lower[step], part.upper[step]))
-    return rows
-
-
-def _write_csv(path, time_name, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow((time_name, "truth", "forecast", "lower", "upper"))
-        for label, truth, *numbers in rows:
-            writer.writerow(
-                (label, "" if truth is None else repr(float(truth)), *(f"{v:.7g}" for v in numbers))
-            )
-
-
-def _draw(path, series, start, rows, model):
-    """Draw history, truth, forecasts of the test part one horizon at a time, and what comes next."""
-    from matplotlib.figure import Figure
-
-    n = len(series.values)
-    first = max(0, start - max(PLOTTED_TESTS * (n - start), MIN_PLOTTED))
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(np.arange(first, n), series.values[first:], color="0.25", lw=1.1, label="history and truth")
-    mean, lower, upper = (np.array([row[i] for row in rows]) for i in (2, 3, 4))
-    at = np.arange(start, start + len(rows))
-    pieces = [*range(0, n - start, model.horizon), n - start]
-    for piece, begin in enumerate(pieces):
-        part = slice(begin, pieces[piece + 1] if piece + 1 < len(pieces) else len(rows))
-        future = begin == n - start
-        color = "tab:red" if future else "tab:blue"
-        name = "forecast" if future else "forecasts of the test part"
-        wanted = future or begin == 0
-        axes.plot(at[part], mean[part], color=color, lw=1.5, marker=".", ms=3, label=name if wanted else None)
-        axes.fill_between(
-            at[part],
-            lower[part],
-            upper[part],
-            color=color,
-            alpha=0.18,
-            lw=0,
-            label=f"{INTERVAL:.0%} interval" if future else None,
-        )
-    axes.axvline(start - 0.5, color="0.6", lw=0.8, ls=":")
-    axes.axvline(n - 0.5, color="0.6", lw=0.8, ls=":")
-    if series.times:
-        labels = [*series.times, *(row[0] for row in rows[n - start :])]
-        ticks = [t for t in axes.get_xticks() if first <= t < len(labels)]
-        axes.set_xticks(ticks, [labels[int(t)] for t in ticks])
-    axes.set_xlabel(series.time_name)
-    axes.set_ylabel(series.name)
-    axes.set_title(f"{series.name}: {model.cell.upper()}, {model.horizon} steps ahead")
-    axes.legend(loc="upper left", fontsize="small", ncols=4)
-    figure.savefig(path, dpi=130)
-
-
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False):
     """Show CPU, instruction sets, BLAS, threads and versions."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     from .engine.config import config
 
     found = config()
@@ -289,31 +184,28 @@ def _flatten(found, prefix=""):
             )
 
 
-@app.command(
-    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command(add_help_option=False, context_settings=OTHERS)
 def inspect(ctx: typer.Context):
     """Show what a model file holds: layers, shapes, parameters, what maps to what."""
     from .formats.__main__ import main
 
+    interrupts.use_exceptions()
     raise typer.Exit(main(["inspect", *ctx.args]))
 
 
-@app.command(
-    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command(add_help_option=False, context_settings=OTHERS)
 def convert(ctx: typer.Context):
     """Convert a model between file formats; the names' endings say which."""
     from .formats.__main__ import main
 
+    interrupts.use_exceptions()
     raise typer.Exit(main(["convert", *ctx.args]))
 
 
-@app.command(
-    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command(add_help_option=False, context_settings=OTHERS)
 def bench(ctx: typer.Context):
     """Measure this machine and the installed systems against each other; see rnncore bench --help."""
     from .bench.__main__ import main
 
+    interrupts.use_exceptions()
     raise typer.Exit(main(ctx.args))

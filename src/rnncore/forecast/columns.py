@@ -24,7 +24,12 @@ def is_missing(text):
 
 def is_number(text):
     """Whether a cell is a number in some notation."""
-    return bool(re.fullmatch(r"[-+]?[€$£¥]?\s?\d[\d.,'\s\u00a0\u202f\u2019]*([eE][-+]?\d+)?\s?[€$£¥%]?|[-+]?[.,]\d+", text.strip()))
+    return bool(
+        re.fullmatch(
+            r"[-+]?[€$£¥]?\s?\d[\d.,'\s\u00a0\u202f\u2019]*([eE][-+]?\d+)?\s?[€$£¥%]?|[-+]?[.,]\d+",
+            text.strip(),
+        )
+    )
 
 
 def is_numeric(column):

@@ -22,50 +22,20 @@ LARGEST_SIZE = 2**24
 class ForecasterFile:
     """The part of `Forecaster` that writes and reads files."""
 
-    def save(self, path, notes=None):
+    def save(self, path):
         """Write the model to a safetensors file (atomically).
 
         Parameters
         ----------
         path : path
-        notes : dict, optional
-            JSON of the caller's own; `load` gives it back as `notes_`.
 
         Raises
         ------
         ArgumentError
             Not fitted. OSError where the file cannot be written.
         """
-        self._require_fit()
-        tensors = {"scores": self.scores_, "counts": self.counts_}
-        for name, lens in (("lens", self.lens_), ("linear_lens", self.linear_lens_)):
-            tensors[name] = np.stack([lens.centre, lens.unit, lens.spread])
-        for name, scale in self.scales_.items():
-            tensors[f"scales.{name}"] = scale
-        tensors |= prefixed("linear.", _path_state(self.linear_))
-        for number, values in enumerate(self.trained_):
-            tensors[f"trained.{number}"] = values
-        for number, line in enumerate(self.history_):
-            tensors |= prefixed(f"history.{number}.", vars(line))
-        for number, member in enumerate(self.members_):
-            own = prefixed("linear.", _path_state(member.path)) | {"spread": member.spread}
-            own |= prefixed("layer.", member.layer.state_dict()) | prefixed("head.", member.head.state_dict())
-            tensors |= prefixed(f"{number}.", own)
-        future = [None if index is None else [str(index[0]), str(index.tz)] for index in self.future_]
-        meta = {
-            "format": MODEL_FORMAT,
-            "params": self.get_params(),
-            "views": [[lens.view, lens.level_input] for lens in (self.lens_, self.linear_lens_)],
-            "shape": [self.shape_.context, self.shape_.horizon, list(self.shape_.lags), self.shape_.level_rows],
-            "future": future,
-            "members": len(self.members_),
-            "hidden_size": self.members_[0].layer.hidden_size,
-            "notes": notes,
-        }
-        meta |= {
-            name: getattr(self, f"{name}_") for name in ("parts", "freq", "seasons", "single", "nonnegative", "share")
-        }
-        write_file(path, tensors, meta)
+        tensors, meta = self.state()
+        write_file(path, tensors, meta | {"format": MODEL_FORMAT})
 
     @classmethod
     def load(cls, path):
@@ -76,7 +46,41 @@ class ForecasterFile:
         FormatError
             Not such a file, or a damaged one. OSError where it cannot be read.
         """
-        tensors, meta = read_file(path, MODEL_FORMAT)
+        return cls.of_state(path, *read_file(path, MODEL_FORMAT))
+
+    def state(self):
+        """What `save` writes: (arrays by name, JSON of the rest)."""
+        self._require_fit()
+        tensors = {"scores": self.scores_, "counts": self.counts_}
+        for name, lens in (("lens", self.lens_), ("linear_lens", self.linear_lens_)):
+            tensors[name] = np.stack([lens.centre, lens.unit, lens.spread])
+        tensors |= prefixed("scales.", self.scales_) | prefixed("linear.", _path_state(self.linear_))
+        for number, values in enumerate(self.trained_):
+            tensors[f"trained.{number}"] = values
+        for number, line in enumerate(self.history_):
+            tensors |= prefixed(f"history.{number}.", vars(line))
+        for number, member in enumerate(self.members_):
+            own = prefixed("linear.", _path_state(member.path)) | {"spread": member.spread}
+            own |= prefixed("layer.", member.layer.state_dict()) | prefixed("head.", member.head.state_dict())
+            tensors |= prefixed(f"{number}.", own)
+        shape = self.shape_
+        meta = {
+            "params": self.get_params(),
+            "views": [[lens.view, lens.level_input] for lens in (self.lens_, self.linear_lens_)],
+            "shape": [shape.context, shape.horizon, list(shape.lags), shape.level_rows],
+            "future": [None if index is None else [str(index[0]), str(index.tz)] for index in self.future_],
+            "anchors": [member.anchor for member in self.members_],
+            "hidden_size": self.members_[0].head.in_features,
+        }
+        meta |= {
+            name: getattr(self, f"{name}_")
+            for name in ("parts", "freq", "seasons", "single", "nonnegative", "share")
+        }
+        return tensors, meta
+
+    @classmethod
+    def of_state(cls, path, tensors, meta):
+        """The model of a state; FormatError with the name of the file for a damaged one."""
         try:
             return _restored(cls, tensors, meta)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -91,12 +95,16 @@ def _path_state(path):
 def _restored(cls, tensors, meta):
     model = cls(**meta["params"])
     context, horizon, lags, level_rows = meta["shape"]
-    sizes = [context, horizon, level_rows, meta["members"], meta["hidden_size"], *lags]
+    sizes = [context, horizon, level_rows, len(meta["anchors"]), meta["hidden_size"], *lags]
     if not all(type(size) is int and 0 < size < LARGEST_SIZE for size in sizes):
         raise ArgumentError("shape", "sizes", sizes)
     model.parts_, model.seasons_ = tuple(meta["parts"]), tuple(meta["seasons"])
-    model.freq_, model.single_, model.nonnegative_ = meta["freq"], bool(meta["single"]), bool(meta["nonnegative"])
-    model.share_, model.notes_ = float(meta["share"]), meta["notes"]
+    model.freq_, model.single_, model.nonnegative_ = (
+        meta["freq"],
+        bool(meta["single"]),
+        bool(meta["nonnegative"]),
+    )
+    model.share_ = float(meta["share"])
     model.scales_ = strip(tensors, "scales.")
     model.scores_, model.counts_ = tensors["scores"], tensors["counts"]
     model.horizon, model.interrupted_ = horizon, False
@@ -116,10 +124,12 @@ def _restored(cls, tensors, meta):
     model.history_ = [_restored_line(strip(tensors, f"history.{k}."), model, horizon) for k in range(lines)]
     model.trained_ = [tensors[f"trained.{k}"] for k in range(lines)]
     freq = None if model.freq_ is None else calendars.offset(model.freq_)
-    model.future_ = [None if first is None else calendars.dates_from(*first, freq, horizon) for first in meta["future"]]
+    model.future_ = [
+        None if first is None else calendars.dates_from(*first, freq, horizon) for first in meta["future"]
+    ]
     model.members_ = [
-        _restored_member(strip(tensors, f"{k}."), model, horizon, meta["hidden_size"], context, ahead, past)
-        for k in range(meta["members"])
+        _restored_member(strip(tensors, f"{k}."), model, anchor, meta["hidden_size"], shape, ahead, past)
+        for k, anchor in enumerate(meta["anchors"])
     ]
     model.shape_ = shape
     return model
@@ -138,16 +148,19 @@ def _restored_line(own, model, horizon):
     expect("codes", own["codes"], (len(values) + horizon, len(model.parts_)))
     expect("past", own["past"], (len(values), model.scales_["past"].shape[1]))
     for number, table in enumerate(calendars.tables(model.parts_)):
-        if not (0 <= own["codes"][:, number].min() and own["codes"][:, number].max() < len(table)):
+        if not (own["codes"][:, number].min() >= 0 and own["codes"][:, number].max() < len(table)):
             raise ArgumentError("codes", f"0..{len(table) - 1}", "others")
     return Line(**own)
 
 
-def _restored_member(own, model, horizon, hidden_size, context, ahead, past):
+def _restored_member(own, model, anchor, hidden_size, shape, ahead, past):
+    if anchor not in ("level", "linear"):
+        raise ArgumentError("anchors", "level or linear", anchor)
     expect("head.weight", own["head.weight"], (len(QUANTILES), hidden_size))
-    expect("spread", own["spread"], (horizon,))
-    path = _restored_path(strip(own, "linear."), horizon, context + 1 + past + ahead)
-    member = Member.make(path, own["spread"], ahead + 3 + past + 1, model.cell, hidden_size, 0)
+    expect("spread", own["spread"], (shape.horizon,))
+    path = _restored_path(strip(own, "linear."), shape.horizon, shape.context + 1 + past + ahead)
+    width = ahead + 3 + past + 1
+    member = Member.make(path, anchor, own["spread"], width, model.cell, hidden_size, 0)
     member.layer.load_state_dict(strip(own, "layer."))
     member.head.load_state_dict(strip(own, "head."))
     return member

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from ..errors import ArgumentError
 from . import calendars, intervals, seasons
 from .inputs import as_lines, dates_of, freq_of
-from .linear import fit_linear
+from .linear import Choice, fit_linear
 from .network import Job, Member
 from .panel import Panel
 from .training import Entry
@@ -18,10 +19,13 @@ from .views import Lens, possible_views
 from .windows import Shape, Windows, thin
 
 FEW_WINDOWS = 2_500
-"""Up to here five networks are validated on a fifth each; beyond it two on the last eighth."""
+"""Up to here five networks are validated on a fifth each; beyond it two on the last stretch, which is of one time."""
 MANY_WINDOWS = 50_000
-"""From here on one larger network."""
+"""From here on the networks are larger."""
 FOLDS = 5
+LAST = 1 / 8
+BELIEVED = 0.2
+"""Windows that stop the training flatter a network: where they are few, only so large a gain is believed in full."""
 MIN_BLOCK = 8
 """A fold validates on at least this many windows."""
 CONTEXT = (24, 64)
@@ -50,11 +54,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Fold:
-    """Origins to train on, origins to validate on, and how many networks do so."""
+    """Origins to train on, origins to validate on, and the anchors of the networks that do so, one each."""
 
     train: np.ndarray
     valid: np.ndarray
-    networks: int
+    anchors: tuple[str, ...]
 
 
 @dataclass
@@ -94,7 +98,9 @@ def prepare(model, series, known=None, past=None):
         raise ArgumentError("cell", "'lstm', 'gru' or 'rnn'", repr(model.cell))
     if model.budget is not None and check_share("budget", model.budget) == 0:
         raise ArgumentError("budget", "seconds > 0", model.budget)
-    first = series[0] if isinstance(series, (list, tuple)) and series and not np.isscalar(series[0]) else series
+    first = (
+        series[0] if isinstance(series, (list, tuple)) and series and not np.isscalar(series[0]) else series
+    )
     dates = dates_of(first)
     freq = None if dates is None else freq_of(dates)
     parts = () if freq is None else calendars.parts_of(calendars.offset(freq), len(dates))
@@ -192,80 +198,90 @@ def _scales(panel):
 
 
 def _folds(panel, shape):
-    """Split the origins; no target of a training window lies in the stretch that validates."""
-    origins = panel.origins(shape.first, shape.horizon)
-    if len(origins) > FEW_WINDOWS:
-        return [_fold(panel, shape, 7 / 8, 1.0, 1 if len(origins) > MANY_WINDOWS else 2)]
+    """Split the origins: few ones in blocks that take turns, of many ones the last validate."""
+    windows = len(panel.origins(shape.first, shape.horizon))
+    if windows > FEW_WINDOWS:
+        return [_fold(panel, shape, 1 - LAST, 1.0, ("level", "linear"))]
     shortest = int(panel.counts.min()) - shape.first
     count = max(min(FOLDS, shortest // (shape.horizon + MIN_BLOCK)), 2)
     edges = np.linspace(0, 1, count + 1)
-    return [_fold(panel, shape, low, high, 1) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    # From the level a network must learn the way up of a growing series, which few windows do not teach.
+    return [_fold(panel, shape, low, high, ("linear",)) for low, high in pairwise(edges)]
 
 
-def _fold(panel, shape, low, high, networks):
-    """The fold that validates between the shares `low` and `high` of each line."""
+def _fold(panel, shape, low, high, anchors):
+    """The fold that validates between the shares `low` and `high` of each line; no target is in both parts."""
     train, valid = [], []
     for start, end in zip(panel.starts, panel.ends, strict=True):
         origins = np.arange(start + shape.first, end - shape.horizon + 1)
-        begin, stop = (start + shape.first + int(share * (end - start - shape.first)) for share in (low, high))
-        inside = (origins >= begin) & (origins + shape.horizon <= stop)
+        begin, stop = (
+            start + shape.first + int(share * (end - start - shape.first)) for share in (low, high)
+        )
         train.append(origins[(origins + shape.horizon <= begin) | (origins >= stop)])
-        valid.append(origins[inside])
-    return Fold(np.concatenate(train), np.concatenate(valid), networks)
+        valid.append(origins[(origins >= begin) & (origins + shape.horizon <= stop)])
+    return Fold(np.concatenate(train), np.concatenate(valid), anchors)
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The linear paths of all folds through one lens, their penalty, and what they miss at every step ahead."""
+    """The linear paths of all folds through one lens, how they were fitted, and what they miss at every step ahead."""
 
     windows: Windows
     paths: list
-    strength: float
+    choice: Choice
     missed: np.ndarray
 
 
-def _paths(panel, lens, shape, scales, folds):
+def _paths(panel, view, shape, scales, folds):
+    """The linear paths of one view; all folds have the choice that misses least over all of them."""
+    lens = Lens.of(view, panel)
     windows = Windows(panel, lens, shape, scales)
     fits = [fit_linear(windows, fold.train, thin(fold.valid, SCORED)) for fold in folds]
-    paths, strengths, missed = zip(*fits, strict=True)
-    return Paths(windows, paths, sorted(strengths)[len(fits) // 2], np.mean(missed, axis=0))
+    missed = np.mean([fit.missed for fit in fits], axis=0)
+    best = int(np.argmin(missed.mean(axis=1)))
+    choice = fits[0].choices[best]
+    windows = Windows(panel, replace(lens, level_input=choice.level_input), shape, scales)
+    return Paths(windows, [fit.path(choice) for fit in fits], choice, missed[best])
 
 
 def _jobs(model, panel, facts, folds, settings):
     """Linear paths and networks for every view and fold: [(view, fold number, Job)]."""
-    shape = facts["shape_"]
-    paths = {
-        view: min(
-            (_paths(panel, Lens.of(view, panel, level), shape, facts["scales_"], folds) for level in (True, False)),
-            key=lambda found: found.missed.mean(),
-        )
-        for view in possible_views(panel)
-    }
-    best = min(paths.values(), key=lambda found: found.missed.mean())
-    facts["linear_lens_"] = best.windows.lens
+    shape, scales = facts["shape_"], facts["scales_"]
+    paths = {view: _paths(panel, view, shape, scales, folds) for view in possible_views(panel)}
+    view = min(paths, key=lambda view: paths[view].missed.mean())
+    best = paths[view]
+    whole = Windows(panel, Lens.of(view, panel), shape, scales)
     every = panel.origins(shape.first, shape.horizon)
-    facts["linear_"], _, _ = fit_linear(best.windows, every, strength=best.strength)
+    facts["linear_lens_"], facts["linear_paths"] = best.windows.lens, best
+    facts["linear_"] = fit_linear(whole, every, choice=best.choice).path(best.choice)
     # Every step ahead counts in units of what the linear path misses there.
     weight = 1.0 / (np.min([found.missed for found in paths.values()], axis=0) + ERROR_FLOOR)
     jobs = []
     for view, found in paths.items():
-        own = found.windows
-        for number, fold in enumerate(folds):
-            for _ in range(fold.networks):
-                seeds = np.random.SeedSequence([model.seed, len(jobs)]).generate_state(2)
-                spread = _distance(own, thin(fold.train, SCORED))
-                member = Member.make(
-                    found.paths[number], spread, own.width, model.cell, settings.hidden_size, int(seeds[0])
-                )
-                valid = thin(fold.valid, JUDGED)
-                jobs.append((view, number, Job(member, own, fold.train, valid, weight, settings, int(seeds[1]))))
+        jobs += _view_jobs(model, view, found, folds, weight, settings, len(jobs))
     return jobs
 
 
-def _distance(windows, origins):
-    """Root mean square distance of values from the level before them, for every step ahead, as the lens sees it."""
+def _view_jobs(model, view, found, folds, weight, settings, first):
+    """The networks of one view; `first` numbers the first of them, for its seed."""
+    windows, jobs = found.windows, []
+    sizes = windows.width, model.cell, settings.hidden_size
+    for number, (fold, path) in enumerate(zip(folds, found.paths, strict=True)):
+        valid = thin(fold.valid, JUDGED)
+        for anchor in fold.anchors:
+            seeds = np.random.SeedSequence([model.seed, first + len(jobs)]).generate_state(2).tolist()
+            spread = _distance(windows, thin(fold.train, SCORED), path if anchor == "linear" else None)
+            member = Member.make(path, anchor, spread, *sizes, seeds[0])
+            jobs.append((view, number, Job(member, windows, fold.train, valid, weight, settings, seeds[1])))
+    return jobs
+
+
+def _distance(windows, origins, path):
+    """Root mean square distance of values from the anchor, for every step ahead, as the lens sees it."""
     values, there = windows.targets(origins)
     change = windows.lens.see(values, windows.lines(origins)) - windows.level[origins][:, np.newaxis]
+    if path is not None:
+        change = change - path(*windows.parts(windows.inputs(origins)))
     return np.sqrt((np.square(change) * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1)) + 1e-6
 
 
@@ -276,26 +292,27 @@ def blend(quantiles, linear, share):
 
 def finish(model, prepared, entries):
     """Set the facts on the forecaster, with the members that won and their share and scores."""
-    view = entries[0].view
-    windows = entries[0].job.windows
-    kept = [(fold, job) for name, fold, job in prepared.jobs if name == view]
-    truth, there, parts = [], [], []
+    view, windows = entries[0].view, entries[0].job.windows
+    straight = prepared.facts.pop("linear_paths")
+    kept = [(fold, job.member) for name, fold, job in prepared.jobs if name == view]
     origins = [thin(fold.valid, -(-SCORED // len(prepared.folds))) for fold in prepared.folds]
+    quantiles, linear = [], []
     for number, some in enumerate(origins):
-        own = [job.member.forecast(windows, some, model.num_threads) for fold, job in kept if fold == number]
-        parts.append([np.mean(part, axis=0) for part in zip(*own, strict=True)])
-        values, seen = windows.targets(some)
-        truth.append(values)
-        there.append(seen)
-    truth, there = np.concatenate(truth), np.concatenate(there)
-    quantiles, linear = (np.concatenate(part) for part in zip(*parts, strict=True))
-    spread = windows.lens.spread[windows.panel.which[np.concatenate(origins)]]
+        own = [member.forecast(windows, some, model.num_threads) for fold, member in kept if fold == number]
+        quantiles.append(np.mean(own, axis=0))
+        linear.append(straight.paths[number].forecast(straight.windows, some))
+    quantiles, linear, origins = (np.concatenate(part) for part in (quantiles, linear, origins))
+    truth, there = windows.targets(origins)
+    spread = windows.lens.spread[windows.panel.which[origins]]
     errors = [
         np.abs((blend(quantiles, linear, share)[..., 1] - truth) / spread[:, np.newaxis])[there].mean()
         for share in SHARES
     ]
-    share = SHARES[int(np.argmin(errors))]
     for name, value in prepared.facts.items():
         setattr(model, name, value)
-    model.lens_, model.members_, model.share_ = windows.lens, [job.member for _, job in kept], share
-    model.scores_ = intervals.scores(blend(quantiles, linear, share), truth, there, spread).astype(np.float32)
+    model.lens_, model.members_ = windows.lens, [member for _, member in kept]
+    best = int(np.argmin(errors))
+    gain = 1 - errors[best] / errors[0]
+    model.share_ = SHARES[best] * (min(1.0, gain / BELIEVED) if len(prepared.folds) > 1 else 1.0)
+    blended = blend(quantiles, linear, model.share_)
+    model.scores_ = intervals.scores(blended, truth, there, spread).astype(np.float32)

@@ -74,7 +74,9 @@ def make_grid(source, name, values, lines):
 
 
 def _uneven(source, name, line, usual, odd):
-    hint = "the steps fit no frequency, not even with gaps; hours that jump in spring and autumn need --timezone"
+    hint = (
+        "the steps fit no frequency, not even with gaps; hours that jump in spring and autumn need --timezone"
+    )
     return ArgumentError(source.where(line, name), f"an even step, {usual} as between most rows", odd, hint)
 
 
@@ -92,20 +94,31 @@ def _frequencies(values):
         return [pd.tseries.frequencies.to_offset(step)]
     if days < 27:
         weekdays = days == 1 and len(values) >= WEEKDAYS and (values.dayofweek < 5).all()
-        return [pd.offsets.BDay() if weekdays else pd.DateOffset(days=round(days)) if days != 1 else pd.offsets.Day()]
+        return [
+            pd.offsets.BDay()
+            if weekdays
+            else pd.DateOffset(days=round(days))
+            if days != 1
+            else pd.offsets.Day()
+        ]
     months = round(days / 30.44)
     unit = "Y" if months % 12 == 0 else "Q" if months % 3 == 0 else "M"
     count = {"Y": months // 12, "Q": months // 3, "M": months}[unit]
-    named = [pd.tseries.frequencies.to_offset(f"{count}{kind.format(unit)}") for kind in ("{}S", "{}E", "B{}S", "B{}E")]
-    anchored = [f for f in _anchored(named, unit, values[0])]
-    return anchored + ([pd.DateOffset(months=months)] if values[0].day <= 28 else [])
+    named = [
+        pd.tseries.frequencies.to_offset(f"{count}{kind.format(unit)}")
+        for kind in ("{}S", "{}E", "B{}S", "B{}E")
+    ]
+    return _anchored(named, unit, values[0]) + ([pd.DateOffset(months=months)] if values[0].day <= 28 else [])
 
 
 def _anchored(named, unit, first):
     """Quarters and years begin in the month of the first date, not in January."""
     if unit == "M":
         return named
-    return [type(f)(f.n, **({"month": first.month} if unit == "Y" else {"startingMonth": first.month})) for f in named]
+    return [
+        type(f)(f.n, **({"month": first.month} if unit == "Y" else {"startingMonth": first.month}))
+        for f in named
+    ]
 
 
 def _number_grid(source, name, values, lines):

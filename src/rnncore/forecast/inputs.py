@@ -44,7 +44,9 @@ def as_lines(series, known, past, ahead, parts=None, freq=None):
             raise ArgumentError("series", f"dates of frequency {freq}", "no dates")
         if freq is not None and dates is not None and freq_of(dates) != freq:
             raise ArgumentError("series", f"dates of frequency {freq}, that of the fit", freq_of(dates))
-        ahead_dates = None if dates is None else calendars.future(dates, calendars.offset(freq_of(dates)), ahead)
+        ahead_dates = (
+            None if dates is None else calendars.future(dates, calendars.offset(freq_of(dates)), ahead)
+        )
         codes = np.zeros((len(values) + ahead, 0), np.int32)
         if parts:
             codes = calendars.codes(parts, dates.append(ahead_dates))
@@ -100,5 +102,9 @@ def tail(line, shape):
     rows = max(shape.context + max(shape.lags, default=0), shape.level_rows)
     start = max(len(line.values) - rows, 0)
     # A missing value repeats the last one before it, which must then be there.
-    start = int(np.flatnonzero(np.isfinite(line.values[: start + 1]))[-1]) if np.isfinite(line.values[: start + 1]).any() else 0
+    start = (
+        int(np.flatnonzero(np.isfinite(line.values[: start + 1]))[-1])
+        if np.isfinite(line.values[: start + 1]).any()
+        else 0
+    )
     return Line(line.values[start:], line.known[start:], line.past[start:], line.codes[start:])

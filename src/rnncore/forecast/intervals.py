@@ -37,9 +37,7 @@ def factors(found, level):
     """
     n = np.isfinite(found[0]).sum(axis=0)
     tails = np.minimum((1.0 + level) / 2.0 * (n + 1) / np.maximum(n, 1), 1.0)
-    return np.array(
-        [[np.nanquantile(side[:, h], tails[h]) for h in range(side.shape[1])] for side in found]
-    )
+    return np.array([[np.nanquantile(side[:, h], tails[h]) for h in range(side.shape[1])] for side in found])
 
 
 def bounds(quantiles, found, level, spread):

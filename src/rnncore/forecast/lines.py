@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ArgumentError
-from .grid import Grid, make_grid
 from .columns import is_numeric, to_numbers
+from .grid import Grid, make_grid
 from .times import Times, find_time_column, read_times, step_name, write
 
 FILLS = ("interpolate", "previous", "zero")
@@ -102,7 +102,10 @@ def read_tracks(source, wanted):
     notes = list(source.notes)
     times = _times(source, time, wanted)
     names = (*columns, *wanted.covariates)
-    numbers = {name: to_numbers(source, name, wanted.decimal, wanted.missing).to_numpy() for name in dict.fromkeys(names)}
+    numbers = {
+        name: to_numbers(source, name, wanted.decimal, wanted.missing).to_numpy()
+        for name in dict.fromkeys(names)
+    }
     parts = _groups(table, wanted.group)
     arranged = {key: _arrange(source, times, rows, notes) for key, rows in parts.items()}
     _one_frequency(source, times, arranged)
@@ -112,7 +115,18 @@ def read_tracks(source, wanted):
             track = _track(source, wanted, times, column, key, rows, grid, numbers, notes)
             tracks.append(track)
     freq = next(iter(arranged.values()))[1].freq
-    return Tracks(tracks, "step" if time is None else times.name, times.style, freq, list(dict.fromkeys(notes)))
+    return Tracks(tracks, "step" if time is None else times.name, times.style, freq, _told(notes))
+
+
+def _told(notes):
+    """Notes as sentences, each once; what holds for several columns is said of all of them."""
+    told = {}
+    for note in dict.fromkeys(notes):
+        what, text = note if isinstance(note, tuple) else (None, note)
+        told.setdefault(text, []).append(what)
+    return [
+        text if subjects == [None] else f"{', '.join(subjects)}: {text}" for text, subjects in told.items()
+    ]
 
 
 def _named_columns(wanted):
@@ -137,7 +151,10 @@ def _only_column(source, wanted, time):
     if not numeric:
         raise ArgumentError(source.name, "a column of numbers", f"none among {', '.join(table.columns)}")
     raise ArgumentError(
-        "--column", f"one or more of {', '.join(numeric)}", "nothing", f"{source.name} has several columns of numbers"
+        "--column",
+        f"one or more of {', '.join(numeric)}",
+        "nothing",
+        f"{source.name} has several columns of numbers",
     )
 
 
@@ -169,10 +186,19 @@ def _arrange(source, times, rows, notes):
     if (steps == 0).any():
         again = int(np.flatnonzero(steps == 0)[0]) + 1
         text = write(times.style, values[again : again + 1])[0]
-        words = [name for name in source.table.columns if not is_numeric(source.table[name]) and name != times.name]
-        hint = f"several series in one file are told apart by --group, such as --group {words[0]}" if words else ""
+        words = [
+            name for name in source.table.columns if not is_numeric(source.table[name]) and name != times.name
+        ]
+        hint = (
+            f"several series in one file are told apart by --group, such as --group {words[0]}"
+            if words
+            else ""
+        )
         raise ArgumentError(
-            source.where(lines[again], times.name), "every time once", f"{text} again", hint or "times of a day with two hours the same need --timezone"
+            source.where(lines[again], times.name),
+            "every time once",
+            f"{text} again",
+            hint or "times of a day with two hours the same need --timezone",
         )
     return rows, make_grid(source, times.name, values, lines)
 
@@ -181,7 +207,9 @@ def _one_frequency(source, times, arranged):
     found = {step_name(grid.freq): key for key, (_, grid) in arranged.items()}
     if len(found) > 1:
         (one, key), (other, other_key) = list(found.items())[:2]
-        raise ArgumentError(source.name, f"the same steps in all groups, {one} as in {key}", f"{other} in {other_key}")
+        raise ArgumentError(
+            source.name, f"the same steps in all groups, {one} as in {key}", f"{other} in {other_key}"
+        )
 
 
 def _track(source, wanted, times, column, key, rows, grid, numbers, notes):
@@ -191,10 +219,16 @@ def _track(source, wanted, times, column, key, rows, grid, numbers, notes):
     values[places] = numbers[column][rows]
     there = np.flatnonzero(np.isfinite(values))
     if not there.size:
-        raise ArgumentError(source.name, f'values in column "{column}"', "none" + (f" in group {key}" if key else ""))
+        raise ArgumentError(
+            source.name, f'values in column "{column}"', "none" + (f" in group {key}" if key else "")
+        )
     first, last = there[0], there[-1] + 1
     if first:
-        notes.append(f'"{column}" begins at {write(times.style, grid.index[first : first + 1])[0]}' if times.name else f"the first {first} rows are empty")
+        notes.append(
+            f'"{column}" begins at {write(times.style, grid.index[first : first + 1])[0]}'
+            if times.name
+            else f"the first {first} rows are empty"
+        )
     index = grid.extended(0)[first:last]
     values = values[first:last]
     seen = np.isfinite(values)
@@ -219,13 +253,16 @@ def _filled(source, wanted, times, column, key, index, values, seen, notes):
     text = write(times.style, index[gaps[:1]])[0] if times.name else f"row {gaps[0] + 1}"
     what = f'"{column}"' + (f" of {key}" if key else "")
     if wanted.fill is None:
+        wanted_, got = (
+            f"a value at each of {len(values):,} steps",
+            f"{len(gaps):,} missing, the first at {text}",
+        )
         raise ArgumentError(
-            f"{source.name}, {what}", f"a value at each of {len(values):,} steps", f"{len(gaps):,} missing, the first at {text}",
-            "say --fill interpolate, previous or zero",
-        )  # fmt: skip
+            f"{source.name}, {what}", wanted_, got, "say --fill interpolate, previous or zero"
+        )
     ways = {"interpolate": "interpolated", "previous": "the last value repeated", "zero": "taken as zero"}
     scored = "" if wanted.fill == "zero" else ", not scored"
-    notes.append(f"{what}: {len(gaps):,} of {len(values):,} values missing, {ways[wanted.fill]}{scored}")
+    notes.append((what, f"{len(gaps):,} of {len(values):,} values missing, {ways[wanted.fill]}{scored}"))
     found = pd.Series(values)
     if wanted.fill == "zero":
         return found.fillna(0.0).to_numpy()

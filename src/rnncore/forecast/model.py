@@ -62,8 +62,8 @@ class Forecaster(ForecasterFile):
 
     Notes
     -----
-    One network for all series of a list: each keeps its own scale. Series shorter than some 2500 steps give five networks
-    that are validated on a fifth each; longer ones two that are validated on the last eighth.
+    One network serves all series of a list; each keeps its own scale. Up to 2500 windows give five networks that are
+    validated on a fifth each; more give two that are validated on the last eighth.
 
     Examples
     --------
@@ -157,7 +157,8 @@ class Forecaster(ForecasterFile):
         """Keep what the run has found: the members, their share, and the errors of what they did not train on."""
         fitting.finish(self, prepared, entries)
         self.history_ = [tail(line, self.shape_) for line in prepared.lines]
-        self.trained_ = [line.values[-FINGERPRINT:] for line in prepared.lines]
+        panel = prepared.panel
+        self.trained_ = [panel.values[max(end - FINGERPRINT, 0) : end] for end in panel.ends]
         self.interrupted_ = interrupted
 
     def update(self, series, *, known=None, past=None):
@@ -235,8 +236,8 @@ class Forecaster(ForecasterFile):
         ----------
         series, known, past
             As for `fit`: the fitted series followed by the test values.
-        start : int, optional
-            First test index of each series; default: where the fitted series ends.
+        start : int or sequence of int, optional
+            First test index of all or of each series; default: where the fitted series ends.
         levels : float or sequence of float
         step : int
             Values between origins; the last origin is always `horizon` values before the end.
@@ -260,11 +261,11 @@ class Forecaster(ForecasterFile):
         truth, there = windows.targets(origins)
         quantiles, bounds = self._quantiles(panel, origins, intervals.check_levels(levels), windows)
         forecasts = {f"rnncore {self.cell.upper()}": quantiles[..., 1]}
-        forecasts["linear autoregression"] = self._clip(
-            self.linear_.forecast(self._windows(panel, self.linear_lens_), origins)
-        )
+        forecasts["linear autoregression"] = self._clip(self._linear(panel, origins))
         forecasts |= seasons.naive_forecasts(panel, origins, self.horizon, self.seasons_)
-        return Backtest(forecasts, bounds, np.where(there, truth, np.nan), origins - panel.starts[panel.which[origins]])
+        lines = panel.which[origins]
+        truth = np.where(there, truth, np.nan)
+        return Backtest(forecasts, bounds, truth, origins - panel.starts[lines], lines)
 
     def _require_fit(self):
         if self.shape_ is None:
@@ -285,7 +286,11 @@ class Forecaster(ForecasterFile):
         return lines, indices, single
 
     def _test_origins(self, panel, start, step):
-        fitted = self.counts_ if start is None else np.full_like(self.counts_, fitting.check_int("start", start, 0))
+        given = [
+            fitting.check_int("start", int(one), 0)
+            for one in np.atleast_1d(self.counts_ if start is None else start)
+        ]
+        fitted = np.broadcast_to(given, self.counts_.shape)
         step, spans = fitting.check_int("step", step), []
         for k, (begin, end) in enumerate(zip(panel.starts, panel.ends, strict=True)):
             count = self.counts_[k]
@@ -293,7 +298,9 @@ class Forecaster(ForecasterFile):
             same = np.array_equal(panel.values[begin:end][count - len(known) : count], known)
             if same and fitted[k] < count:
                 hint = "testing on training values would flatter the model"
-                raise ArgumentError("start", f"at least {count}, where the fitted series ends", start, hint)
+                raise ArgumentError(
+                    "start", f"at least {count}, where the fitted series ends", fitted[k], hint
+                )
             origins = np.arange(end - self.horizon, begin + max(fitted[k], self.shape_.first) - 1, -step)
             if not len(origins):
                 got = max(end - begin - fitted[k], 0)
@@ -304,14 +311,18 @@ class Forecaster(ForecasterFile):
     def _windows(self, panel, lens=None):
         return Windows(panel, lens or self.lens_, self.shape_, self.scales_)
 
+    def _linear(self, panel, origins):
+        return self.linear_.forecast(self._windows(panel, self.linear_lens_), origins)
+
     def _quantiles(self, panel, origins, levels, windows=None):
         """Quantiles (n, horizon, 3) and bounds, level -> (2, n, horizon)."""
         windows = windows or self._windows(panel)
-        parts = [member.forecast(windows, origins, self.num_threads) for member in self.members_]
-        quantiles = fitting.blend(*(np.mean(part, axis=0) for part in zip(*parts, strict=True)), self.share_)
+        quantiles = np.mean([m.forecast(windows, origins, self.num_threads) for m in self.members_], axis=0)
+        quantiles = fitting.blend(quantiles, self._linear(panel, origins), self.share_)
         spread = self.lens_.spread[panel.which[origins]]
         found = {
-            level: self._clip(np.stack(intervals.bounds(quantiles, self.scores_, level, spread))) for level in levels
+            level: self._clip(np.stack(intervals.bounds(quantiles, self.scores_, level, spread)))
+            for level in levels
         }
         return self._clip(quantiles), found
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One network of a `Forecaster`: it reads the past rows of a window and goes on over the rows to come.
 
-    s_t = cell(x_t, s_{t-1}),   o_t = W s_t + b,   q_t = back(m + d_h o_t)
+    s_t = cell(x_t, s_{t-1}),   o_t = W s_t + b,   q_t = back(a_h + d_h o_t)
 
-`x_t` is a row of `windows`, m the level before the origin, d_h how far values h steps ahead are from it in the
-training part. The three outputs are the quantiles 0.1, 0.5 and 0.9; training minimises their quantile loss.
+`x_t` is a row of `windows`; a_h, the anchor, is the level before the origin or the linear path's forecast h steps
+ahead, and d_h how far values are from it in the training part. The three outputs are the quantiles 0.1, 0.5 and 0.9;
+training minimises their quantile loss.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ CHUNK = 512
 
 @dataclass
 class Member:
-    """A network with the linear path that it reads; `spread` (horizon,) is d_h."""
+    """A network with the linear path that it reads; `anchor` is "level" or "linear", `spread` (horizon,) is d_h."""
 
     path: object
+    anchor: str
     spread: np.ndarray
     layer: object
     head: Linear
 
     @classmethod
-    def make(cls, path, spread, width, cell, hidden_size, seed):
+    def make(cls, path, anchor, spread, width, cell, hidden_size, seed):
         """A new network for inputs of this width; its head gives START until it is trained."""
         kind = getattr(layers, cell.upper())
         layer = kind(width, hidden_size, seed=seed)
         head = Linear(hidden_size, len(QUANTILES), seed=0)
         head.update_parameters({"weight": np.zeros_like(head.parameters()["weight"]), "bias": START})
-        return cls(path, spread, layer, head)
+        return cls(path, anchor, spread, layer, head)
 
     def inputs(self, windows, origins):
         """Inputs of the windows, the linear path's forecasts among them, and those alone (n, horizon)."""
@@ -49,20 +51,20 @@ class Member:
         x[windows.shape.context :, :, -1] = linear.T
         return x, linear
 
-    def relative(self, outputs):
+    def relative(self, outputs, linear):
         """Outputs (horizon, n, 3) as quantiles relative to the level, (n, horizon, 3), float64."""
-        return outputs.swapaxes(0, 1).astype(np.float64) * self.spread[:, np.newaxis]
+        relative = outputs.swapaxes(0, 1).astype(np.float64) * self.spread[:, np.newaxis]
+        return relative + linear[..., np.newaxis] if self.anchor == "linear" else relative
 
     def forecast(self, windows, origins, num_threads=None):
-        """Quantiles (n, horizon, 3), in order, and the linear path's forecasts (n, horizon), in units of the series."""
-        quantiles, straight = [], []
+        """Quantiles (n, horizon, 3), in order, in the units of the series."""
+        found = []
         for some in np.array_split(origins, -(-len(origins) // CHUNK)):
             x, linear = self.inputs(windows, some)
             y, _ = self.layer(x, num_threads=num_threads)
             outputs = self.head(y[windows.shape.context :])
-            quantiles.append(np.sort(windows.back(self.relative(outputs), some), axis=-1))
-            straight.append(windows.back(linear, some))
-        return np.concatenate(quantiles), np.concatenate(straight)
+            found.append(np.sort(windows.back(self.relative(outputs, linear), some), axis=-1))
+        return np.concatenate(found)
 
 
 class Job:
@@ -81,13 +83,13 @@ class Job:
         """One step of the optimiser on a batch of windows; returns the loss."""
         member, windows, settings = self.member, self.windows, self.settings
         origins = self.rng.choice(self.train, settings.batch_size)
-        x, _ = member.inputs(windows, origins)
+        x, linear = member.inputs(windows, origins)
         y, _, tape = member.layer.forward(x, num_threads=settings.num_threads)
         ahead = y[windows.shape.context :]
         kept = self.rng.random(ahead.shape, dtype=np.float32) >= settings.dropout
         mask = kept.astype(np.float32) / np.float32(1 - settings.dropout)
         outputs, head_tape = member.head.forward(ahead * mask)
-        loss, doutputs = self.loss(outputs, origins)
+        loss, doutputs = self.loss(outputs, origins, linear)
         head_grads = member.head.backward(head_tape, doutputs)
         dy = np.zeros_like(y)
         dy[windows.shape.context :] = head_grads.x * mask
@@ -96,13 +98,13 @@ class Job:
         self.optimizer.step([grads.params, head_grads.params])
         return loss
 
-    def loss(self, outputs, origins):
+    def loss(self, outputs, origins, linear):
         """Quantile loss in spreads of the lines, and its gradient with respect to the outputs."""
         windows, member = self.windows, self.member
         lines = windows.lines(origins)
         values, there = windows.targets(origins)
         spread = windows.lens.spread[lines]
-        relative = member.relative(outputs)
+        relative = member.relative(outputs, linear)
         quantiles = windows.back(relative, origins) / spread[..., np.newaxis]
         loss, slope = quantile_loss(quantiles, values / spread, QUANTILES, self.weight * there)
         level = windows.level[origins][:, np.newaxis, np.newaxis]
@@ -114,9 +116,9 @@ class Job:
         """Loss on the validation windows; the parameters are kept if they are the best so far."""
         member, total = self.member, 0.0
         for some in np.array_split(self.valid, -(-len(self.valid) // CHUNK)):
-            x, _ = member.inputs(self.windows, some)
+            x, linear = member.inputs(self.windows, some)
             y, _ = member.layer(x, num_threads=self.settings.num_threads)
-            total += self.loss(member.head(y[self.windows.shape.context :]), some)[0] * len(some)
+            total += self.loss(member.head(y[self.windows.shape.context :]), some, linear)[0] * len(some)
         error = total / len(self.valid)
         if error < self.best:
             self.best, self.best_state = error, self.state()

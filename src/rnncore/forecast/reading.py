@@ -61,7 +61,9 @@ def read_source(path, header=None, skip=0):
     ArgumentError
         The file cannot be read, is no table, or is empty.
     """
-    name, content = ("standard input", sys.stdin.buffer.read()) if str(path) == "-" else (str(path), _bytes(path))
+    name, content = (
+        ("standard input", sys.stdin.buffer.read()) if str(path) == "-" else (str(path), _bytes(path))
+    )
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)
@@ -89,7 +91,9 @@ def _parquet(name, content):
     try:
         table = pd.read_parquet(io.BytesIO(content))
     except ImportError as error:
-        raise ArgumentError(name, "CSV, or the package pyarrow", "Parquet", 'pip install "rnncore[cli]"') from error
+        raise ArgumentError(
+            name, "CSV, or the package pyarrow", "Parquet", 'pip install "rnncore[cli]"'
+        ) from error
     except (OSError, ValueError) as error:
         raise ArgumentError(name, "a whole Parquet file", str(error).splitlines()[0]) from error
     if not isinstance(table.index, pd.RangeIndex):
@@ -182,9 +186,9 @@ def _named(source, table, header):
     """Take the names off the first line, if it has any."""
     first = [cell.strip() for cell in table.iloc[0]]
     if header is None:
-        header = any(not (is_number(cell) or is_missing(cell) or is_time(cell)) for cell in first) and not any(
-            is_time(cell) and not is_number(cell) for cell in first
-        )
+        header = any(
+            not (is_number(cell) or is_missing(cell) or is_time(cell)) for cell in first
+        ) and not any(is_time(cell) and not is_number(cell) for cell in first)
         if not header:
             names = ", ".join(str(number + 1) for number in range(len(first)))
             source.notes.append(f"no line of names: the columns are called {names} (--header says otherwise)")

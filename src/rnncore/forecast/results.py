@@ -52,12 +52,15 @@ class Backtest:
         NaN where a value is missing.
     origins : int (n,)
         Index of the first value forecast, in its series.
+    lines : int (n,)
+        Which series that is.
     """
 
     forecasts: dict[str, np.ndarray]
     bounds: dict[float, np.ndarray]
     truth: np.ndarray
     origins: np.ndarray
+    lines: np.ndarray
 
     @property
     def scores(self):

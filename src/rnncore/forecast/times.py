@@ -19,7 +19,20 @@ from .calendars import infer, name_of
 
 NAMES = frozenset(
     {
-        *("date", "datetime", "day", "ds", "epoch", "hour", "month", "period", "quarter", "t", "time", "timestamp"),
+        *(
+            "date",
+            "datetime",
+            "day",
+            "ds",
+            "epoch",
+            "hour",
+            "month",
+            "period",
+            "quarter",
+            "t",
+            "time",
+            "timestamp",
+        ),
         *("unix", "week", "year", "datum", "zeit", "jahr", "monat", "fecha", "jour", "mois"),
     }
 )
@@ -78,7 +91,11 @@ def find_time_column(source):
     if len(table.columns) > 1 and called:
         return called[0]
     first = table.columns[0]
-    return first if len(table.columns) > 1 and first in ("1", "index", "Unnamed: 0") and _counts_up(table[first]) else None
+    return (
+        first
+        if len(table.columns) > 1 and first in ("1", "index", "Unnamed: 0") and _counts_up(table[first])
+        else None
+    )
 
 
 def _looks_dated(column):
@@ -175,14 +192,18 @@ def _candidates(cells):
         form = "%G-W%V" if "-" in cells[0] else "%GW%V"
         return [(("format", form), lambda c: pd.to_datetime(c + "-1", format=form + "-%u", errors="coerce"))]
     for form in _formats(cells):
+
         def parse(column, form=form):
             return pd.to_datetime(column, format=form, errors="coerce", utc="%z" in form)
 
         if parse(pd.Series(cells)).notna().all():
             found.append((("format", form), parse))
     if not found:
+
         def parse_iso(column):
-            return pd.to_datetime(column, format="ISO8601", errors="coerce", utc=bool(OFFSET.search(cells[0])))
+            return pd.to_datetime(
+                column, format="ISO8601", errors="coerce", utc=bool(OFFSET.search(cells[0]))
+            )
 
         if parse_iso(pd.Series(cells)).notna().all():
             found.append((("iso", "T" if "T" in cells[0] else " "), parse_iso))
@@ -193,7 +214,9 @@ def _formats(cells):
     """Formats worth a try: what pandas guesses from the first and last cell, and FORMATS."""
     guess = pd.tseries.api.guess_datetime_format
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about the order of day and month, which is settled later
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # about the order of day and month, which is settled later
         found = {guess(cell, dayfirst=first) for cell in (cells[0], cells[-1]) for first in (False, True)}
     # Nobody writes the year first and then the day.
     found = {form for form in found - {None} if not re.match(r"%Y.?%d", form)}
@@ -210,7 +233,9 @@ def _quarter_style(cell):
 def _quarters(column):
     parts = column.str.extract(QUARTER)
     year, quarter = parts[0].fillna(parts[5]), parts[2].fillna(parts[3])
-    return pd.to_datetime(year + "-" + (3 * pd.to_numeric(quarter) - 2).astype("Int64").astype(str), errors="coerce")
+    return pd.to_datetime(
+        year + "-" + (3 * pd.to_numeric(quarter) - 2).astype("Int64").astype(str), errors="coerce"
+    )
 
 
 def _dates(source, name, cells, zone):
@@ -273,22 +298,31 @@ def _in_zone(source, name, dates, zone):
             return dates.tz_convert(zone)
         return dates.tz_localize(zone, ambiguous="infer", nonexistent="raise")
     except (ValueError, KeyError) as error:
-        raise ArgumentError(f'{source.name}, column "{name}"', f"times of the zone {zone}", str(error)) from error
+        raise ArgumentError(
+            f'{source.name}, column "{name}"', f"times of the zone {zone}", str(error)
+        ) from error
 
 
 def write(style, values):
     """Times as text, in the style of the file."""
     kind, *more = style
+    if kind == "rows":
+        return [f"{value:.0f}" for value in values]
     if kind == "number":
         return [f"{value:.{more[0]}f}" for value in values]
     if kind == "format":
         text = values.strftime(more[0]).tolist()
         # Python writes +0100 where files have +01:00.
-        return [re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", cell) for cell in text] if more[0].endswith("%z") else text
+        return (
+            [re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", cell) for cell in text]
+            if more[0].endswith("%z")
+            else text
+        )
     if kind == "quarter":
         order, between = more
         return [
-            f"{d.year}{between}Q{d.quarter}" if order == "year" else f"Q{d.quarter}{between}{d.year}" for d in values
+            f"{d.year}{between}Q{d.quarter}" if order == "year" else f"Q{d.quarter}{between}{d.year}"
+            for d in values
         ]
     if kind == "epoch":
         return [str(number) for number in values.as_unit(more[0]).asi8]

@@ -24,16 +24,18 @@ CHECKS = 20
 """How often in a run the networks are judged."""
 RACE = 0.2
 """Share of the run after which the view that is behind drops out."""
-FIRST_PLANS = (3, 10, 30, 100, 300, 1000)
-"""Rounds after which it is checked, too, whether the plan fits the budget."""
+SURE = 0.1
+"""Share of the budget after which the speed is known well enough to fit the number of steps to it."""
+REPLAN = 0.05
+"""Share of the budget between two plans."""
 
 
 @dataclass(frozen=True)
 class Progress:
     """State of a training run after a step of every network, as given to the `progress` callback.
 
-    `loss` is the mean of the last steps' losses, `best` the mean of the best validation losses (infinite before
-    the first check); `steps` shrinks where the budget asks for it.
+    `loss` is the mean of the last steps' losses, `best` the mean of the best validation losses; `steps` is fitted to
+    the budget as the run goes on.
     """
 
     step: int
@@ -74,6 +76,7 @@ class Run:
 
     def __init__(self, entries, steps, budget=None, progress=None, checkpoint=None, identity=""):
         self.entries, self.steps, self.budget, self.progress = entries, steps, budget, progress
+        self.wished = steps
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.identity = identity
         self.round, self.spent, self.stopped = 0, 0.0, False
@@ -89,6 +92,7 @@ class Run:
             self._loop()
         except KeyboardInterrupt:
             self.stopped = True
+        self._end_race()
         self.spent = time.perf_counter() - self._started
         for entry in self.entries:
             entry.job.restore_best()
@@ -109,7 +113,7 @@ class Run:
             due = self.round % every == 0 or self.round == self.steps
             if due:
                 self._check()
-            if due or self.round in FIRST_PLANS:
+            if self.budget and time.perf_counter() - self._planned[0] > REPLAN * self.budget:
                 self._plan()
             self._report(float(np.mean(losses)))
 
@@ -140,15 +144,25 @@ class Run:
                     entry.runs = False
 
     def _plan(self):
-        """Shorten the run where what is left would not fit the budget at the speed of the last rounds."""
-        if self.budget is None:
-            return
+        """Fit the number of steps to what is left of the budget, at the speed of the rounds since the last plan."""
         now = time.perf_counter()
         (then, before), self._planned = self._planned, (now, self.round)
-        if self.round > before:
-            pace = (now - then) / (self.round - before)
-            left = self.budget - (now - self._started)
-            self.steps = max(self.round, min(self.steps, self.round + int(left / pace)))
+        pace = (now - then) / max(self.round - before, 1)
+        if now - self._started < SURE * self.budget:
+            return
+        left = self.budget - (now - self._started)
+        rounds = self.wished - self.round
+        # Until the race is over there are more networks to train than after it.
+        race = max(int(RACE * self.wished) - self.round, 0)
+        needed = pace * (race + (rounds - race) * self._after_race() / len(self.running()))
+        self.steps = self.wished if needed <= left else self.round + int(rounds * max(left, 0.0) / needed)
+
+    def _after_race(self):
+        """Networks that will be left when one view of each model is."""
+        views = {}
+        for entry in self.running():
+            views.setdefault(entry.model, {}).setdefault(entry.view, []).append(entry)
+        return sum(len(next(iter(found.values()))) for found in views.values())
 
     def _report(self, loss):
         spent = time.perf_counter() - self._started

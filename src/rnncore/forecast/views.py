@@ -55,7 +55,7 @@ class Lens:
     level_input: bool = True
 
     @classmethod
-    def of(cls, view, panel, level_input):
+    def of(cls, view, panel):
         """The lens that fits the values of `panel`."""
         lines = [
             panel.values[start:end][panel.seen[start:end]]
@@ -64,7 +64,7 @@ class Lens:
         mean, spread = np.array([v.mean() for v in lines]), np.array([v.std() for v in lines])
         spread = np.where(spread > 0, spread, 1.0)
         centre, unit = (np.zeros_like(mean), mean) if view == "log" else (mean, spread)
-        return cls(view, centre, unit, spread, level_input)
+        return cls(view, centre, unit, spread)
 
     def scaled(self, values, which):
         """Values of lines `which` in units of their line."""

@@ -82,7 +82,9 @@ class Windows:
         """
         context, at = self.shape.context, self.ahead_width
         newest = x[context - 1]
-        common = np.concatenate([x[:context, :, at + 2].T, newest[:, at + 1 : at + 2], newest[:, at + 3 : -1]], 1)
+        common = np.concatenate(
+            [x[:context, :, at + 2].T, newest[:, at + 1 : at + 2], newest[:, at + 3 : -1]], 1
+        )
         return common.astype(np.float64), x[context:, :, :at].astype(np.float64)
 
     def lines(self, origins):
@@ -97,11 +99,13 @@ class Windows:
     def back(self, relative, origins):
         """Forecasts relative to the level (n, ...) in the units of the series."""
         shape = (-1,) + (1,) * (relative.ndim - 1)
-        return self.lens.back(relative + self.level[origins].reshape(shape), self.panel.which[origins].reshape(shape))
+        return self.lens.back(
+            relative + self.level[origins].reshape(shape), self.panel.which[origins].reshape(shape)
+        )
 
 
 def thin(origins, limit):
-    """At most `limit` of the origins, ascending, drawn by a fixed seed: an even step could always meet the same hour."""
+    """At most `limit` of the origins, ascending, drawn by a fixed seed: an even step might meet one hour of the day."""
     if len(origins) <= limit:
         return origins
     chosen = np.random.default_rng(0).choice(len(origins), limit, replace=False)
