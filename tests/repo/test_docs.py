@@ -128,7 +128,9 @@ def test_cmake_of_the_embedding_guide(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = ["".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)]
+    links = [
+        "".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)
+    ]
     broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
     assert broken == []
 

@@ -18,11 +18,11 @@ def _waves(positions, count):
 
 PARTS = {
     # name: (what a code stands for, the code of each date)
-    "hour": (np.eye(48, dtype=np.float32), lambda d: d.hour + 24 * (d.dayofweek >= 5)),
-    "weekday": (np.eye(7, dtype=np.float32), lambda d: d.dayofweek),
+    "hour": (np.eye(48, dtype=np.float32), lambda d: d.hour + 24 * (d.day_of_week >= 5)),
+    "weekday": (np.eye(7, dtype=np.float32), lambda d: d.day_of_week),
     "month": (np.eye(12, dtype=np.float32), lambda d: d.month - 1),
     "quarter": (np.eye(4, dtype=np.float32), lambda d: d.quarter - 1),
-    "year": (_waves(366, 1), lambda d: d.dayofyear - 1),
+    "year": (_waves(366, 1), lambda d: d.day_of_year - 1),
 }
 
 

@@ -93,7 +93,7 @@ def _frequencies(values):
     if days < 1:
         return [pd.tseries.frequencies.to_offset(step)]
     if days < 27:
-        weekdays = days == 1 and len(values) >= WEEKDAYS and (values.dayofweek < 5).all()
+        weekdays = days == 1 and len(values) >= WEEKDAYS and (values.day_of_week < 5).all()
         return [
             pd.offsets.BDay()
             if weekdays

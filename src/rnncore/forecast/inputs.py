@@ -78,7 +78,7 @@ def dates_of(series):
     index = getattr(series, "index", None)
     if hasattr(index, "to_timestamp"):  # periods
         return index.to_timestamp()
-    return index if hasattr(index, "dayofweek") else None
+    return index if hasattr(index, "day_of_week") else None
 
 
 def freq_of(dates):

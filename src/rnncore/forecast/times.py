@@ -263,8 +263,10 @@ def _dates(source, name, cells, zone):
             "say --timezone, such as Europe/Berlin or UTC",
         )  # fmt: skip
     dates = pd.DatetimeIndex(dates)
-    if offsets and zone is None and (offset := offsets.pop()) != "Z":
-        dates = dates.tz_convert(pd.Timestamp(f"2000-01-01T00:00{offset}").tz)
+    if offsets == {"Z"} and style[0] == "format" and zone is None:
+        style = ("format", style[1].replace("%z", "Z"))
+    elif len(offsets) == 1 and zone is None:
+        dates = dates.tz_convert(pd.Timestamp(f"2000-01-01T00:00{offsets.pop()}").tz)
     return dates, style
 
 
@@ -294,12 +296,18 @@ def _in_zone(source, name, dates, zone):
     if zone is None:
         return dates
     try:
-        if dates.tz is not None:
-            return dates.tz_convert(zone)
-        return dates.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+        pd.Timestamp("2000-01-01").tz_localize(zone)
     except (ValueError, KeyError) as error:
+        raise ArgumentError("--timezone", "the name of a zone, such as Europe/Berlin", zone) from error
+    if dates.tz is not None:
+        return dates.tz_convert(zone)
+    try:
+        return dates.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+    except ValueError as error:
+        found = re.search(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}", str(error))
+        got = found[0] if found else str(error)
         raise ArgumentError(
-            f'{source.name}, column "{name}"', f"times of the zone {zone}", str(error)
+            f'{source.name}, column "{name}"', f"times that clocks in {zone} show once", got
         ) from error
 
 
