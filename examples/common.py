@@ -4,25 +4,37 @@
 import argparse
 import os
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 import rnncore
+from examples import data
 
 
-def parser(name, description):
-    """The arguments that all examples have; the results go to ``runs/<name>`` unless told otherwise."""
-    found = argparse.ArgumentParser(prog=name, description=description)
-    found.add_argument(
-        "--quick", action="store_true", help="a smaller model or less training, under a minute"
-    )
-    found.add_argument("--seed", type=int, default=1, help="of parameters and batches (default: 1)")
+def parser(name, description, *, trains=True):
+    """The arguments that all examples have, and those of the ones that train with `examples.training`.
+
+    The results go to ``runs/<name>`` unless told otherwise.
+    """
+    found = argparse.ArgumentParser(prog=f"python -m examples.{name}", description=description)
+    found.add_argument("--quick", action="store_true", help="a smaller run, under a minute")
     found.add_argument("--out", type=Path, help="folder for log, pictures, checkpoint and model")
-    found.add_argument("--fresh", action="store_true", help="start over, whatever checkpoint there is")
     found.add_argument("--threads", type=int, default=1, help="threads of rnncore and PyTorch (default: 1)")
+    if trains:
+        found.add_argument("--seed", type=int, default=1, help="of parameters and batches (default: 1)")
+        found.add_argument("--fresh", action="store_true", help="start over, whatever checkpoint there is")
     return found
+
+
+def start(main):
+    """Run an example; a data set that is not there is one sentence and exit code 1."""
+    try:
+        main()
+    except data.DataNotFoundError as error:
+        sys.exit(str(error))
 
 
 def out_folder(arguments, name):
@@ -30,6 +42,19 @@ def out_folder(arguments, name):
     folder = arguments.out or Path("runs") / (name + ("-quick" if arguments.quick else ""))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def open_log(folder):
+    """A function that prints a line and appends it to a new ``log.txt``."""
+    path = folder / "log.txt"
+    path.write_text("", encoding="utf-8")
+
+    def log(text):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+        print(text, flush=True)
+
+    return log
 
 
 # -- models and speed -----------------------------------------------------------------------------------------
@@ -133,5 +158,16 @@ def pyplot():
 def save_picture(figure, path, credit):
     """Write a figure with its data's credit below it."""
     figure.supxlabel(f"data: {credit}", fontsize=6, color="0.4", x=0.99, ha="right")
-    figure.savefig(path, dpi=120)
+    write_picture(figure, path, dpi=120)
     pyplot().close(figure)
+
+
+def write_picture(figure, path, **options):
+    """Write a figure; as PNG with at most 256 colours, which charts do not miss, in a third of the bytes."""
+    figure.savefig(path, **options)
+    if path.suffix == ".png":
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small.save(path, optimize=True)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Big products on dense row-major matrices: CBLAS, or a plain loop in a build without one. */
-#ifndef RC_GEMM_H
-#define RC_GEMM_H
+ * Products of dense row-major matrices by a BLAS that the caller brought. */
+#ifndef RC_BLAS_H
+#define RC_BLAS_H
 
 #include "../include/rnncore.h"
 
@@ -15,9 +15,7 @@ typedef struct rc_gemm {
     int beta;
 } rc_gemm;
 
-void rc_gemm_run(rnncore_dtype dtype, const rc_gemm *g);
-
-/* One thread per call: the team is what splits work, and two pools on one machine fight. */
-void rc_blas_init(void);
+/* By the BLAS and in the type of a plan's config. */
+void rc_gemm_run(const rnncore_config *config, const rc_gemm *g);
 
 #endif

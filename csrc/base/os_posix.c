@@ -2,6 +2,7 @@
  * See os.h: POSIX, with what Linux has beside it. */
 #include "os.h"
 
+#if !defined(__wasm__) && !defined(_WIN32)
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
@@ -61,3 +62,4 @@ int rc_thread_start(rc_thread *thread, void *(*main)(void *), void *argument)
 }
 
 void rc_thread_join(rc_thread *thread) { pthread_join(*thread, NULL); }
+#endif

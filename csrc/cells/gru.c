@@ -227,13 +227,15 @@ static void gru_any_reset_backward(const rc_cell_args *p, int64_t row, int64_t r
     gru_reset_backward(p, row, rows, block, blocks, 1);
 }
 
-enum { GRU_WEIGHT_IH, GRU_WEIGHT_HH, GRU_BIAS_IH, GRU_BIAS_HH, GRU_PARAMS };
+enum { GRU_WEIGHT_IH, GRU_WEIGHT_HH, GRU_BIAS_IH, GRU_BIAS_HH, GRU_GAIN_IH, GRU_GAIN_HH, GRU_PARAMS };
 
 static const rc_param gru_params[GRU_PARAMS] = {
     [GRU_WEIGHT_IH] = {"weight_ih", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_I, RC_ALWAYS, 0},
     [GRU_WEIGHT_HH] = {"weight_hh", RC_ALL_GATES, RC_AXIS_H, RC_AXIS_O, RC_ALWAYS, 0},
     [GRU_BIAS_IH] = {"bias_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
     [GRU_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
+    [GRU_GAIN_IH] = {"gain_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0}, /* see gru_norm.c */
+    [GRU_GAIN_HH] = {"gain_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
 };
 
 /* Reset after: the recurrent term fills r z q. Before: first r z, and from r * h_{t-1} then n. */
@@ -255,14 +257,14 @@ static const rc_op gru_before_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(gr
 #define GRU_CELL(planes_, terms, program, ...) { \
     .gates = 3, .usual = {RNNCORE_SIGMOID, RNNCORE_SIGMOID, RNNCORE_TANH}, .reads_h = 1, \
     .params = gru_params, .param_count = GRU_PARAMS, .planes = planes_, .term_count = terms, \
-    .term = {{GRU_WEIGHT_IH, GRU_BIAS_IH, RC_OPERAND_X, 0, 3, {2, 0, 1}}, __VA_ARGS__}, \
+    .term = {{GRU_WEIGHT_IH, GRU_BIAS_IH, RC_OPERAND_X, 0, 3, {2, 0, 1}, 0}, __VA_ARGS__}, \
     .forward = program, .backward = program##_back, \
 }
 #define GRU_AFTER(program) \
-    GRU_CELL(4, 2, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 3, {0, 1, 2}})
+    GRU_CELL(4, 2, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 3, {0, 1, 2}, 0})
 #define GRU_BEFORE(program) \
-    GRU_CELL(3, 3, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 2, {0, 1}}, \
-                            {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_MID, 0, 1, {2}})
+    GRU_CELL(3, 3, program, {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_H, 1, 2, {0, 1}, 0}, \
+                            {GRU_WEIGHT_HH, GRU_BIAS_HH, RC_OPERAND_MID, 0, 1, {2}, 0})
 /* clang-format on */
 static const rc_cell gru_cell = GRU_AFTER(gru_program), gru_any_cell = GRU_AFTER(gru_any_program),
                      gru_before_cell = GRU_BEFORE(gru_before_program),

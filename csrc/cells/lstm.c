@@ -29,7 +29,19 @@
  * the functions here call h is m. */
 #include "cell.h"
 
-enum { LSTM_WEIGHT_IH, LSTM_WEIGHT_HH, LSTM_BIAS_IH, LSTM_BIAS_HH, LSTM_WEIGHT_HR, LSTM_WEIGHT_PEEPHOLE, LSTM_PARAMS };
+enum {
+    LSTM_WEIGHT_IH,
+    LSTM_WEIGHT_HH,
+    LSTM_BIAS_IH,
+    LSTM_BIAS_HH,
+    LSTM_WEIGHT_HR,
+    LSTM_WEIGHT_PEEPHOLE,
+    LSTM_GAIN_IH,
+    LSTM_GAIN_HH,
+    LSTM_GAIN_C,
+    LSTM_BIAS_C,
+    LSTM_PARAMS
+};
 enum { LSTM_I, LSTM_F, LSTM_G, LSTM_O, LSTM_C }; /* places */
 
 /* One vector of units: where things are. */
@@ -152,6 +164,10 @@ static const rc_param lstm_params[LSTM_PARAMS] = {
     [LSTM_BIAS_HH] = {"bias_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_ALWAYS, 1},
     [LSTM_WEIGHT_HR] = {"weight_hr", 1, RC_AXIS_O, RC_AXIS_H, RC_WITH_PROJECTION, 0},
     [LSTM_WEIGHT_PEEPHOLE] = {"weight_peephole", RC_GATES_BUT_ONE, RC_AXIS_H, RC_NO_AXIS, RC_WITH_PEEPHOLES, 0},
+    [LSTM_GAIN_IH] = {"gain_ih", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0}, /* see lstm_norm.c */
+    [LSTM_GAIN_HH] = {"gain_hh", RC_ALL_GATES, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
+    [LSTM_GAIN_C] = {"gain_c", 1, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
+    [LSTM_BIAS_C] = {"bias_c", 1, RC_AXIS_H, RC_NO_AXIS, RC_WITH_NORM, 0},
 };
 
 static const rc_op lstm_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_usual_forward), RC_END},
@@ -164,10 +180,10 @@ static const rc_op lstm_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(lstm_any
 #define LSTM_CELL(count, f, program) { \
     .gates = count, .usual = {RNNCORE_SIGMOID, f, RNNCORE_TANH, RNNCORE_SIGMOID, RNNCORE_TANH}, .has_c = 1, \
     .params = lstm_params, .param_count = LSTM_PARAMS, .planes = count, .term_count = 2, .vector_count = 2, \
-    .term = {{LSTM_WEIGHT_IH, LSTM_BIAS_IH, RC_OPERAND_X, 0, count, {0, 1, 2, 3}}, \
-             {LSTM_WEIGHT_HH, LSTM_BIAS_HH, RC_OPERAND_H, 0, count, {0, 1, 2, 3}}}, \
-    .vector = {{LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_BEFORE, 0, (count) - 2, {0, 1}}, \
-               {LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_AFTER, (count) - 1, 1, {(count) - 2}}}, \
+    .term = {{LSTM_WEIGHT_IH, LSTM_BIAS_IH, RC_OPERAND_X, 0, count, {0, 1, 2, 3}, 0}, \
+             {LSTM_WEIGHT_HH, LSTM_BIAS_HH, RC_OPERAND_H, 0, count, {0, 1, 2, 3}, 0}}, \
+    .vector = {{LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_BEFORE, 0, (count) - 2, {0, 1}, 0}, \
+               {LSTM_WEIGHT_PEEPHOLE, -1, RC_OPERAND_C_AFTER, (count) - 1, 1, {(count) - 2}, 0}}, \
     .forward = program, .backward = program##_back, \
 }
 /* clang-format on */

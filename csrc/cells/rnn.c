@@ -88,8 +88,8 @@ static const rc_op rnn_any_program[] = {RC_PRODUCT(RC_TERM_H), RC_MATH(rnn_any_f
 /* clang-format off */
 #define RNN_CELL(function, program) { \
     .gates = 1, .usual = {function}, .params = rnn_params, .param_count = RNN_PARAMS, .planes = 1, .term_count = 2, \
-    .term = {{RNN_WEIGHT_IH, RNN_BIAS_IH, RC_OPERAND_X, 0, 1, {0}}, \
-             {RNN_WEIGHT_HH, RNN_BIAS_HH, RC_OPERAND_H, 0, 1, {0}}}, \
+    .term = {{RNN_WEIGHT_IH, RNN_BIAS_IH, RC_OPERAND_X, 0, 1, {0}, 0}, \
+             {RNN_WEIGHT_HH, RNN_BIAS_HH, RC_OPERAND_H, 0, 1, {0}, 0}}, \
     .forward = program, .backward = program##_back, \
 }
 /* clang-format on */

@@ -22,8 +22,12 @@ int main(void)
     for (int i = 0; i < G * H * H; i++) weight_hh[i] = 0.5f * cosf((float)i);
     for (int t = 0; t < T; t++) x[t] = sinf(0.7f * (float)t);
 
-    const rnncore_config config = {
-        .cell = RNNCORE_GRU, .dtype = RNNCORE_FLOAT32, .input_size = I, .hidden_size = H, .num_layers = 1};
+    const rnncore_config config = {.struct_size = sizeof config,
+                                   .cell = RNNCORE_GRU,
+                                   .dtype = RNNCORE_FLOAT32,
+                                   .input_size = I,
+                                   .hidden_size = H,
+                                   .num_layers = 1};
     const void *const params[] = {weight_ih, weight_hh, NULL, NULL}; /* no biases */
     rnncore_plan *plan = NULL;
     if (check(rnncore_plan_create(&config, &plan))) return 1;
@@ -32,7 +36,8 @@ int main(void)
     rnncore_stream *stream = NULL;
     if (!weights || !memory || check(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, params, weights))) return 1;
 
-    const rnncore_forward_args args = {/* strides in bytes, of (T, N, features) with N = 1 */
+    const rnncore_forward_args args = {/* strides in bytes, of (T, N, features) with N = 1 */ .struct_size =
+                                           sizeof args,
                                        .steps = T,
                                        .batch = 1,
                                        .threads = 1,
@@ -47,7 +52,7 @@ int main(void)
         same = same && memcmp(step, &y[t * H], sizeof step) == 0;
         printf("t=%d  x=% .3f  h=[% .4f % .4f % .4f % .4f]\n", t, x[t], step[0], step[1], step[2], step[3]);
     }
-    printf("%s, BLAS: %s; one call and a stream of steps %s\n", rnncore_plan_isa(plan), rnncore_blas_name(),
+    printf("%s: one call and a stream of steps %s\n", rnncore_plan_isa(plan),
            same ? "agree to the last bit" : "DIFFER");
     rnncore_free(memory);
     rnncore_free(weights);

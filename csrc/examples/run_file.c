@@ -32,7 +32,7 @@ static void *read_file(const char *path, size_t *bytes)
 int main(int argc, char **argv)
 {
     size_t bytes = 0;
-    rnncore_config config;
+    rnncore_config config = {.struct_size = sizeof config};
     rnncore_plan *plan = NULL;
     if (argc != 4) return fail("usage: run_file LAYER STEPS ROWS", RNNCORE_ERROR_ARGUMENT);
     void *file = read_file(argv[1], &bytes);
@@ -62,7 +62,8 @@ int main(int argc, char **argv)
     if (!x || !y) return fail("x", RNNCORE_ERROR_MEMORY);
     if (fread(x, (size_t)(in * elem), (size_t)(T * N), stdin) != (size_t)(T * N)) return fail("x", RNNCORE_ERROR_SHAPE);
     status = rnncore_forward(plan, weights,
-                             &(rnncore_forward_args){.steps = T,
+                             &(rnncore_forward_args){.struct_size = sizeof(rnncore_forward_args),
+                                                     .steps = T,
                                                      .batch = N,
                                                      .threads = 1,
                                                      .x = {x, {N * in * elem, in * elem, elem}},

@@ -39,7 +39,7 @@ typedef enum rnncore_status {
     RNNCORE_ERROR_LENGTHS,     /* a length below 0 or above T */
     RNNCORE_ERROR_OVERFLOW,    /* a buffer would need more bytes than a size can hold */
     RNNCORE_ERROR_MEMORY,      /* the allocator said no */
-    RNNCORE_ERROR_UNSUPPORTED, /* not in this build or not on this machine (an instruction set, BLAS, a stream of a
+    RNNCORE_ERROR_UNSUPPORTED, /* not in this build, plan or machine (an instruction set, a BLAS, a stream of a
                                     bidirectional layer) */
     RNNCORE_ERROR_FORMAT,      /* a file that is damaged, or not one of a layer that rnncore wrote */
     RNNCORE_STATUS_COUNT
@@ -49,6 +49,14 @@ typedef enum rnncore_status {
 RNNCORE_API const char *rnncore_status_name(rnncore_status status);
 RNNCORE_API const char *rnncore_status_text(rnncore_status status);
 
+/* -- Structs that grow --------------------------------------------------------------------------------------------- */
+
+/* A struct whose first field is struct_size gets more fields in later versions, at its end; zeros there mean what the versions
+ * before did. Who makes one sets struct_size to its sizeof and all that he does not use to zeros, as an initialiser does. So a
+ * program goes on working with a later library of the same major version, and with an earlier one as long as it uses nothing
+ * that came later (RNNCORE_ERROR_UNSUPPORTED). A struct_size that no version has had is RNNCORE_ERROR_ARGUMENT. Structs without
+ * one never change. */
+
 /* -- Instruction sets --------------------------------------------------------------------------------------------- */
 
 /* Instruction sets compiled into this library that this CPU can run, fastest first, the last is always "scalar".
@@ -56,8 +64,22 @@ RNNCORE_API const char *rnncore_status_text(rnncore_status status);
  * the same to the last bit on all of them. */
 RNNCORE_API const char *rnncore_isa_name(int index);
 
-/* BLAS in use: "openblas (vendored)", "system" or "none". */
-RNNCORE_API const char *rnncore_blas_name(void);
+/* -- BLAS --------------------------------------------------------------------------------------------------------- */
+
+/* The two functions that RNNCORE_BLAS calls need, by Fortran's convention: column-major matrices, all arguments by
+ * address, int of 32 bits. SciPy's cython_blas has them. As many threads call them at once as a call may use: a BLAS with
+ * threads of its own should be held to one. */
+typedef struct rnncore_blas {
+    void (*sgemm)(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                  const float *alpha, const float *a, const int *lda, const float *b, const int *ldb, const float *beta,
+                  float *c, const int *ldc);
+    void (*dgemm)(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                  const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
+                  const double *beta, double *c, const int *ldc);
+} rnncore_blas;
+
+/* The CBLAS that this library was built with (RNNCORE_BLAS=system), valid for ever; NULL: none. */
+RNNCORE_API const rnncore_blas *rnncore_system_blas(void);
 
 /* -- Memory ------------------------------------------------------------------------------------------------------- */
 
@@ -75,6 +97,9 @@ RNNCORE_API void rnncore_free(void *memory);
 #define RNNCORE_LSTM "lstm"
 #define RNNCORE_GRU "gru"                           /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
 #define RNNCORE_GRU_RESET_BEFORE "gru_reset_before" /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
+
+/* And with layer normalisation (Ba, Kiros and Hinton 2016) of what both products give, and of an LSTM's c: "lstm_norm",
+ * "gru_norm". */
 
 /* Names of all cells, in no order that matters; NULL past the end. */
 RNNCORE_API const char *rnncore_cell_name(int index);
@@ -106,9 +131,10 @@ typedef struct rnncore_activation {
 /* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n. */
 enum { RNNCORE_PLACES = 5 };
 
-/* All zeros but the cell and the sizes is a sound config: the cell as it is, in float. */
+/* All zeros but struct_size, the cell and its sizes is a sound config: the cell as it is, in float. */
 typedef struct rnncore_config {
-    const char *cell; /* a name from rnncore_cell_name */
+    size_t struct_size; /* sizeof(rnncore_config) */
+    const char *cell;   /* a name from rnncore_cell_name */
     rnncore_dtype dtype;
     int64_t input_size;  /* I >= 1 */
     int64_t hidden_size; /* H >= 1 */
@@ -125,6 +151,7 @@ typedef struct rnncore_config {
     int coupled;      /* LSTM: f = 1 - i, there is no gate f; row blocks are i g o */
     double clip;      /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
     rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
+    const rnncore_blas *blas;                          /* for RNNCORE_BLAS calls, copied; NULL: there are none */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;
@@ -144,8 +171,10 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
  *   weight_hh        (G*H, O)
  *   bias_ih bias_hh  (G*H), optional
  *   weight_hr        (P, H), with a projection
- *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes */
+ *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes
+ *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H) */
 typedef struct rnncore_param {
+    size_t struct_size; /* set by the caller, before the call; kept */
     const char *name;
     int64_t rows, columns; /* columns 0: a vector */
     int optional;          /* its pointer may be NULL: zeros, and no gradient */
@@ -157,7 +186,8 @@ typedef struct rnncore_param {
 RNNCORE_API int rnncore_param_count(const rnncore_plan *plan);
 RNNCORE_API rnncore_status rnncore_param_get(const rnncore_plan *plan, int64_t layer, int index, rnncore_param *param);
 
-enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 }; /* uses of packed weights */
+/* Uses of packed weights; the last one needs a plan with a BLAS. */
+enum { RNNCORE_PACK_FORWARD = 1, RNNCORE_PACK_BACKWARD = 2, RNNCORE_PACK_BLAS = 4 };
 
 /* Bytes that weights packed for these uses need (0: not possible), and the packing itself into memory of that size,
  * aligned to 64 bytes, that the caller owns. Packed weights belong to the plan's instruction set: do not store them, do not
@@ -169,7 +199,7 @@ RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int us
 /* -- Files -------------------------------------------------------------------------------------------------------- */
 
 /* Reads what Python's layer.save wrote (safetensors; not a Sequential): `file` is all of it, mapped or read into memory
- * aligned to 8 bytes. *config gets the layer's architecture; params, if not NULL, gets its `count` = L*D*rnncore_param_count
+ * aligned to 8 bytes. *config, whose struct_size is set, gets the layer's architecture; params, if not NULL, gets its `count` = L*D*rnncore_param_count
  * pointers into the file. So: once with NULL, then, with a plan made, with an array of your own. Nothing is allocated and nothing copied; the file may
  * come from anywhere, all of it is checked. What config has no field for is left to the caller: batch-first is a matter of
  * strides. On an error *config is as it was, and *params must not be used. */
@@ -195,10 +225,12 @@ typedef struct rnncore_array {
 
 typedef enum rnncore_backend {
     RNNCORE_FUSED, /* the packed kernels */
-    RNNCORE_BLAS   /* one BLAS product per step, the textbook way, for comparison; needs RNNCORE_PACK_BLAS */
+    RNNCORE_BLAS /* one BLAS product per step, the textbook way, for comparison; needs a plan with a BLAS, or the status
+                        is RNNCORE_ERROR_UNSUPPORTED, and RNNCORE_PACK_BLAS */
 } rnncore_backend;
 
 typedef struct rnncore_forward_args {
+    size_t struct_size;
     int64_t steps, batch;   /* T >= 0, N >= 0 */
     const int64_t *lengths; /* (N) valid steps of each row, 0 .. T, or NULL: all T */
     rnncore_array x;        /* (T, N, I), read */
@@ -230,6 +262,7 @@ RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const
 /* -- Backward ----------------------------------------------------------------------------------------------------- */
 
 typedef struct rnncore_backward_args {
+    size_t struct_size;
     int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key, recurrent_dropout and threads */
     const int64_t *lengths;
     void *tape;              /* what forward recorded; used up: gradients overwrite the gates in place */
@@ -278,6 +311,7 @@ typedef struct rnncore_tensor {
 } rnncore_tensor;
 
 typedef struct rnncore_update_args {
+    size_t struct_size;
     rnncore_method method;
     double lr, beta1, beta2, eps; /* beta1: also the momentum of SGD */
     double weight_decay;

@@ -20,16 +20,18 @@ typedef struct layer_file {
 
 /* -- The architecture ----------------------------------------------------------------------------------------------- */
 
-/* The words of the fields cell, nonlinearity and reset_after, and the cell's name. */
+/* The words of the fields cell, nonlinearity, reset_after and layer_norm, and the cell's name. */
 static const char *const families[] = {"rnn", "lstm", "gru", NULL}, *const nonlinearities[] = {"tanh", "relu", NULL};
 static const struct cell_words {
-    int family, nonlinearity, reset_after;
+    int family, nonlinearity, reset_after, layer_norm;
     const char *cell;
-} cells[] = {{0, 0, 1, RNNCORE_RNN_TANH},
-             {0, 1, 1, RNNCORE_RNN_RELU},
-             {1, 0, 1, RNNCORE_LSTM},
-             {2, 0, 1, RNNCORE_GRU},
-             {2, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
+} cells[] = {{0, 0, 1, 0, RNNCORE_RNN_TANH},
+             {0, 1, 1, 0, RNNCORE_RNN_RELU},
+             {1, 0, 1, 0, RNNCORE_LSTM},
+             {1, 0, 1, 1, "lstm_norm"},
+             {2, 0, 1, 0, RNNCORE_GRU},
+             {2, 0, 1, 1, "gru_norm"},
+             {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
 static const char *const dtypes[] = {"float32", "float64", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
                                         "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
@@ -38,7 +40,7 @@ static const int parameters_of[] = {0, 0, 0, 2, 1, 1, 2, 2, 1, 0, 0};
 
 /* What the fields say that is no field of a config. */
 typedef struct layer_words {
-    int family, nonlinearity, reset_after;
+    int family, nonlinearity, reset_after, layer_norm;
     int functions; /* directions that have some */
 } layer_words;
 
@@ -85,11 +87,10 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
 static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
 {
-    static const char *const fields[] = {"cell",          "input_size", "hidden_size", "num_layers",
-                                         "nonlinearity",  "bias",       "batch_first", "dropout",
-                                         "bidirectional", "dtype",      "proj_size",   "reset_after",
-                                         "peepholes",     "coupled",    "clip",        "activations",
-                                         "zoneout",       "zoneout_c",  NULL};
+    static const char *const fields[] = {"cell",        "input_size",  "hidden_size", "num_layers",    "nonlinearity",
+                                         "bias",        "batch_first", "dropout",     "bidirectional", "dtype",
+                                         "proj_size",   "reset_after", "peepholes",   "coupled",       "clip",
+                                         "activations", "zoneout",     "zoneout_c",   "layer_norm",    NULL};
     enum { REQUIRED = (1 << 12) - 1 };
     rnncore_config *c = &file->config;
     int seen = 0;
@@ -121,6 +122,7 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
         case 15: read_activations(json, c, words); break;
         case 16: c->zoneout = rc_json_number(json); break;
         case 17: c->zoneout_c = rc_json_number(json); break;
+        case 18: words->layer_norm = rc_json_bool(json); break;
         }
     }
     if ((seen & REQUIRED) != REQUIRED) json->bad = 1;
@@ -147,7 +149,7 @@ static int read_layer_text(const char *text, int64_t length, layer_file *file)
     if (json.bad || seen != 7) return 0;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         if (cells[i].family == words.family && cells[i].nonlinearity == words.nonlinearity &&
-            cells[i].reset_after == words.reset_after)
+            cells[i].reset_after == words.reset_after && cells[i].layer_norm == words.layer_norm)
             file->config.cell = cells[i].cell;
     place_activations(&file->config, &words);
     if (rc_check_config(&file->config)) return 0;
@@ -167,7 +169,7 @@ typedef struct tensor {
 /* Whether the file has a row of the table: without bias the optional ones are left out. */
 static int has_param(const layer_file *file, const rc_param *param)
 {
-    return rc_has_param(&file->config, param) && (file->has_bias || !param->optional);
+    return rc_has_param(&file->config, file->cell, param) && (file->has_bias || !param->optional);
 }
 
 /* Parameters of a layer and direction: those that callers hand over, or those that the file has. */
@@ -176,7 +178,7 @@ static int count_params(const layer_file *file, int in_file)
     int count = 0;
     for (int i = 0; i < file->cell->param_count; i++) {
         const rc_param *param = &file->cell->params[i];
-        count += in_file ? has_param(file, param) : rc_has_param(&file->config, param);
+        count += in_file ? has_param(file, param) : rc_has_param(&file->config, file->cell, param);
     }
     return count;
 }
@@ -201,7 +203,7 @@ static int find_tensor(const layer_file *file, const char *name, tensor *t)
         const rc_param *param = &file->cell->params[t->row];
         const size_t length = strlen(param->name);
         if (has_param(file, param) && !strncmp(name, param->name, length) && read_place(name + length, t)) break;
-        t->place += rc_has_param(c, param);
+        t->place += rc_has_param(c, file->cell, param);
     }
     if (t->row == file->cell->param_count || t->layer >= c->num_layers || t->direction > c->bidirectional) return 0;
     const rnncore_param param = rc_describe_param(c, file->cell, &file->cell->params[t->row], t->layer);
@@ -304,7 +306,7 @@ static int read_metadata(layer_file *file)
 rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, const void **params,
                                  int64_t count)
 {
-    if (!memory || !config || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
+    if (!memory || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
     const unsigned char *start = memory;
     uint64_t header = 0;
     if (bytes < 8) return RNNCORE_ERROR_FORMAT;
@@ -324,6 +326,5 @@ rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_confi
         for (int64_t i = 0; i < all; i++) params[i] = NULL;
         if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
     }
-    *config = file.config;
-    return RNNCORE_OK;
+    return rc_give_config(config, &file.config);
 }

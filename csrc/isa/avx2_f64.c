@@ -4,6 +4,7 @@
 #define RC_ISA_AVX2 1
 #define RC_F64 1
 #define RC_ISA_NAME "avx2"
+#define RC_TARGET "avx2,fma"
 #define RC_KERNELS rc_kernels_avx2_f64
 #include "kernels.inc"
 #else

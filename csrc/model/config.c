@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/sized.h"
 #include "../isa/find.h"
 
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
@@ -54,11 +55,12 @@ int64_t rc_config_input(const rnncore_config *config, int64_t layer)
     return layer == 0 ? config->input_size : (1 + config->bidirectional) * rc_config_output(config);
 }
 
-int rc_has_param(const rnncore_config *config, const rc_param *param)
+int rc_has_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param)
 {
     switch (param->when) {
     case RC_WITH_PROJECTION: return config->proj_size > 0;
     case RC_WITH_PEEPHOLES: return config->peepholes;
+    case RC_WITH_NORM: return cell->norm_count > 0;
     default: return 1;
     }
 }
@@ -110,7 +112,7 @@ static int are_options(const rnncore_config *c, const rc_cell *cell)
 {
     return rc_in_range(c->peepholes, 0, has_option(cell, RC_WITH_PEEPHOLES)) && c->clip >= 0 && isfinite(c->clip) &&
            rc_is_probability(c->zoneout) && rc_is_probability(c->zoneout_c) && (cell->has_c || c->zoneout_c == 0) &&
-           are_functions(c, cell, 0) && are_functions(c, cell, 1);
+           are_functions(c, cell, 0) && are_functions(c, cell, 1) && (!c->blas || (c->blas->sgemm && c->blas->dgemm));
 }
 
 rnncore_status rc_check_config(const rnncore_config *c)
@@ -126,4 +128,14 @@ rnncore_status rc_check_config(const rnncore_config *c)
     if (c->proj_size && !has_option(cell, RC_WITH_PROJECTION)) return RNNCORE_ERROR_ARGUMENT;
     if (!rc_in_range(c->proj_size, 0, c->hidden_size - 1)) return RNNCORE_ERROR_SHAPE;
     return RNNCORE_OK;
+}
+
+rnncore_status rc_take_config(rnncore_config *mine, const rnncore_config *theirs)
+{
+    return RC_TAKE(mine, theirs, blas);
+}
+
+rnncore_status rc_give_config(rnncore_config *theirs, const rnncore_config *mine)
+{
+    return RC_GIVE(theirs, mine, blas);
 }

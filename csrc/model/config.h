@@ -10,6 +10,10 @@ static inline int rc_is_probability(double p) { return p >= 0 && p < 1; }
 
 rnncore_status rc_check_config(const rnncore_config *config);
 
+/* A copy of a caller's config, and a copy for a caller, in the size that it has there. */
+rnncore_status rc_take_config(rnncore_config *mine, const rnncore_config *theirs);
+rnncore_status rc_give_config(rnncore_config *theirs, const rnncore_config *mine);
+
 /* The form of a config's cell in a kernel set; NULL when there is none. `any`: with functions of its own. */
 const rc_cell *rc_find_cell(const rnncore_config *config, const rc_kernels *kernels, int any);
 
@@ -24,7 +28,7 @@ int64_t rc_config_input(const rnncore_config *config, int64_t layer);
 int64_t rc_config_output(const rnncore_config *config);
 
 /* Whether layers have a row of the table, and its shape. */
-int rc_has_param(const rnncore_config *config, const rc_param *param);
+int rc_has_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param);
 rnncore_param rc_describe_param(const rnncore_config *config, const rc_cell *cell, const rc_param *param,
                                 int64_t layer);
 

@@ -5,8 +5,8 @@
 #include <math.h>
 
 #include "../base/arena.h"
-#include "../base/blas.h"
 #include "../base/os.h"
+#include "../base/sized.h"
 #include "../base/tuning.h"
 #include "../isa/find.h"
 
@@ -33,7 +33,7 @@ static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
 static void number_params(rnncore_plan *plan)
 {
     for (int i = 0; i < plan->cell->param_count; i++)
-        plan->position[i] = rc_has_param(&plan->config, &plan->cell->params[i]) ? plan->param_count++ : -1;
+        plan->position[i] = rc_has_param(&plan->config, plan->cell, &plan->cell->params[i]) ? plan->param_count++ : -1;
 }
 
 /* -- Terms and programs ------------------------------------------------------------------------------------------------ */
@@ -52,9 +52,12 @@ static void list_terms(rnncore_plan *plan)
         plan->has_mid |= plan->term[i].operand == RC_OPERAND_MID;
     }
     plan->term_count = plan->cell->term_count;
+    const int x_planes = plan->term[RC_TERM_X].planes,
+              last = plan->term[RC_TERM_H].first + plan->term[RC_TERM_H].planes;
+    if (plan->term[RC_TERM_H].first < x_planes && last > x_planes) plan->fill = last - x_planes;
     if (!plan->config.proj_size) return;
     const int projection = find_param(plan->cell, RC_WITH_PROJECTION);
-    plan->term[plan->term_count++] = (rc_term){projection, -1, RC_OPERAND_MID, 0, 1, {0}};
+    plan->term[plan->term_count++] = (rc_term){.param = projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
     plan->has_mid = 1;
 }
 
@@ -121,6 +124,13 @@ static void join_tails(rc_op *program)
 
 /* -- The plan ---------------------------------------------------------------------------------------------------------- */
 
+/* Elements of a row of planes: a cache line more where rows would share sets. */
+static int64_t gates_row(const rnncore_plan *plan, int planes)
+{
+    const int64_t elements = planes * plan->ld;
+    return elements * plan->elem % RC_ALIASING_BYTES ? elements : elements + RC_ALIGN / plan->elem;
+}
+
 static void set_sizes(rnncore_plan *plan)
 {
     const rnncore_config *c = &plan->config;
@@ -132,15 +142,17 @@ static void set_sizes(rnncore_plan *plan)
     plan->out_ld = rc_round_up(plan->out, plan->kernels->lanes);
     plan->blocks = plan->ld / plan->kernels->lanes;
     plan->out_blocks = plan->out_ld / plan->kernels->lanes;
-    plan->gates_ld = plan->cell->planes * plan->ld;
-    if (plan->gates_ld * plan->elem % RC_ALIASING_BYTES == 0) plan->gates_ld += RC_ALIGN / plan->elem;
+    plan->gates_ld = gates_row(plan, plan->cell->planes);
+    plan->record_ld = gates_row(plan, plan->cell->planes + plan->cell->back_planes);
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;
 }
 
-rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
+rnncore_status rnncore_plan_create(const rnncore_config *given, rnncore_plan **plan)
 {
-    if (!config || !plan) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_status status = rc_check_config(config);
+    rnncore_config own;
+    const rnncore_config *config = &own;
+    rnncore_status status = plan ? rc_take_config(&own, given) : RNNCORE_ERROR_ARGUMENT;
+    if (!status) status = rc_check_config(config);
     if (status) return status;
     const rc_kernels *kernels = rc_find_kernels(config->isa, config->dtype);
     if (!kernels) return RNNCORE_ERROR_UNSUPPORTED;
@@ -151,6 +163,10 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     made->cell = rc_find_cell(config, kernels, resolve_options(made, rc_find_cell(config, kernels, 0)));
     made->config.isa = kernels->isa;
     made->config.cell = rc_find_name(config);
+    if (config->blas) {
+        made->blas = *config->blas;
+        made->config.blas = &made->blas;
+    }
     set_sizes(made);
     number_params(made);
     list_terms(made);
@@ -159,7 +175,6 @@ rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **
     join_tails(made->forward);
     join_tails(made->backward);
     *plan = made;
-    rc_blas_init();
     return RNNCORE_OK;
 }
 
@@ -173,11 +188,11 @@ int rnncore_param_count(const rnncore_plan *plan) { return plan ? plan->param_co
 
 rnncore_status rnncore_param_get(const rnncore_plan *plan, int64_t layer, int index, rnncore_param *param)
 {
-    if (!plan || !param || !rc_in_range(layer, 0, plan->config.num_layers - 1)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !rc_in_range(layer, 0, plan->config.num_layers - 1)) return RNNCORE_ERROR_ARGUMENT;
     for (int i = 0; index >= 0 && i < plan->cell->param_count; i++)
         if (plan->position[i] == index) {
-            *param = rc_describe_param(&plan->config, plan->cell, &plan->cell->params[i], layer);
-            return RNNCORE_OK;
+            const rnncore_param own = rc_describe_param(&plan->config, plan->cell, &plan->cell->params[i], layer);
+            return RC_GIVE(param, &own, optional);
         }
     return RNNCORE_ERROR_ARGUMENT;
 }

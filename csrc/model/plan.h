@@ -14,6 +14,7 @@ enum { RC_MAX_OPS = 16 };
 
 struct rnncore_plan {
     rnncore_config config;
+    rnncore_blas blas; /* where config.blas points, unless it is NULL */
     const rc_kernels *kernels;
     const rc_cell *cell;
     rc_options options[2]; /* of each direction, for cells with options */
@@ -22,7 +23,9 @@ struct rnncore_plan {
     int64_t hidden, out;        /* H, and O = P or H */
     int64_t ld, out_ld;         /* H and O rounded up to whole vectors */
     int64_t blocks, out_blocks; /* the same in vectors */
-    int64_t gates_ld; /* elements of a row of gates: planes * ld, and a cache line more where rows would share sets */
+    int64_t gates_ld; /* elements of a row of gates, and of a recorded one, which has more planes in some cells */
+    int64_t record_ld;
+    int fill;         /* planes beside those of x that a recurrent term continues */
     int64_t l2_bytes; /* of this machine's cores */
 
     int param_count,

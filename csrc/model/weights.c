@@ -59,15 +59,16 @@ static rc_weights lay_out(const rnncore_plan *plan, int uses, int64_t layer, rc_
     return w;
 }
 
-int rc_check_uses(int uses)
+rnncore_status rc_check_uses(const rnncore_plan *plan, int uses)
 {
     const int known = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
-    return uses != 0 && (uses & ~known) == 0;
+    if (uses == 0 || (uses & ~known) != 0) return RNNCORE_ERROR_ARGUMENT;
+    return (uses & RNNCORE_PACK_BLAS) && !plan->config.blas ? RNNCORE_ERROR_UNSUPPORTED : RNNCORE_OK;
 }
 
 size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
 {
-    if (!plan || !rc_check_uses(uses)) return 0;
+    if (!plan || rc_check_uses(plan, uses)) return 0;
     rc_arena arena = rc_arena_counting();
     rc_arena_take(&arena, 1, sizeof(weights_header));
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++)
@@ -133,14 +134,17 @@ static void pack_layer(const rnncore_plan *plan, const void *const *params, int6
     for (int row = 0; row < plan->cell->param_count; row++) {
         const rc_matrix vector = {rc_param_of(plan, from, layer, direction, row), plan->hidden, 1,
                                   (int)blocks_of(plan, row), all};
-        if (w->vector[row]) plan->kernels->pack_rows((void *)(uintptr_t)w->vector[row], &vector);
+        void *to = (void *)(uintptr_t)w->vector[row];
+        if (to && vector.data) plan->kernels->pack_rows(to, &vector);
+        else if (to) memset(to, 0, (size_t)(vector.planes * plan->ld * plan->elem));
     }
 }
 
 rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const void *const *params, void *weights)
 {
-    if (!plan || !params || !weights || !rc_check_uses(uses) || !rc_check_params(plan, params))
-        return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !params || !weights || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
+    const rnncore_status status = rc_check_uses(plan, uses);
+    if (status) return status;
     ((weights_header *)weights)->uses = uses;
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
         const int64_t layer = i / plan->directions;

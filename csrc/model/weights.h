@@ -23,9 +23,9 @@ typedef struct rc_weights {
 
 rc_weights rc_weights_of(const rnncore_plan *plan, const void *weights, int64_t layer, int direction);
 
-/* What they were packed for; whether a combination of uses exists. */
+/* What they were packed for; whether a plan has a combination of uses. */
 int rc_weights_uses(const void *weights);
-int rc_check_uses(int uses);
+rnncore_status rc_check_uses(const rnncore_plan *plan, int uses);
 
 /* Where chains begin: bias_ih for the planes that W_ih x goes to, bias_hh for those that a recurrent product ends in, their sum,
  * rounded once, where both meet; zeros without. [planes][ld] */

@@ -198,17 +198,6 @@ static int64_t input_pieces(const layer_items *items)
     return (most + RC_INPUT_TOKENS - 1) / RC_INPUT_TOKENS;
 }
 
-/* Ranges of the units of each weight gradient of a layer: as the request says, whatever threads turn up. */
-static int64_t unit_ranges(const backward_call *call, int64_t layer)
-{
-    const rnncore_plan *plan = call->plan;
-    const int64_t widest = rc_input_size(plan, layer) > plan->out ? rc_input_size(plan, layer) : plan->out;
-    const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
-    const int64_t shared = call->threads > 1 ? call->threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
-    const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;
-    return ranges < 1 ? 1 : ranges < plan->out ? ranges : plan->out;
-}
-
 static void input_item(const layer_items *items, int64_t i, char *scratch)
 {
     const backward_call *call = items->call;
@@ -245,7 +234,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
-    const int64_t ranges = unit_ranges(call, items->layer);
+    const int64_t ranges = rc_unit_ranges(plan, items->layer, call->threads);
     const int products = rc_gradient_count(plan), d = (int)(i / (ranges * products));
     const rc_gradient_source source = {
         .plan = plan,
@@ -272,7 +261,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
 static int64_t weight_pieces(const layer_items *items)
 {
     const rnncore_plan *plan = items->call->plan;
-    return plan->directions * rc_gradient_count(plan) * unit_ranges(items->call, items->layer);
+    return plan->directions * rc_gradient_count(plan) * rc_unit_ranges(plan, items->layer, items->call->threads);
 }
 
 /* First the weight gradients, which are larger. */
@@ -356,33 +345,11 @@ static void backward_work(void *context, const rc_worker *worker)
     }
 }
 
-/* Whether threads would have no run of their own, and a step is worth sharing. */
-static int shares_units(const backward_call *call)
-{
-    const rnncore_plan *plan = call->plan;
-    return call->parts == 1 && plan->directions < call->threads && call->args->backend == RNNCORE_FUSED &&
-           call->args->batch * plan->cell->gates * plan->hidden * plan->out >= RC_MIN_STEP_WORK;
-}
-
-/* Steps between the products over their tokens: so few, where a core's L2 does not hold all gates, that it still has those
- * of the steps; 0: all, which is better where the products would read and write as much of the weight gradients. */
-static int64_t cached_steps(const backward_call *call)
-{
-    const rnncore_plan *plan = call->plan;
-    const int64_t row = plan->gates_ld * plan->elem, batch = call->args->batch ? call->args->batch : 1;
-    const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
-    const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
-    if (call->threads > 1 || call->valid * row <= plan->l2_bytes / RC_CACHED_GATES ||
-        weights > plan->l2_bytes / RC_CACHED_WEIGHTS)
-        return 0;
-    const int64_t tokens = plan->l2_bytes / RC_SEGMENT_GATES / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
-    return ((tokens > RC_OUTER_TOKENS ? tokens : RC_OUTER_TOKENS) + batch - 1) / batch;
-}
-
 /* Segments as they are: the last ones of a tape may have no steps. */
 static void set_segments(backward_call *call, int64_t segments)
 {
-    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1, cached = cached_steps(call);
+    const int64_t steps = call->args->steps > 0 ? call->args->steps : 1,
+                  cached = rc_cached_steps(call->plan, call->args->batch, call->valid, call->threads);
     call->again = segments > 0;
     call->segment_steps = !call->again && cached && cached < steps ? cached : rc_segment_steps(steps, segments);
     call->segments = (steps + call->segment_steps - 1) / call->segment_steps;
@@ -404,10 +371,12 @@ static rnncore_status run_backward(backward_call *call)
     return RNNCORE_OK;
 }
 
-rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
+rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given)
 {
+    rnncore_backward_args own;
+    const rnncore_backward_args *args = &own;
     backward_call call = {.plan = plan, .weights = weights, .args = args};
-    rnncore_status status = rc_check_backward(plan, weights, args, &call.valid);
+    rnncore_status status = rc_take_backward(plan, weights, given, &own, &call.valid);
     if (status) return status;
     const rc_tape_header *header = args->tape;
     if (header->steps != args->steps || header->batch != args->batch || header->valid != call.valid)
@@ -419,7 +388,7 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     call.parts = header->parts;
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     set_segments(&call, header->segments);
-    if (shares_units(&call)) /* NULL: on fewer threads */
+    if (rc_shares_units(plan, args, call.parts, call.threads)) /* NULL: on fewer threads */
         call.crew = rc_crew_create(call.threads, rc_patience(plan, 2 * call.valid));
     status = run_backward(&call);
     rc_crew_destroy(call.crew);

@@ -2,6 +2,7 @@
  * See call.h. */
 #include "call.h"
 
+#include "../base/sized.h"
 #include "../model/config.h"
 
 static const int64_t most_rows = (int64_t)1 << 30; /* kernels count the rows of a step in int */
@@ -31,6 +32,12 @@ static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array 
     return RNNCORE_OK;
 }
 
+static rnncore_status check_backend(const rnncore_plan *plan, rnncore_backend backend)
+{
+    if (backend == RNNCORE_BLAS) return plan->config.blas ? RNNCORE_OK : RNNCORE_ERROR_UNSUPPORTED;
+    return backend == RNNCORE_FUSED ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT;
+}
+
 static rnncore_status check_threads(int threads) { return threads >= 1 ? RNNCORE_OK : RNNCORE_ERROR_ARGUMENT; }
 
 rnncore_status rc_check_segments(int64_t steps, int64_t segments)
@@ -38,33 +45,48 @@ rnncore_status rc_check_segments(int64_t steps, int64_t segments)
     return rc_in_range(segments, 0, steps > 1 ? steps : 1) ? RNNCORE_OK : RNNCORE_ERROR_SHAPE;
 }
 
-rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
+static rnncore_status check_forward(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t *valid)
 {
-    if (!plan || !a || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !a->x.data || !a->y.data || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
     if ((a->c0 || a->c_n) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
     rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status) status = check_array(plan, &a->x);
     if (!status) status = check_array(plan, &a->y);
     if (!status) status = check_threads(a->threads);
-    if (!status && a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) status = RNNCORE_ERROR_ARGUMENT;
+    if (!status) status = check_backend(plan, a->backend);
     if (!status && a->tape) status = rc_check_segments(a->steps, a->segments);
     if (!status && a->tape && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
 }
 
-rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
-                                 int64_t *valid)
+static rnncore_status check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *a,
+                                     int64_t *valid)
 {
-    if (!plan || !weights || !a || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    if (!plan || !weights || !a->tape || !a->grads || !is_aligned(a->tape, 64)) return RNNCORE_ERROR_ARGUMENT;
+    rnncore_status status = check_backend(plan, a->backend);
+    if (status) return status;
     const int needed = RNNCORE_PACK_BACKWARD | (a->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : 0);
     if ((rc_weights_uses(weights) & needed) != needed) return RNNCORE_ERROR_ARGUMENT;
-    if (a->backend != RNNCORE_FUSED && a->backend != RNNCORE_BLAS) return RNNCORE_ERROR_ARGUMENT;
     if ((a->dc_n || a->dc0) && !plan->cell->has_c) return RNNCORE_ERROR_ARGUMENT;
-    rnncore_status status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
+    status = rc_check_lengths(a->steps, a->batch, a->lengths, valid);
     if (!status && a->dy.data) status = check_array(plan, &a->dy);
     if (!status && a->dx.data) status = check_array(plan, &a->dx);
     if (!status) status = check_threads(a->threads);
     if (!status && !rc_is_probability(a->recurrent_dropout)) status = RNNCORE_ERROR_ARGUMENT;
     if (!status && !rc_check_params(plan, (const void *const *)a->grads)) status = RNNCORE_ERROR_ARGUMENT;
     return status;
+}
+
+rnncore_status rc_take_forward(const rnncore_plan *plan, const rnncore_forward_args *given, rnncore_forward_args *args,
+                               int64_t *valid)
+{
+    const rnncore_status status = RC_TAKE(args, given, team);
+    return status ? status : check_forward(plan, args, valid);
+}
+
+rnncore_status rc_take_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given,
+                                rnncore_backward_args *args, int64_t *valid)
+{
+    const rnncore_status status = RC_TAKE(args, given, team);
+    return status ? status : check_backward(plan, weights, args, valid);
 }

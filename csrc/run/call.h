@@ -9,8 +9,10 @@ rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *len
 /* 0, or 1 ... T segments of a tape. */
 rnncore_status rc_check_segments(int64_t steps, int64_t segments);
 
-rnncore_status rc_check_forward(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t *valid);
-rnncore_status rc_check_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args,
-                                 int64_t *valid);
+/* *args from what the caller gave, checked. */
+rnncore_status rc_take_forward(const rnncore_plan *plan, const rnncore_forward_args *given, rnncore_forward_args *args,
+                               int64_t *valid);
+rnncore_status rc_take_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given,
+                                rnncore_backward_args *args, int64_t *valid);
 
 #endif

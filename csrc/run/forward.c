@@ -218,10 +218,12 @@ static void forward_work(void *context, const rc_worker *worker)
     }
 }
 
-rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
+rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *given)
 {
+    rnncore_forward_args own;
+    const rnncore_forward_args *args = &own;
     forward_call call = {.plan = plan, .weights = weights, .args = args};
-    rnncore_status status = rc_check_forward(plan, args, &call.valid);
+    rnncore_status status = rc_take_forward(plan, given, &own, &call.valid);
     if (status) return status;
     const int needed = args->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : RNNCORE_PACK_FORWARD;
     if (!weights || !(rc_weights_uses(weights) & needed)) return RNNCORE_ERROR_ARGUMENT;

@@ -8,6 +8,7 @@
 #include "../model/weights.h"
 #include "call.h"
 #include "share.h"
+#include "workspace.h"
 
 /* Memory of one row: pre-activations, states, and the row's outputs of the layers in turn. */
 typedef struct naive {
@@ -16,6 +17,8 @@ typedef struct naive {
     const void *const *params;
     char *gates, *start, *h, *c, *mid;
     char *h_prev, *c_prev; /* the state before a step */
+    char *numbers;         /* of layer normalisations */
+    char *zero;            /* [gates]: vectors that are left out */
     char *x, *y;           /* [T][widest] */
     int64_t layer;
     int direction;
@@ -33,6 +36,8 @@ static void lay_out(naive *n, rc_arena *arena)
     n->mid = rc_arena_take(arena, plan->hidden, plan->elem);
     n->h_prev = rc_arena_take(arena, plan->hidden, plan->elem);
     n->c_prev = rc_arena_take(arena, plan->hidden, plan->elem);
+    n->numbers = rc_arena_take(arena, RC_NORM_NUMBERS, plan->elem);
+    n->zero = rc_arena_take(arena, plan->cell->gates * plan->hidden, plan->elem);
     const int64_t steps = n->args->batch ? n->args->steps : 0;
     n->x = rc_arena_take(arena, steps, widest * plan->elem);
     n->y = rc_arena_take(arena, steps, widest * plan->elem);
@@ -77,6 +82,7 @@ static void run_op(const naive *n, const rc_op *op, const rc_cell_args *args)
         if (op->index == RC_ZONE_H) plan->kernels->blend(n->h, n->h_prev, n->h, plan->out, plan->config.zoneout);
         else plan->kernels->blend(n->c, n->c_prev, n->c, plan->hidden, plan->config.zoneout_c);
         break;
+    case RC_OP_NORM: rc_norm_row(plan, op->index, n->gates, n->c, n->numbers); break;
     default: break; /* math alone; dropout is of training */
     }
     if (op->math) op->math(args, 0, 1, 0, plan->hidden);
@@ -96,6 +102,7 @@ static void step(const naive *n, const void *const *vector, const char *x)
         .mid = n->mid,
         .options = &plan->options[n->direction],
         .vector = vector,
+        .numbers = n->numbers,
     };
     memcpy(n->h_prev, n->h, (size_t)(plan->out * plan->elem));
     memcpy(n->c_prev, n->c, (size_t)(plan->hidden * plan->elem));
@@ -117,7 +124,11 @@ static void run_layer(const naive *n, int64_t row, int64_t length)
     const int64_t in_row = rc_input_size(plan, n->layer) * plan->elem, elem = plan->elem,
                   out_row = plan->directions * plan->out * elem;
     const void *vector[RC_MAX_PARAMS];
-    for (int i = 0; i < plan->cell->param_count; i++) vector[i] = param(n, i);
+    memset(n->zero, 0, (size_t)(plan->cell->gates * plan->hidden * plan->elem));
+    for (int i = 0; i < plan->cell->param_count; i++) {
+        vector[i] = param(n, i);
+        if (!vector[i] && plan->position[i] >= 0) vector[i] = n->zero;
+    }
     rc_fill_start(plan, n->start, plan->hidden, n->params, n->layer, n->direction);
     load(n->h, rc_state_of(plan, a->h0, a->batch, plan->out, n->layer, n->direction), row, plan->out, elem);
     load(n->c, rc_state_of(plan, a->c0, a->batch, plan->hidden, n->layer, n->direction), row, plan->hidden, elem);
@@ -166,10 +177,11 @@ static rnncore_status run_rows(naive *n)
 }
 
 rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
-                                     const rnncore_forward_args *args)
+                                     const rnncore_forward_args *given)
 {
     int64_t valid;
-    rnncore_status status = rc_check_forward(plan, args, &valid);
+    rnncore_forward_args args;
+    rnncore_status status = rc_take_forward(plan, given, &args, &valid);
     if (status) return status;
     if (!params || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     rnncore_config config = plan->config;
@@ -177,7 +189,7 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const
     config.isa = "scalar";
     status = rnncore_plan_create(&config, &scalar);
     if (status) return status;
-    status = run_rows(&(naive){.plan = scalar, .args = args, .params = params});
+    status = run_rows(&(naive){.plan = scalar, .args = &args, .params = params});
     rnncore_plan_destroy(scalar);
     return status;
 }

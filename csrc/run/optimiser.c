@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "../base/arena.h"
+#include "../base/sized.h"
 #include "../isa/find.h"
 #include "call.h"
 #include "../simd/kernels.h"
@@ -77,7 +78,7 @@ static int is_amount(double x) { return x >= 0 && isfinite(x); }
 
 static rnncore_status check(const rnncore_update_args *a, int64_t *pieces)
 {
-    if (!a || (a->method != RNNCORE_SGD && a->method != RNNCORE_ADAM) || a->count < 0 || (a->count && !a->tensors))
+    if ((a->method != RNNCORE_SGD && a->method != RNNCORE_ADAM) || a->count < 0 || (a->count && !a->tensors))
         return RNNCORE_ERROR_ARGUMENT;
     if (a->threads < 1 || a->step < 1 || !is_fraction(a->beta1) || !is_amount(a->lr) || !is_amount(a->weight_decay) ||
         !isfinite(a->grad_scale) || !(a->clip_norm >= 0))
@@ -109,6 +110,15 @@ static void cut(update_call *call)
     }
 }
 
+/* base^n by squaring: the same bits everywhere, which no C library's pow promises. */
+static double power(double base, int64_t n)
+{
+    double result = 1;
+    for (; n; n >>= 1, base *= base)
+        if (n & 1) result *= base;
+    return result;
+}
+
 /* The factors of the loops: step sizes with Adam's bias corrections, decay on the weights or through the gradient. */
 static rc_update factors(const rnncore_update_args *a, double scale)
 {
@@ -121,15 +131,18 @@ static rc_update factors(const rnncore_update_args *a, double scale)
         .nesterov = a->nesterov,
         .l2 = a->decoupled ? 0 : a->weight_decay,
         .decay = a->decoupled ? 1 - a->lr * a->weight_decay : 1,
-        .rate = adam ? a->lr / (1 - pow(a->beta1, (double)a->step)) : a->lr,
-        .root = adam ? 1 / sqrt(1 - pow(a->beta2, (double)a->step)) : 0,
+        .rate = adam ? a->lr / (1 - power(a->beta1, a->step)) : a->lr,
+        .root = adam ? 1 / sqrt(1 - power(a->beta2, a->step)) : 0,
     };
 }
 
-rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
+rnncore_status rnncore_update(const rnncore_update_args *given, double *norm)
 {
+    rnncore_update_args own;
+    const rnncore_update_args *args = &own;
     update_call call = {.args = args};
-    rnncore_status status = check(args, &call.count);
+    rnncore_status status = RC_TAKE(&own, given, team);
+    if (!status) status = check(args, &call.count);
     if (status) return status;
     if (!norm) return RNNCORE_ERROR_ARGUMENT;
     call.pieces = rnncore_alloc((size_t)call.count * sizeof *call.pieces);

@@ -55,7 +55,7 @@ enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OU
 
 static scratch lay_out(const rnncore_plan *plan, int gathers, rc_arena *arena)
 {
-    const int64_t row = widest(plan) * plan->elem, gates_row = plan->gates_ld * plan->elem;
+    const int64_t row = widest(plan) * plan->elem, gates_row = plan->record_ld * plan->elem;
     const int64_t gathered = gathers ? MOST_TOKENS : 0;
     return (scratch){
         .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
@@ -107,6 +107,7 @@ static const rc_term *find_term(const rnncore_plan *plan, int index, int *elemen
  * element where there is one column per row. */
 typedef struct product {
     rc_operand operand;
+    int with; /* first plane of the operand, where it is planes */
     const char *gates;
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
     int held;                 /* whether gates are rows of the held steps */
@@ -124,8 +125,9 @@ static product describe(const rc_gradient_source *s, int index)
     const rc_term *term = find_term(plan, index, &elementwise);
     product p = {
         .operand = term->operand,
+        .with = term->with,
         .gates = s->record.gates + term->first * plan->ld * plan->elem,
-        .gates_row = plan->gates_ld,
+        .gates_row = plan->record_ld,
         .plane = plan->ld,
         .held = 1,
         .planes = term->planes,
@@ -137,6 +139,10 @@ static product describe(const rc_gradient_source *s, int index)
         .weight = rc_param_of(plan, s->grads, s->layer, s->direction, term->param),
         .bias = rc_param_of(plan, s->grads, s->layer, s->direction, term->bias),
     };
+    if (term->operand == RC_OPERAND_ONE) { /* a sum, as that of a bias */
+        p.bias = p.weight;
+        p.weight = NULL;
+    }
     if (index >= plan->cell->term_count && !elementwise) { /* the projection's gradients of outputs */
         p.gates = s->dh_out;
         p.gates_row = plan->out_ld;
@@ -146,27 +152,28 @@ static product describe(const rc_gradient_source *s, int index)
 }
 
 /* The operand's row of a token. */
-static const void *operand_row(const rc_gradient_source *s, rc_operand operand, int64_t part, int64_t step,
-                               int64_t slot, int64_t held_row)
+static const void *operand_row(const rc_gradient_source *s, const product *p, int64_t part, int64_t step, int64_t slot,
+                               int64_t held_row)
 {
     const rnncore_plan *plan = s->plan;
     const rc_batch *batch = &s->batch[part];
     const int64_t elem = plan->elem;
-    if (operand == RC_OPERAND_X) {
+    if (p->operand == RC_OPERAND_X) {
         const rc_rows x = rc_compact_rows((void *)(uintptr_t)s->x, rc_input_size(plan, s->layer), 0, elem);
         return rc_rows_at(&x, batch, rc_batch_time(batch, s->direction, step, slot), slot);
     }
-    if (operand == RC_OPERAND_H) {
+    if (p->operand == RC_OPERAND_H) {
         const rc_rows y =
             rc_compact_rows((void *)(uintptr_t)s->y, plan->directions * plan->out, s->direction * plan->out, elem);
         return rc_previous_h(batch, &y, s->h0, plan->out * elem, s->direction, step, slot);
     }
-    if (operand == RC_OPERAND_C_BEFORE) {
+    if (p->operand == RC_OPERAND_C_BEFORE) {
         if (step == s->first && s->c_first) return s->c_first + rc_batch_row(batch, slot) * plan->hidden * elem;
         return s->record.c + (held_row - rc_batch_active(batch, step - 1)) * plan->ld * elem;
     }
     const rc_record at = rc_record_at(plan, &s->record, held_row);
-    return operand == RC_OPERAND_MID ? at.mid : at.raw_c ? at.raw_c : at.c;
+    if (p->operand == RC_OPERAND_PLANES) return at.gates + p->with * plan->ld * elem;
+    return p->operand == RC_OPERAND_MID ? at.mid : at.raw_c ? at.raw_c : at.c;
 }
 
 /* A copy of a row of h through the mask of its slot. */
@@ -180,10 +187,11 @@ static const void *dropped_row(const rc_gradient_source *s, const void *row, int
     return copy;
 }
 
-static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to)
+/* `bytes` of each row, `to_row` bytes from one to the next. */
+static void gather_rows(const void **rows, int64_t tokens, int64_t bytes, char *to, int64_t to_row)
 {
     for (int64_t i = 0; i < tokens; i++)
-        if (rows[i] != to + i * bytes) memcpy(to + i * bytes, rows[i], (size_t)bytes);
+        if (rows[i] != to + i * to_row) memcpy(to + i * to_row, rows[i], (size_t)bytes);
 }
 
 /* The units [begin, end), counted over all planes, that are of a plane: its [*first, *last). */
@@ -214,7 +222,8 @@ static void add_elementwise(const rc_gradient_source *s, const product *p, int64
         if (!range_of(p, i, begin, end, &first, &last)) continue;
         char *weight = p->weight + (p->gate[i] * p->units + first) * s->plan->elem;
         if (!add) memset(weight, 0, (size_t)((last - first) * s->plan->elem));
-        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, first, tokens,
+        const int64_t of_operand = p->operand == RC_OPERAND_PLANES ? i * p->plane : 0;
+        s->plan->kernels->add_products(weight, own->gates, i * p->plane + first, own->rows, of_operand + first, tokens,
                                        last - first);
     }
 }
@@ -224,22 +233,22 @@ static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t b
 {
     const int64_t elem = s->plan->elem;
     int64_t first, last;
-    gather_rows(own->rows, tokens, p->columns * elem, own->gathered);
-    gather_rows(own->gates, tokens, p->gates_row * elem, own->gathered_gates);
+    const int64_t columns = p->columns * elem, gates = ((p->planes - 1) * p->plane + p->units) * elem;
+    gather_rows(own->rows, tokens, columns, own->gathered, columns);
+    gather_rows(own->gates, tokens, gates, own->gathered_gates, p->gates_row * elem);
     for (int i = 0; i < p->planes; i++) {
         if (!range_of(p, i, begin, end, &first, &last)) continue;
-        rc_gemm_run(s->plan->config.dtype,
-                    &(rc_gemm){.transpose_a = 1,
-                               .m = last - first,
-                               .n = p->columns,
-                               .k = tokens,
-                               .a = own->gathered_gates + (i * p->plane + first) * elem,
-                               .lda = p->gates_row,
-                               .b = own->gathered,
-                               .ldb = p->columns,
-                               .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
-                               .ldc = p->columns,
-                               .beta = add});
+        rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_a = 1,
+                                                 .m = last - first,
+                                                 .n = p->columns,
+                                                 .k = tokens,
+                                                 .a = own->gathered_gates + (i * p->plane + first) * elem,
+                                                 .lda = p->gates_row,
+                                                 .b = own->gathered,
+                                                 .ldb = p->columns,
+                                                 .c = p->weight + (p->gate[i] * p->units + first) * p->columns * elem,
+                                                 .ldc = p->columns,
+                                                 .beta = add});
     }
 }
 
@@ -248,6 +257,7 @@ static void add_tokens(const rc_gradient_source *s, const product *p, int64_t be
                        const scratch *own, int add)
 {
     add_bias(s, p, begin, end, tokens, own, add);
+    if (!p->weight) return;
     if (p->elementwise) {
         add_elementwise(s, p, begin, end, tokens, own, add);
         return;
@@ -279,28 +289,41 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
 {
     for (int64_t i = begin; i < end; i++) {
         const int64_t row = p->gate[i / p->units] * p->units + i % p->units;
-        memset(p->weight + row * p->columns * elem, 0, (size_t)(p->columns * elem));
+        if (p->weight) memset(p->weight + row * p->columns * elem, 0, (size_t)(p->columns * elem));
         if (p->bias) memset(p->bias + row * elem, 0, (size_t)elem);
     }
 }
 
+/* Token `slot` of a part at a step goes into row `tokens` of the scratch memory. */
+static void take_token(const rc_gradient_source *s, const product *p, int64_t step, int64_t part, int64_t slot,
+                       int64_t tokens, const scratch *own)
+{
+    const rc_batch *batch = &s->batch[part];
+    const int64_t token = rc_batch_offset(batch, step) + slot;
+    const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
+    const int64_t row = p->held ? held : batch->first_token + token;
+    own->gates[tokens] = p->gates + row * p->gates_row * s->plan->elem;
+    own->rows[tokens] = operand_row(s, p, part, step, slot, held);
+    if (p->masked) own->rows[tokens] = dropped_row(s, own->rows[tokens], part, slot, own, tokens);
+}
+
+/* A step's tokens come in the order of the call's rows, or with lengths of the rows by length, whatever the parts: without
+ * lengths the parts are neighbours, with them rows are dealt to the parts in turn. */
 void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, int64_t ranges, int add, char *memory)
 {
     const product p = describe(s, index);
     const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
-    const int64_t row_bytes = p.gates_row * s->plan->elem;
+    const int dealt = s->batch[0].row != NULL;
     int64_t tokens = 0;
     for (int64_t step = s->last - 1; step >= s->first; step--) {
-        for (int64_t part = 0; part < s->parts; part++) {
-            const rc_batch *batch = &s->batch[part];
-            const int64_t token = rc_batch_active(batch, step) ? rc_batch_offset(batch, step) : 0;
-            const int64_t held = rc_held_row(s->batch, part, s->first, s->held) + token;
-            const int64_t row = p.held ? held : batch->first_token + token;
-            for (int64_t slot = 0; slot < rc_batch_active(batch, step); slot++) {
-                own.gates[tokens] = p.gates + (row + slot) * row_bytes;
-                own.rows[tokens] = operand_row(s, p.operand, part, step, slot, held + slot);
-                if (p.masked) own.rows[tokens] = dropped_row(s, own.rows[tokens], part, slot, &own, tokens);
+        const int64_t outer = dealt ? rc_batch_active(&s->batch[0], step) : s->parts;
+        for (int64_t i = 0; i < outer; i++) {
+            const int64_t inner = dealt ? s->parts : rc_batch_active(&s->batch[i], step);
+            for (int64_t k = 0; k < inner; k++) {
+                const int64_t part = dealt ? k : i, slot = dealt ? i : k;
+                if (slot >= rc_batch_active(&s->batch[part], step)) break;
+                take_token(s, &p, step, part, slot, tokens, &own);
                 if (++tokens < RC_OUTER_TOKENS) continue;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;
@@ -320,17 +343,17 @@ static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scr
     const rnncore_plan *plan = t->plan;
     const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
     const rc_packed *x = &weights.term[RC_TERM_X];
-    const int64_t row = plan->gates_ld * plan->elem;
+    const int64_t row = plan->record_ld * plan->elem;
     if (t->backend == RNNCORE_BLAS) {
-        rc_gemm_run(plan->config.dtype, &(rc_gemm){.m = t->tokens,
-                                                   .n = size,
-                                                   .k = x->backward.k,
-                                                   .a = t->gates,
-                                                   .lda = plan->gates_ld,
-                                                   .b = x->rows,
-                                                   .ldb = size,
-                                                   .c = own->result,
-                                                   .ldc = ld});
+        rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
+                                              .n = size,
+                                              .k = x->backward.k,
+                                              .a = t->gates,
+                                              .lda = plan->record_ld,
+                                              .b = x->rows,
+                                              .ldb = size,
+                                              .c = own->result,
+                                              .ldc = ld});
         return;
     }
     for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The big products of backward, over all tokens at once: gradients of parameters and of inputs from gate gradients. */
-#ifndef RC_GRADIENTS_H
-#define RC_GRADIENTS_H
+#ifndef RC_PRODUCTS_H
+#define RC_PRODUCTS_H
 
 #include "sequence.h"
 #include "../base/tuning.h"
@@ -39,8 +39,8 @@ int rc_gradient_count(const rnncore_plan *plan);
 int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers);
 
 /* Range `range` of `ranges` of the units whose rows of the gradient product `index` gives, over the source's tokens; `add`: to
- * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first and
- * in a step by part and slot: however units, steps and, without lengths, rows are shared out, the bits are the same. */
+ * what the steps after them have left. Every value is one chain over the call's tokens, from the last step to the first
+ * and in a step in the order of the rows: however units, steps and rows are shared out, the bits are the same. */
 void rc_weight_gradient(const rc_gradient_source *source, int index, int64_t range, int64_t ranges, int add,
                         char *scratch);
 

@@ -11,7 +11,7 @@
 rc_record rc_record_take(rc_arena *arena, const rnncore_plan *plan, int64_t rows)
 {
     const int64_t row = plan->ld * plan->elem;
-    rc_record r = {.gates = rc_arena_take(arena, rows, plan->gates_ld * plan->elem)};
+    rc_record r = {.gates = rc_arena_take(arena, rows, plan->record_ld * plan->elem)};
     if (plan->cell->has_c) r.c = rc_arena_take(arena, rows, row);
     if (plan->has_mid) r.mid = rc_arena_take(arena, rows, row);
     if (plan->config.zoneout_c > 0) r.raw_c = rc_arena_take(arena, rows, row);
@@ -24,7 +24,7 @@ rc_record rc_record_at(const rnncore_plan *plan, const rc_record *r, int64_t row
 {
     const int64_t bytes = row * plan->ld * plan->elem;
     return (rc_record){
-        .gates = move(r->gates, row * plan->gates_ld * plan->elem),
+        .gates = move(r->gates, row * plan->record_ld * plan->elem),
         .c = move(r->c, bytes),
         .mid = move(r->mid, bytes),
         .raw_c = move(r->raw_c, bytes),
@@ -41,7 +41,7 @@ void rc_record_clear_padding(const rnncore_plan *plan, const rc_record *r, int64
     const int64_t first = plan->hidden * plan->elem, row = plan->ld * plan->elem, bytes = row - first;
     if (!bytes) return;
     for (int plane = 0; plane < plan->cell->planes; plane++)
-        clear_columns(r->gates, rows, plan->gates_ld * plan->elem, plane * row + first, bytes);
+        clear_columns(r->gates, rows, plan->record_ld * plan->elem, plane * row + first, bytes);
     clear_columns(r->c, rows, row, first, bytes);
     clear_columns(r->raw_c, rows, row, first, bytes);
 }

@@ -10,7 +10,7 @@
 
 /* What steps make, a row per token; parts that the plan's cells and options do not have are NULL. */
 typedef struct rc_record {
-    char *gates; /* [gates_ld] */
+    char *gates; /* [record_ld] */
     char *c;     /* [ld], cells with c */
     char *mid;   /* [ld], the operand of a second product: o * tanh(c) of a projection, r * h_{t-1} */
     char *raw_c; /* [ld], with zoneout of c: c before it, as the cell gave it */

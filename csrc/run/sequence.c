@@ -88,8 +88,9 @@ static void run_chunk(void *context, rc_slice *slice)
     const rc_batch *batch = run->batch;
     const int64_t base = rc_batch_offset(batch, chunk->first);
     const int records = run->record.gates != NULL;
+    const int64_t ldg = records ? plan->record_ld : plan->gates_ld;
     rc_input_product(plan, &run->weights, run->backend, rc_batch_offset(batch, chunk->last) - base, run->ws->in,
-                     chunk->gates, slice);
+                     chunk->gates, ldg, slice);
     for (int64_t s = chunk->first; s < chunk->last; s++) {
         const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
         const int64_t before = s ? rc_batch_active(batch, s - 1) : batch->rows;
@@ -103,13 +104,14 @@ static void run_chunk(void *context, rc_slice *slice)
             .current = (int)(s & 1),
             .reverse = (int)(s & 1),
             .save = records,
+            .ldg = ldg,
             .to = rc_record_at(plan, &run->record, token),
             .c_prev = state_before(run, s),
             .zoneout = run->has_tape ? &run->zoneout : NULL,
             .step = s,
             .backend = run->backend,
         };
-        if (!records) step.to.gates = chunk->gates + (token - base) * plan->gates_ld * plan->elem;
+        if (!records) step.to.gates = chunk->gates + (token - base) * ldg * plan->elem;
         if (!rc_forward_step(&step, slice)) return;
         if (records && slice->index == slice->count - 1) rc_record_clear_padding(plan, &step.to, rows);
         store_outputs(run, s, rows, run->ws->h[1 - (s & 1)], slice);

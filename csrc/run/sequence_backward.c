@@ -44,6 +44,7 @@ static int step_again(const rc_backward_run *run, int64_t step, int64_t first, r
         .current = (int)(step & 1),
         .reverse = (int)(step & 1),
         .save = 1,
+        .ldg = plan->record_ld,
         .to = rc_record_of_step(run, step),
         .zoneout = &run->zoneout,
         .step = step,
@@ -61,7 +62,7 @@ static void round_again(void *context, rc_slice *slice)
     const rc_backward_run *run = round->run;
     rc_input_product(run->plan, &run->weights, run->backend,
                      rc_batch_offset(run->batch, round->last) - rc_batch_offset(run->batch, round->first),
-                     run->again->in, rc_record_of_step(run, round->first).gates, slice);
+                     run->again->in, rc_record_of_step(run, round->first).gates, run->plan->record_ld, slice);
     for (int64_t s = round->first; s < round->last; s++)
         if (!step_again(run, s, round->segment, slice)) return;
 }

@@ -7,7 +7,7 @@
 /* Floating-point operations of a forward call. */
 static double forward_flops(const rnncore_plan *plan, int64_t tokens)
 {
-    const double upper = (plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
+    const double upper = (double)(plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
                                    ((double)plan->config.input_size + (double)plan->out + upper);
     return flops_per_token * (double)tokens;
@@ -57,4 +57,33 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
         return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
     return by_rows;
+}
+
+/* -- Backward ---------------------------------------------------------------------------------------------------------- */
+
+int rc_shares_units(const rnncore_plan *plan, const rnncore_backward_args *a, int64_t parts, int threads)
+{
+    return parts == 1 && plan->directions < threads && a->backend == RNNCORE_FUSED &&
+           a->batch * plan->cell->gates * plan->hidden * plan->out >= RC_MIN_STEP_WORK;
+}
+
+int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads)
+{
+    const int64_t widest = rc_input_size(plan, layer) > plan->out ? rc_input_size(plan, layer) : plan->out;
+    const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
+    const int64_t shared = threads > 1 ? threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
+    const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;
+    return ranges < 1 ? 1 : ranges < plan->out ? ranges : plan->out;
+}
+
+int64_t rc_cached_steps(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads)
+{
+    const int64_t row = plan->record_ld * plan->elem;
+    const int64_t widest = plan->config.input_size > plan->out ? plan->config.input_size : plan->out;
+    const int64_t weights = 2 * plan->cell->gates * plan->hidden * widest * plan->elem;
+    if (threads > 1 || valid * row <= plan->l2_bytes / RC_CACHED_GATES || weights > plan->l2_bytes / RC_CACHED_WEIGHTS)
+        return 0;
+    const int64_t tokens = plan->l2_bytes / RC_SEGMENT_GATES / row / RC_OUTER_TOKENS * RC_OUTER_TOKENS;
+    if (!batch) batch = 1;
+    return ((tokens > RC_OUTER_TOKENS ? tokens : RC_OUTER_TOKENS) + batch - 1) / batch;
 }

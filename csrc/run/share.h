@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * How the work of a call is shared out between threads, and where the states of a layer are. */
-#ifndef RC_STACK_H
-#define RC_STACK_H
+#ifndef RC_SHARE_H
+#define RC_SHARE_H
 
 #include "batch.h"
 #include "../model/plan.h"
@@ -24,6 +24,16 @@ double rc_patience(const rnncore_plan *plan, int64_t tokens);
 
 /* Depends on the request only, not on the threads that turn up; backward goes by the parts of its forward call. */
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);
+
+/* Backward: whether its threads share the units of steps: they would have no run of their own, and a step is worth sharing. */
+int rc_shares_units(const rnncore_plan *plan, const rnncore_backward_args *args, int64_t parts, int threads);
+
+/* Ranges of the units of each weight gradient of a layer: as the request says, whatever threads turn up. */
+int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads);
+
+/* Steps between the products over their tokens: so few, where a core's L2 does not hold all gates, that it still has those
+ * of the steps; 0: all, which is better where the products would read and write as much of the weight gradients. */
+int64_t rc_cached_steps(const rnncore_plan *plan, int64_t batch, int64_t valid, int threads);
 
 /* The dense state of `layer` and `direction` inside an (L*D, N, size) array, or NULL. */
 static inline char *rc_state_of(const rnncore_plan *plan, const void *states, int64_t batch, int64_t size,

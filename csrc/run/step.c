@@ -18,24 +18,25 @@ typedef struct places {
 
 /* -- The input --------------------------------------------------------------------------------------------------------- */
 
-static void input_by_blas(const rnncore_plan *plan, const rc_packed *term, int64_t tokens, const void *x, char *gates)
+static void input_by_blas(const rnncore_plan *plan, const rc_packed *term, int64_t tokens, const void *x, char *gates,
+                          int64_t ldg)
 {
     const rc_mat *mat = &term->forward;
-    rc_gemm_run(plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                               .m = tokens,
-                                               .n = mat->planes * mat->units,
-                                               .k = mat->k,
-                                               .a = x,
-                                               .lda = mat->k,
-                                               .b = term->rows,
-                                               .ldb = mat->k,
-                                               .c = gates,
-                                               .ldc = plan->gates_ld,
-                                               .beta = 1});
+    rc_gemm_run(&plan->config, &(rc_gemm){.transpose_b = 1,
+                                          .m = tokens,
+                                          .n = mat->planes * mat->units,
+                                          .k = mat->k,
+                                          .a = x,
+                                          .lda = mat->k,
+                                          .b = term->rows,
+                                          .ldb = mat->k,
+                                          .c = gates,
+                                          .ldc = ldg,
+                                          .beta = 1});
 }
 
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t tokens,
-                      const void *const *in, char *gates, const rc_slice *slice)
+                      const void *const *in, char *gates, int64_t ldg, const rc_slice *slice)
 {
     const rc_mat *mat = &weights->term[RC_TERM_X].forward;
     rc_product p = {
@@ -47,21 +48,21 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .in = in,
         .init = weights->start,
         .out = gates,
-        .out_row = plan->gates_ld,
+        .out_row = ldg,
         .plane = plan->ld,
     };
     const rc_mat nothing = {.planes = mat->planes};
     if (backend == RNNCORE_BLAS) p.mat = &nothing;
     plan->kernels->product[mat->store](&p);
-    if (plan->cell->planes > mat->planes) { /* planes without W_ih x start from their bias alone */
+    if (plan->fill) { /* planes without W_ih x start from their bias alone */
         const int64_t first = mat->planes * plan->ld * plan->elem;
-        const rc_mat rest = {.planes = plan->cell->planes - mat->planes};
+        const rc_mat rest = {.planes = plan->fill};
         p.mat = &rest;
         p.init = weights->start + first;
         p.out = gates + first;
         plan->kernels->product[rest.store](&p);
     }
-    if (backend == RNNCORE_BLAS) input_by_blas(plan, &weights->term[RC_TERM_X], tokens, in[0], gates);
+    if (backend == RNNCORE_BLAS) input_by_blas(plan, &weights->term[RC_TERM_X], tokens, in[0], gates, ldg);
 }
 
 /* -- Products ---------------------------------------------------------------------------------------------------------- */
@@ -73,29 +74,37 @@ static void multiply(const rc_step *s, const rc_product *p, const char *w_rows, 
         s->plan->kernels->product[p->mat->store](p);
         return;
     }
-    rc_gemm_run(s->plan->config.dtype, &(rc_gemm){.transpose_b = 1,
-                                                  .m = p->rows,
-                                                  .n = p->mat->planes * p->mat->units,
-                                                  .k = p->mat->k,
-                                                  .a = p->in[0],
-                                                  .lda = in_row,
-                                                  .b = w_rows,
-                                                  .ldb = p->mat->k,
-                                                  .c = p->out,
-                                                  .ldc = p->out_row,
-                                                  .beta = p->init == p->out});
+    if (p->init != p->out) { /* BLAS adds to what is there */
+        const rc_mat nothing = {.planes = p->mat->planes};
+        rc_product start = *p;
+        start.mat = &nothing;
+        start.tail = NULL;
+        s->plan->kernels->product[nothing.store](&start);
+    }
+    rc_gemm_run(&s->plan->config, &(rc_gemm){.transpose_b = 1,
+                                             .m = p->rows,
+                                             .n = p->mat->planes * p->mat->units,
+                                             .k = p->mat->k,
+                                             .a = p->in[0],
+                                             .lda = in_row,
+                                             .b = w_rows,
+                                             .ldb = p->mat->k,
+                                             .c = p->out,
+                                             .ldc = p->out_row,
+                                             .beta = 1});
     if (p->tail) p->tail(p->tail_args, 0, p->rows, 0, p->block_end);
 }
 
-/* Continues the chains of a term's planes. */
+/* Continues the chains of a term's planes, or begins them where x has none. */
 static void add_term(const rc_step *s, const rc_op *op, const places *at, const rc_cell_args *args,
                      const rc_slice *slice)
 {
     const rnncore_plan *plan = s->plan;
     const rc_packed *packed = &s->weights->term[op->index];
     const rc_mat *mat = &packed->forward;
-    const int reads_h = plan->term[op->index].operand == RC_OPERAND_H;
-    char *gates = s->to.gates + plan->term[op->index].first * plan->ld * plan->elem;
+    const rc_term *term = &plan->term[op->index];
+    const int reads_h = term->operand == RC_OPERAND_H, fresh = term->first >= plan->term[RC_TERM_X].planes;
+    const int64_t first = term->first * plan->ld * plan->elem;
     const rc_product p = {
         .mat = mat,
         .rows = s->rows,
@@ -104,10 +113,10 @@ static void add_term(const rc_step *s, const rc_op *op, const places *at, const 
         .reverse = s->reverse,
         .large = mat->planes * mat->units * mat->k * plan->elem > plan->l2_bytes * slice->count,
         .in = reads_h ? s->ws->in_h[s->current] : at->in_mid,
-        .init = gates,
-        .out = gates,
-        .init_row = plan->gates_ld,
-        .out_row = plan->gates_ld,
+        .init = fresh ? s->weights->start + first : s->to.gates + first,
+        .out = s->to.gates + first,
+        .init_row = fresh ? 0 : s->ldg,
+        .out_row = s->ldg,
         .plane = plan->ld,
         .tail = op->math,
         .tail_args = args,
@@ -177,6 +186,16 @@ static void drop(const rc_step *s, const rc_op *op, const places *at, const rc_s
                   rc_slice_begin(slice, blocks) * lanes, rc_slice_end(slice, blocks) * lanes);
 }
 
+/* The numbers of a layer normalisation, of all rows: each slice has its own. */
+static void run_norm(const rc_step *s, const rc_op *op, const rc_cell_args *args)
+{
+    const rnncore_plan *plan = s->plan;
+    for (int64_t r = 0; r < s->rows; r++)
+        rc_norm_row(plan, op->index, (const char *)args->gates + r * s->ldg * plan->elem,
+                    (const char *)args->c + r * plan->ld * plan->elem,
+                    (char *)args->numbers + r * RC_NORM_NUMBERS * plan->elem);
+}
+
 /* The cell's math on this slice's units of all rows. */
 static void run_math(const rc_step *s, const rc_op *op, const rc_cell_args *args, const rc_slice *slice)
 {
@@ -207,7 +226,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
     if (plan->has_mid) rc_point_rows(at.in_mid, at.mid, s->rows, plan->ld * plan->elem);
     const rc_cell_args args = {
         .ld = plan->ld,
-        .ldg = plan->gates_ld,
+        .ldg = s->ldg,
         .gates = s->to.gates,
         .h_prev = s->ws->h[s->current],
         .c_prev = s->c_prev,
@@ -217,11 +236,13 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         .save = s->save,
         .options = s->weights->options,
         .vector = s->weights->vector,
+        .numbers = s->ws->numbers ? s->ws->numbers + slice->index * s->rows * RC_NORM_NUMBERS * plan->elem : NULL,
     };
     for (const rc_op *op = plan->forward; op->kind; op++) {
         switch (op->kind) {
         case RC_OP_PRODUCT: add_term(s, op, &at, &args, slice); break;
         case RC_OP_MATH: run_math(s, op, &args, slice); break;
+        case RC_OP_NORM: run_norm(s, op, &args); break;
         case RC_OP_PROJECT: project(s, op, &at, slice); break;
         case RC_OP_ZONE: zone(s, op, &at, slice); break;
         case RC_OP_DROP: drop(s, op, &at, slice); break;

@@ -16,6 +16,7 @@ typedef struct rc_step {
     rc_workspace *ws;
     int64_t rows;
     int current, reverse, save;
+    int64_t ldg;  /* elements of a row of to.gates */
     rc_record to; /* the step's rows; c, mid and raw_c NULL: the workspace's */
     const char *c_prev;
     const rc_zoneout *zoneout; /* NULL: the expectation */
@@ -26,9 +27,9 @@ typedef struct rc_step {
 /* This slice's units of a step. Returns 0 when the thread must leave (see rc_slice_sync); else all units are done. */
 int rc_forward_step(const rc_step *step, rc_slice *slice);
 
-/* Pre-activations of `tokens` rows of input: bias + W_ih x, this slice's units. */
+/* Pre-activations of `tokens` rows of input: bias + W_ih x, this slice's units; rows of gates have ldg elements. */
 void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnncore_backend backend, int64_t tokens,
-                      const void *const *in, char *gates, const rc_slice *slice);
+                      const void *const *in, char *gates, int64_t ldg, const rc_slice *slice);
 
 /* -- Backward ---------------------------------------------------------------------------------------------------------- */
 

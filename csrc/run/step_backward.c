@@ -56,7 +56,7 @@ static rc_product gradient_product(const rc_backward_run *run, int index, char *
     const rc_mat *mat = &run->weights.term[index].backward;
     const int64_t blocks = mat->units / plan->kernels->lanes;
     const void **in = run->ws->in + slice->index * run->batch->rows;
-    rc_point_rows(in, gates + plan->term[index].first * plan->ld * plan->elem, rows, plan->gates_ld * plan->elem);
+    rc_point_rows(in, gates + plan->term[index].first * plan->ld * plan->elem, rows, plan->record_ld * plan->elem);
     if (slice->count > 1) ask_for_gradients(in, rows, mat->k * plan->elem);
     return (rc_product){
         .mat = mat,
@@ -236,6 +236,31 @@ static void multiply_back(const rc_backward_run *run, const rc_op *op, const rc_
     if (op->math) run_math(run, op->math, args, 0, rows, slice);
 }
 
+/* The numbers of a layer normalisation, of all rows: each slice has its own. */
+static void run_norm(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
+{
+    for (int64_t r = 0; r < rows; r++)
+        rc_norm_row(plan, op->index, (const char *)args->gates + r * args->ldg * plan->elem,
+                    (const char *)args->c + r * plan->ld * plan->elem,
+                    (char *)args->numbers + r * RC_NORM_NUMBERS * plan->elem);
+}
+
+/* Its sums over the gradients of its result. */
+static void run_norm_back(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
+{
+    static const int only[] = {0};
+    const rc_norm *n = &plan->cell->norm[op->index];
+    const rc_term *term = n->term < 0 ? NULL : &plan->term[n->term];
+    const int64_t plane = plan->ld * plan->elem;
+    for (int64_t r = 0; r < rows; r++) {
+        const char *gates = (const char *)args->gates + r * args->ldg * plan->elem;
+        char *numbers = (char *)args->numbers + r * RC_NORM_NUMBERS * plan->elem;
+        plan->kernels->norm_back(numbers + (RC_NORM_SUMS + 2 * op->index) * plan->elem, gates + n->d * plane,
+                                 gates + n->u * plane, args->vector[n->gain], term ? term->gate : only,
+                                 term ? term->planes : 1, plan->ld, plan->hidden);
+    }
+}
+
 /* Zoneout's gradients of h_{t-1} and c_{t-1} go around the cell. This slice's units of the gradients of a step's h and c: what
  * stays is that of the cell's results. */
 static void split_at_zones(const rc_backward_run *run, int64_t step, const rc_slice *slice)
@@ -272,7 +297,7 @@ int rc_backward_step(const rc_backward_run *run, int64_t step, int ready, int st
     if (plan->cell->reads_h) rc_gather_previous_h(run, step, rows, ws->h[0], slice);
     const rc_cell_args args = {
         .ld = plan->ld,
-        .ldg = plan->gates_ld,
+        .ldg = plan->record_ld,
         .gates = at.gates,
         .h_prev = ws->h[0],
         .dh = ws->dh,
@@ -282,6 +307,7 @@ int rc_backward_step(const rc_backward_run *run, int64_t step, int ready, int st
         .c_prev = starts || !at.c ? ws->c : rc_record_of_step(run, step - 1).c,
         .options = run->weights.options,
         .vector = run->weights.vector,
+        .numbers = ws->numbers ? ws->numbers + slice->index * run->batch->rows * RC_NORM_NUMBERS * plan->elem : NULL,
     };
     for (const rc_op *op = plan->backward; op->kind; op++) {
         switch (op->kind) {
@@ -290,6 +316,8 @@ int rc_backward_step(const rc_backward_run *run, int64_t step, int ready, int st
         case RC_OP_PROJECT: project_back(run, op, &args, step, slice); break;
         case RC_OP_PRODUCT: multiply_back(run, op, &args, step, slice); break;
         case RC_OP_MATH: run_math(run, op->math, &args, 0, rows, slice); break;
+        case RC_OP_NORM: run_norm(plan, op, &args, rows); break;
+        case RC_OP_NORM_BACK: run_norm_back(plan, op, &args, rows); break;
         case RC_OP_KEEP: add_kept(run, step, slice); break;
         default: break; /* of forward */
         }

@@ -88,13 +88,14 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
         stream->in[stream->slot[r]] = (const char *)x + r * plan->config.input_size * elem;
     for (int64_t i = 0; i < plan->config.num_layers; i++) {
         stream_layer *layer = &stream->layers[i];
-        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, stream->batch, in, stream->gates, &all);
+        rc_input_product(plan, &layer->weights, RNNCORE_FUSED, stream->batch, in, stream->gates, plan->gates_ld, &all);
         rc_forward_step(&(rc_step){.plan = plan,
                                    .weights = &layer->weights,
                                    .ws = &layer->ws,
                                    .rows = stream->batch,
                                    .current = stream->current,
                                    .reverse = stream->current,
+                                   .ldg = plan->gates_ld,
                                    .to = {.gates = stream->gates},
                                    .c_prev = layer->ws.c},
                         &all);
@@ -160,8 +161,9 @@ void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
     const size_t c_bytes = (size_t)(stream->plan->hidden * stream->plan->elem);
     for (int64_t i = 0; i < stream->plan->config.num_layers * stream->batch; i++) {
         const int64_t layer = i / stream->batch, slot = stream->slot[i % stream->batch];
-        if (h) memcpy((char *)h + i * h_bytes, h_of(stream, layer, slot), h_bytes);
-        if (c) memcpy((char *)c + i * c_bytes, c_of(stream, layer, slot), c_bytes);
+        const size_t row = (size_t)i;
+        if (h) memcpy((char *)h + row * h_bytes, h_of(stream, layer, slot), h_bytes);
+        if (c) memcpy((char *)c + row * c_bytes, c_of(stream, layer, slot), c_bytes);
     }
 }
 

@@ -16,6 +16,7 @@ void rc_workspace_take(rc_workspace *ws, rc_arena *arena, const rnncore_plan *pl
     ws->mid = rc_arena_take(arena, rows, plan->ld * plan->elem);
     ws->in_mid = rc_arena_take(arena, rows * slices, sizeof(void *));
     ws->raw_c = plan->config.zoneout_c > 0 ? rc_arena_take(arena, rows, plan->ld * plan->elem) : NULL;
+    ws->numbers = plan->cell->norm_count ? rc_arena_take(arena, rows * slices, RC_NORM_NUMBERS * plan->elem) : NULL;
     ws->mask = NULL;
 }
 
@@ -66,4 +67,12 @@ void rc_store_state(const rc_batch *batch, const char *from, int64_t ld, char *d
 {
     for (int64_t j = first; dense && j < last; j++)
         memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));
+}
+
+void rc_norm_row(const rnncore_plan *plan, int norm, const char *gates, const char *c, char *numbers)
+{
+    const rc_norm *n = &plan->cell->norm[norm];
+    const rc_term *term = n->term < 0 ? NULL : &plan->term[n->term];
+    const char *values = term ? gates + term->first * plan->ld * plan->elem : c;
+    plan->kernels->norm_stats(numbers + 2 * norm * plan->elem, values, term ? term->planes : 1, plan->ld, plan->hidden);
 }

@@ -20,6 +20,7 @@ typedef struct rc_workspace {
     char *dh, *dc, *zero; /* backward: [rows][ld], [rows][ld], one row of zeros */
     char *kept
         [RC_ZONES]; /* backward, NULL or [rows][out_ld], [rows][ld]: gradients that zoneout hands to h_{t-1}, c_{t-1} */
+    char *numbers;  /* [slices][rows][RC_NORM_NUMBERS] of layer normalisations; NULL without */
     char *mask;     /* NULL, or [rows][out_ld]: recurrent dropout, slot by slot */
     char *dropped[2]; /* [rows][out_ld]: h * mask, what in_h points to then; backward's products go to the first */
 } rc_workspace;
@@ -31,6 +32,9 @@ void rc_workspace_take_forward(rc_workspace *ws, rc_arena *arena, const rnncore_
 void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows,
                                 int64_t slices);
 void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
+
+/* The numbers of a row's normalisation: its mean and 1 / deviation. */
+void rc_norm_row(const rnncore_plan *plan, int norm, const char *gates, const char *c, char *numbers);
 
 static inline int64_t rc_widest_row(const rnncore_plan *plan)
 {

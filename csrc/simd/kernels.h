@@ -107,6 +107,12 @@ typedef struct rc_kernels {
     void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][plane * ld][lane] */
     void (*pack_rows)(void *out, const rc_matrix *m);       /* [plane * ld][k] */
 
+    /* Layer normalisation of a row of `planes` planes of `units` values, see norm.h: stats gets {mean, 1 / deviation}; sums gets
+     * the means of du = gain * d and of du * u, where plane p has the gains of row block gate[p]. */
+    void (*norm_stats)(void *stats, const void *values, int planes, int64_t plane, int64_t units);
+    void (*norm_back)(void *sums, const void *d, const void *u, const void *gain, const int *gate, int planes,
+                      int64_t plane, int64_t units);
+
     /* Plain arrays. */
     void (*add)(void *out, const void *a, int64_t n);                        /* out += a */
     void (*multiply)(void *out, const void *a, const void *b, int64_t n);    /* out = a * b; may be one of them */

@@ -6,12 +6,6 @@
 
 #include "kernels.h"
 
-#if RC_F32
-#define REAL_SQRT sqrtf
-#else
-#define REAL_SQRT sqrt
-#endif
-
 /* Sum of squares in double, over SQUARE_LANES partial sums whatever the width of the vectors. */
 enum { SQUARE_LANES = 16 };
 

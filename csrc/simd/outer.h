@@ -61,7 +61,7 @@ RC_INLINE void outer_product(const int R, const int U, const outer_tile *t)
 typedef void outer_fn(const outer_tile *t);
 
 #define ROWS_6(X, U) X(1, U) X(2, U) X(3, U) X(4, U) X(5, U) X(6, U)
-#if RC_ACCUMULATORS_24
+#if RC_REGISTERS == 32
 #define OUTER_SHAPES(X) ROWS_6(X, 1) X(7, 1) X(8, 1) ROWS_6(X, 2) ROWS_6(X, 3) ROWS_6(X, 4)
 #else
 #define OUTER_SHAPES(X) ROWS_6(X, 1) X(7, 1) X(8, 1) ROWS_6(X, 2)

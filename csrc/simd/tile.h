@@ -9,21 +9,18 @@
 #define RC_TILE_H
 
 #include "kernels.h"
+#include "store.h"
 #include "../base/tuning.h"
 
-/* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. The preprocessor needs
- * the choice too, for tile_shapes.def. */
-#if RC_ISA_AVX512 || RC_ISA_NEON
-#define RC_ACCUMULATORS_24 1
-#endif
+/* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : 12 };
 enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
 
 typedef struct rc_tile {
     int64_t k;             /* length of the chains */
     const real *const *in; /* [R] rows of the left operand */
-    const real *w;         /* first block */
-    int64_t w_block;       /* elements from one block to the next */
+    const char *w;         /* first block */
+    int64_t w_block;       /* bytes from one block to the next */
     const real *init;      /* what the chains start from: [R][..G planes..][U * lanes] */
     real *out;
     int64_t init_row, out_row; /* elements from one row to the next */
@@ -34,12 +31,14 @@ typedef struct rc_tile {
 /* Tiles of many rows have time to ask for weights ahead; those of few rows read as fast as they can anyway. */
 enum { RC_AHEAD_ROWS = 4 };
 
-/* R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
-RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile *t)
+/* S, R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
+RC_INLINE void tile_product(const rc_store S, const int R, const int U, const int G, const rc_tile *t)
 {
     const int V = U * G; /* weight vectors per k */
+    const int64_t bytes = RC_LANES * store_bytes(S);
     vec acc[RC_TILE_ACCUMULATORS];
-    const real *in[RC_TILE_ROWS], *w[RC_TILE_BLOCKS];
+    const real *in[RC_TILE_ROWS];
+    const char *w[RC_TILE_BLOCKS];
 
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
@@ -55,8 +54,8 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
     for (int64_t k = 0; k < t->k; k++) {
         if (R >= RC_AHEAD_ROWS) {
 #pragma GCC unroll 8
-            for (int i = 0; i < V * RC_VECTOR_BYTES / 2; i += RC_CACHE_LINE) __builtin_prefetch(ahead + i, 0, 2);
-            ahead += V * RC_VECTOR_BYTES / 2;
+            for (int64_t i = 0; i < V * bytes / 2; i += RC_CACHE_LINE) __builtin_prefetch(ahead + i, 0, 2);
+            ahead += V * bytes / 2;
         }
         if (R < V) { /* hold the R inputs, stream the weights */
             vec b[RC_TILE_ROWS];
@@ -64,14 +63,14 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
             for (int r = 0; r < R; r++) b[r] = v_set1(in[r][k]);
 #pragma GCC unroll 24
             for (int v = 0; v < V; v++) {
-                vec weight = v_load(w[v / G] + (v % G) * RC_LANES);
+                vec weight = store_load(S, w[v / G] + (v % G) * bytes);
 #pragma GCC unroll 8
                 for (int r = 0; r < R; r++) acc[r * V + v] = v_fma(b[r], weight, acc[r * V + v]);
             }
         } else { /* hold the V weights, stream the inputs */
             vec weight[RC_TILE_ACCUMULATORS];
 #pragma GCC unroll 24
-            for (int v = 0; v < V; v++) weight[v] = v_load(w[v / G] + (v % G) * RC_LANES);
+            for (int v = 0; v < V; v++) weight[v] = store_load(S, w[v / G] + (v % G) * bytes);
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) {
                 vec b = v_set1(in[r][k]);
@@ -80,7 +79,7 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
             }
         }
 #pragma GCC unroll 8
-        for (int u = 0; u < U; u++) w[u] += G * RC_LANES;
+        for (int u = 0; u < U; u++) w[u] += G * bytes;
     }
 
     real *const out = t->out;
@@ -93,17 +92,6 @@ RC_INLINE void tile_product(const int R, const int U, const int G, const rc_tile
 }
 
 typedef void tile_fn(const rc_tile *t);
-
-#define T(G, R, U) \
-    static void tile_##G##x##R##x##U(const rc_tile *t) { tile_product(R, U, G, t); }
-#include "tile_shapes.def"
-#undef T
-
-static tile_fn *const tiles[RC_TILE_GATES + 1][RC_TILE_ROWS + 1][RC_TILE_BLOCKS + 1] = {
-#define T(G, R, U) [G][R][U] = tile_##G##x##R##x##U,
-#include "tile_shapes.def"
-#undef T
-};
 
 /* Consecutive parts of sizes within one of each other: the first `larger` of them have size + 1. In 32 bits, as a division
  * of 64 takes longer than a small tile. */
@@ -148,33 +136,34 @@ static cut cut_blocks(const rc_product *p, int blocks, int rows)
 
 /* The first two tiles of rows ask for half of the next blocks' weights each, if those come from far away; else what they
  * ask for is what they read. */
-static const char *next_weights(const rc_product *p, const cut *by_blocks, int part, const real *w)
+static const char *next_weights(const rc_product *p, const cut *by_blocks, int part, const char *w, int64_t w_block)
 {
     const int next = p->reverse ? part - 1 : part + 1;
-    if (!p->large || next < 0 || next >= by_blocks->parts) return (const char *)w;
-    return (const char *)((const real *)p->mat->w +
-                          (p->block_begin + cut_begin(by_blocks, next)) * p->mat->k * p->mat->planes * RC_LANES);
+    if (!p->large || next < 0 || next >= by_blocks->parts) return w;
+    return (const char *)p->mat->w + (p->block_begin + cut_begin(by_blocks, next)) * w_block;
 }
 
-static void rc_product_run(const rc_product *p)
+typedef tile_fn *const tile_table[RC_TILE_ROWS + 1][RC_TILE_BLOCKS + 1]; /* of each number of planes */
+
+/* S is a constant where this is inlined. */
+RC_INLINE void run_product(const rc_store S, const tile_table *tiles, const rc_product *p)
 {
     const int blocks = (int)(p->block_end - p->block_begin);
     if (p->rows <= 0 || blocks <= 0) return;
-    const int64_t w_block = p->mat->k * p->mat->planes * RC_LANES;
+    const int64_t w_block = p->mat->k * p->mat->planes * RC_LANES * store_bytes(S);
     const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes);
     const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0));
     for (int j = 0; j < by_blocks.parts; j++) {
         const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
         const int64_t b = p->block_begin + cut_begin(&by_blocks, part);
-        const real *w = (const real *)p->mat->w + b * w_block;
-        const char *next = next_weights(p, &by_blocks, part, w);
+        const char *w = (const char *)p->mat->w + b * w_block, *next = next_weights(p, &by_blocks, part, w, w_block);
         for (int i = 0; i < by_rows.parts; i++) {
             const int row = cut_begin(&by_rows, i), n = cut_size(&by_rows, i);
             const rc_tile t = {
                 .k = p->mat->k,
                 .in = (const real *const *)p->in + row,
                 .w = w,
-                .ahead = i < 2 ? next + i * (u * w_block / 2) * (int64_t)sizeof(real) : (const char *)w,
+                .ahead = i < 2 ? next + i * (u * w_block / 2) : w,
                 .w_block = w_block,
                 .init = (const real *)p->init + row * p->init_row + b * RC_LANES,
                 .out = (real *)p->out + row * p->out_row + b * RC_LANES,
@@ -187,5 +176,10 @@ static void rc_product_run(const rc_product *p)
         }
     }
 }
+
+/* The tiles and the product of each store. */
+#define RC_TILE_STORE REAL
+#include "tile_table.inc"
+#undef RC_TILE_STORE
 
 #endif

@@ -4,6 +4,8 @@
  * RC_ISA_SCALAR) and one element type (RC_F32 or RC_F64); everything above this file is written once, in `vec` and
  * `real`. Each operation rounds once, in IEEE round-to-nearest, so all widths give the same bits.
  *
+ * A section also says how many vector registers there are (RC_REGISTERS, 16 or 32).
+ *
  * v_max(a, b) is a > b ? a : b and v_min(a, b) is a < b ? a : b: when either is NaN, or both are zeros, the result is b. */
 #ifndef RC_VEC_H
 #define RC_VEC_H
@@ -19,11 +21,13 @@ typedef float real;
 typedef uint32_t real_bits;
 enum { RC_EXPONENT_SHIFT = 23 };
 #define RC_ONE_BITS 0x3F800000u
+#define REAL_SQRT sqrtf
 #elif RC_F64
 typedef double real;
 typedef uint64_t real_bits;
 enum { RC_EXPONENT_SHIFT = 52 };
 #define RC_ONE_BITS 0x3FF0000000000000u
+#define REAL_SQRT sqrt
 #else
 #error "define RC_F32 or RC_F64"
 #endif
@@ -36,11 +40,13 @@ enum { RC_EXPONENT_SHIFT = 52 };
 #define RC_PASTE(a, b, c) RC_PASTE3(a, b, c)
 #if RC_ISA_AVX512
 #define RC_MM _mm512_
-enum { RC_VECTOR_BYTES = 64, RC_REGISTERS = 32 };
+enum { RC_VECTOR_BYTES = 64 };
+#define RC_REGISTERS 32
 typedef __m512i vec_bits;
 #else
 #define RC_MM _mm256_
-enum { RC_VECTOR_BYTES = 32, RC_REGISTERS = 16 };
+enum { RC_VECTOR_BYTES = 32 };
+#define RC_REGISTERS 16
 typedef __m256i vec_bits;
 #endif
 #if RC_F32
@@ -118,7 +124,8 @@ RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2
 #elif RC_ISA_NEON
 #include <arm_neon.h>
 
-enum { RC_VECTOR_BYTES = 16, RC_REGISTERS = 32 };
+enum { RC_VECTOR_BYTES = 16 };
+#define RC_REGISTERS 32
 #if RC_F32
 typedef float32x4_t vec;
 typedef uint32x4_t vec_bits;
@@ -157,10 +164,13 @@ RC_INLINE vec v_exp2i(vec t)
     return RC_FROM_BITS(RC_BITS_OP(vaddq)(n, RC_BITS_OP(vdupq_n)(RC_ONE_BITS)));
 }
 
-/* -- Scalar: plain C11, fma() from the C library ------------------------------------------------------------------- */
+/* -- Scalar: plain C11 ---------------------------------------------------------------------------------------------- */
 #elif RC_ISA_SCALAR
+#include "../base/fma.h"
+
 typedef real vec;
-enum { RC_VECTOR_BYTES = sizeof(real), RC_REGISTERS = 16 };
+enum { RC_VECTOR_BYTES = sizeof(real) };
+#define RC_REGISTERS 16
 #if RC_F32
 #define RC_OP(name) name##f
 #else
@@ -175,8 +185,8 @@ RC_INLINE vec v_add(vec a, vec b) { return a + b; }
 RC_INLINE vec v_sub(vec a, vec b) { return a - b; }
 RC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 RC_INLINE vec v_div(vec a, vec b) { return a / b; }
-RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(fma)(a, b, c); }
-RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(fma)(-a, b, c); }
+RC_INLINE vec v_fma(vec a, vec b, vec c) { return RC_OP(rc_fma)(a, b, c); }
+RC_INLINE vec v_fnma(vec a, vec b, vec c) { return RC_OP(rc_fma)(-a, b, c); }
 RC_INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 RC_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 RC_INLINE vec v_abs(vec a) { return RC_OP(fabs)(a); }

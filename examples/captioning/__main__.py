@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Captions from keywords: train, score, draw, write; README.md has the equations and the results.
 
-python examples/captioning               the full run
-python examples/captioning --quick       a smaller one, under a minute
-python examples/captioning --prompt      captions for keywords that are typed, with the model of the last run
+python -m examples.captioning               the full run
+python -m examples.captioning --quick       a smaller one, under a minute
+python -m examples.captioning --prompt      captions for keywords that are typed, with the model of the last run
 """
 
 import math
 import sys
 from collections import defaultdict
-from pathlib import Path
-
-if not __package__:  # run as a folder: the path begins with it instead of the repository's root
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 
@@ -20,7 +16,7 @@ import rnncore
 from examples import data
 from examples.captioning.model import Captioner
 from examples.captioning.ngram import KneserNey, keyword_mixture
-from examples.common import compare_speed, out_folder, parser
+from examples.common import compare_speed, out_folder, parser, start, write_picture
 from examples.text import Vocabulary, tokenize
 from examples.training import Training, cosine
 
@@ -216,7 +212,7 @@ def draw(scores, results, reward, model, test, path):
     right.set_xticks(range(len(words) + 1), [*words, "</s>"], rotation=60)
     right.set_yticks(range(len(weights[0])), model.vocabulary.decode(test.image_keywords[row]))
     right.set_title("which keyword each word reads")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path, dpi=110)
 
 
 def measure(model, split, settings, arguments, log):
@@ -259,7 +255,7 @@ def prompt(model, reward, seed):
 
 def main(argv=None):
     """Run; returns what was reached."""
-    described = parser("examples/captioning", __doc__.splitlines()[0])
+    described = parser("captioning", __doc__.splitlines()[0])
     described.add_argument("--prompt", action="store_true", help="captions for keywords that are typed")
     described.add_argument(
         "--reward", type=float, default=1.5, help="of a keyword's first use, with --prompt"
@@ -286,7 +282,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except data.DataNotFoundError as error:
-        sys.exit(str(error))
+    start(main)

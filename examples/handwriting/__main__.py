@@ -6,7 +6,7 @@ python -m examples.handwriting --quick          a small one, under a minute
 python -m examples.handwriting --write 31415    with what was trained: a number as PNG and SVG
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,12 @@ class Settings:
 READER = {False: Settings(64, 16, 4e-3, 0.4, 64), True: Settings(48, 4, 6e-3, 0.2, 64)}
 WRITER = {False: Settings(256, 30, 5e-3, 0.2, 32), True: Settings(128, 6, 6e-3, 0.1, 32)}
 COMPONENTS = 20
+
+
+def writer_settings(arguments):
+    """Of the writer, with the units that were asked for."""
+    settings = WRITER[arguments.quick]
+    return replace(settings, hidden=arguments.hidden) if arguments.hidden else settings
 
 
 def train(model, settings, digits, valid_loss, out, arguments):
@@ -85,7 +91,7 @@ def train_reader(train_digits, valid, out, arguments):
 
 def train_writer(train_digits, valid, out, arguments):
     """A writer; returns it and its `Training`."""
-    settings = WRITER[arguments.quick]
+    settings = writer_settings(arguments)
     writer = Writer.new(settings.hidden, COMPONENTS, settings.rate, arguments.seed)
 
     def valid_loss():
@@ -165,7 +171,7 @@ def write(text, bias, out, seed):
 
 def speed(digits, arguments, log):
     """Training speed of a fresh writer beside the same one in PyTorch."""
-    settings = WRITER[arguments.quick]
+    settings = writer_settings(arguments)
     writer = Writer.new(settings.hidden, COMPONENTS, settings.rate, arguments.seed)
     optimizer = rnncore.Adam(writer.modules.values(), lr=settings.lr, clip_norm=settings.clip_norm)
     rng = np.random.default_rng(arguments.seed)
@@ -188,6 +194,7 @@ def main(argv=None):
     parser.add_argument(
         "--bias", type=float, default=BIAS, help=f"with --write: 0 as people do, more is neater ({BIAS})"
     )
+    parser.add_argument("--hidden", type=int, metavar="H", help="units of the writer (256; 128 with --quick)")
     arguments = parser.parse_args(argv)
     out = common.out_folder(arguments, "handwriting")
     if arguments.write:
@@ -209,4 +216,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    common.start(main)

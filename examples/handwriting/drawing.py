@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from examples import common
 from examples.handwriting.strokes import UNIT, State
 
 INK, GENERATED = "#1b2a41", "#b23a48"
@@ -99,4 +100,4 @@ def densities(path, drawings, samples):
 def save(figure, path):
     """Write a figure; PNG or SVG by the file's name."""
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    figure.savefig(path, dpi=110, facecolor="white", metadata=metadata)
+    common.write_picture(figure, path, dpi=110, facecolor="white", metadata=metadata)

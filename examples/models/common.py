@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What the three examples share: where the models lie, timing, and plain NumPy cells to compare with."""
+"""What the three models share: where the models lie, timing, and plain NumPy cells to compare with."""
 
 import os
 import pathlib
-import sys
 import time
 
 import numpy as np
+
+from examples.data import DataNotFoundError
 
 HERE = pathlib.Path(__file__).resolve()
 DATA = pathlib.Path(os.environ.get("RNNCORE_DATA", HERE.parents[3] / "shared" / "models"))
@@ -16,7 +17,7 @@ def open_model(name):
     """The folder of a model, its weights and its reference inputs and outputs."""
     folder = next((path for path in (DATA / name, DATA / "models" / name) if path.is_dir()), None)
     if folder is None:
-        sys.exit(f"no {name} in {DATA}: set RNNCORE_DATA to the folder that holds it")
+        raise DataNotFoundError(f"no {name} in {DATA}: set RNNCORE_DATA to the folder that holds it")
     arrays = []
     for part in ("weights", "reference"):
         with np.load(folder / f"{part}.npz", allow_pickle=False) as file:
@@ -57,16 +58,16 @@ def best_time(run, repeats=3):
     return min(times)
 
 
-def agree(name, got, expected, tolerance):
-    """Assert that arrays agree and say how well."""
+def agree(log, name, got, expected, tolerance):
+    """Assert that arrays agree and log how well."""
     error = float(np.max(np.abs(np.asarray(got, np.float64) - expected)))
     assert error <= tolerance, f"{name}: off by {error}, allowed {tolerance}"
-    print(f"{name}: largest difference from the reference {error:.1e}")
+    log(f"{name}: largest difference from the reference {error:.1e}")
 
 
-def report(what, ours, plain, count, unit):
-    """Print both times per unit."""
-    print(
+def report(log, what, ours, plain, count, unit):
+    """Log both times per unit."""
+    log(
         f"{what}: {ours / count * 1e6:.1f} us per {unit}, plain NumPy {plain / count * 1e6:.1f} us "
         f"({plain / ours:.1f} times as long)"
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """English spelling to phonemes with the GRU encoder and decoder of g2p_en (Park and Kim, Apache-2.0).
 
-    python examples/models/g2p.py [WORD ...]
+    python -m examples.models g2p [WORD ...]
 
 All words are encoded in one ragged batch; the decoder then runs them together, one step per phoneme. Without
 words the 159 reference words are run, checked against the package's own output, and timed against plain
@@ -9,12 +9,11 @@ NumPy.
 """
 
 import json
-import sys
 
 import numpy as np
-from common import agree, best_time, numpy_gru, open_model, report
 
 import rnncore
+from examples.models.common import agree, best_time, numpy_gru, open_model, report
 from rnncore.nn import Embedding, Linear
 
 START, STOP, END_OF_WORD, STEPS = 2, 3, 2, 20
@@ -96,22 +95,26 @@ def numpy_run(weights, ids, lengths):
     return found
 
 
-def check(model, weights, reference):
+def check(log, repeats):
     """Run the reference words, compare, time."""
+    _, weights, reference = open_model("g2p_en")
+    model = Model(weights)
     ids, lengths = reference["ids"].astype(int), reference["ids_len"].astype(int)
     h = model.encode(ids, lengths)
     phonemes, first = model.decode(h)
-    agree("encoder", h, reference["enc_last"], STATE_TOLERANCE)
-    agree("first logits", first, reference["first_logits"], LOGITS_TOLERANCE)
+    agree(log, "encoder", h, reference["enc_last"], STATE_TOLERANCE)
+    agree(log, "first logits", first, reference["first_logits"], LOGITS_TOLERANCE)
     assert np.array_equal(phonemes, reference["phonemes"]), "the phonemes differ"
-    print(f"phonemes of {len(ids)} words: all equal")
-    ours = best_time(lambda: model.decode(model.encode(ids, lengths)))
+    log(f"phonemes of {len(ids)} words: all equal")
+    ours = best_time(lambda: model.decode(model.encode(ids, lengths)), repeats)
     plain = best_time(lambda: numpy_run(weights, ids, lengths), repeats=1)
-    report("spelling to phonemes", ours, plain, len(ids), "word")
+    report(log, "spelling to phonemes", ours, plain, len(ids), "word")
 
 
-def spell(model, symbols, words):
+def run(words):
     """Print the phonemes of words."""
+    folder, weights, _ = open_model("g2p_en")
+    model, symbols = Model(weights), json.loads((folder / "symbols.json").read_text())
     numbers = {letter: k for k, letter in enumerate(symbols["graphemes"])}
     rows = [[*(numbers.get(letter, 1) for letter in word.lower()), END_OF_WORD] for word in words]
     lengths = np.array([len(row) for row in rows])
@@ -121,17 +124,3 @@ def spell(model, symbols, words):
     phonemes, _ = model.decode(model.encode(ids, lengths))
     for word, row in zip(words, phonemes, strict=True):
         print(word, *(symbols["phonemes"][k] for k in row if k >= 0))
-
-
-def main(words):
-    """Spell `words`, or check the reference."""
-    folder, weights, reference = open_model("g2p_en")
-    model = Model(weights)
-    if words:
-        spell(model, json.loads((folder / "symbols.json").read_text()), words)
-    else:
-        check(model, weights, reference)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Text, character by character, with textgenrnn's two LSTMs and attention (Max Woolf, MIT).
 
-    python examples/models/textgen.py [PROMPT]
+    python -m examples.models textgen [PROMPT]
 
 The weights are Keras': they go through `rnncore.formats.from_system("keras", ...)`. With a prompt it is
 continued; without one the reference prompts are run, checked against Keras' outputs, and timed against plain
@@ -9,12 +9,11 @@ NumPy.
 """
 
 import json
-import sys
 
 import numpy as np
-from common import agree, best_time, numpy_lstm, open_model, report
 
 import rnncore
+from examples.models.common import agree, best_time, numpy_lstm, open_model, report
 from rnncore.nn import Embedding, Linear, softmax
 
 WINDOW, TEMPERATURE, LENGTH = 40, 0.5, 120
@@ -75,18 +74,28 @@ def numpy_run(weights, ids):
     return v @ weights["out_kernel"] + weights["out_bias"]
 
 
-def check(model, weights, reference):
+def check(log, repeats):
     """Run the reference prompts, compare, time."""
+    _, weights, reference = open_model("textgenrnn")
+    model = Model(weights)
     ids = reference["ids"].astype(int)
     logits, first, second = model(ids)
-    agree("first LSTM", first, reference["lstm1_keras"], LAYER_TOLERANCE)
-    agree("second LSTM", second, reference["lstm2_keras"], LAYER_TOLERANCE)
-    agree("logits", logits, reference["logits"], LOGITS_TOLERANCE)
-    agree("probabilities", softmax(logits), reference["probs"], PROBABILITY_TOLERANCE)
+    agree(log, "first LSTM", first, reference["lstm1_keras"], LAYER_TOLERANCE)
+    agree(log, "second LSTM", second, reference["lstm2_keras"], LAYER_TOLERANCE)
+    agree(log, "logits", logits, reference["logits"], LOGITS_TOLERANCE)
+    agree(log, "probabilities", softmax(logits), reference["probs"], PROBABILITY_TOLERANCE)
     for k in range(len(ids)):
         assert logits[k].argmax() == reference["logits"][k].argmax(), f"prompt {k}: another character"
-    ours, plain = best_time(lambda: model(ids)), best_time(lambda: numpy_run(weights, ids))
-    report("next characters", ours, plain, len(ids), "prompt of 40")
+    ours, plain = (best_time(call, repeats) for call in (lambda: model(ids), lambda: numpy_run(weights, ids)))
+    report(log, "next characters", ours, plain, len(ids), "prompt of 40")
+
+
+def run(prompts):
+    """Continue prompts."""
+    folder, weights, _ = open_model("textgenrnn")
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    for prompt in prompts:
+        generate(Model(weights), vocabulary, prompt)
 
 
 def generate(model, vocabulary, prompt, seed=0):
@@ -103,17 +112,3 @@ def generate(model, vocabulary, prompt, seed=0):
         if characters.get(ids[-1]) == "<s>":
             break
     print("".join(characters.get(k, "") for k in ids).replace("<s>", ""))
-
-
-def main(prompts):
-    """Continue `prompts`, or check the reference."""
-    folder, weights, reference = open_model("textgenrnn")
-    model = Model(weights)
-    for prompt in prompts:
-        generate(model, json.loads((folder / "vocab.json").read_text()), prompt)
-    if not prompts:
-        check(model, weights, reference)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

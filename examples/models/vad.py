@@ -2,7 +2,7 @@
 """Is somebody speaking? The streaming LSTM of Silero VAD (Silero Team, MIT), one chunk of 32 ms after the
 other.
 
-    python examples/models/vad.py [FILE.wav]
+    python -m examples.models vad [FILE.wav]
 
 A 16 kHz, 16-bit mono WAV file gives a line per chunk with the probability of speech. Without a file the
 LSTM's 250 reference feature vectors run as a stream and are checked against ONNX Runtime's states and
@@ -13,9 +13,9 @@ import sys
 import wave
 
 import numpy as np
-from common import agree, best_time, numpy_lstm, open_model, report
 
 import rnncore
+from examples.models.common import agree, best_time, numpy_lstm, open_model, report
 from rnncore.nn import sigmoid
 
 RATE, CHUNK, CONTEXT, PAD = 16000, 512, 64, 64
@@ -75,8 +75,9 @@ def numpy_run(weights, x):
     return found
 
 
-def check(weights, reference):
+def check(log, repeats):
     """Run the reference features as a stream, compare, time."""
+    _, weights, reference = open_model("silero_vad_16k")
     x, detector = reference["lstm_x"], Detector(weights)
     h, c, probability = [], [], []
     for features in x:
@@ -84,15 +85,23 @@ def check(weights, reference):
         state = detector.stream.state
         h.append(state[0][0, 0])
         c.append(state[1][0, 0])
-    agree("h", h, reference["h"], H_TOLERANCE)
-    agree("c", c, reference["c"], C_TOLERANCE)
-    agree("probability", probability, reference["prob"], PROBABILITY_TOLERANCE)
+    agree(log, "h", h, reference["h"], H_TOLERANCE)
+    agree(log, "c", c, reference["c"], C_TOLERANCE)
+    agree(log, "probability", probability, reference["prob"], PROBABILITY_TOLERANCE)
 
-    def run():
+    def ours():
         detector.stream.reset()
         return [detector.step(features) for features in x]
 
-    report("voice activity", best_time(run), best_time(lambda: numpy_run(weights, x)), len(x), "chunk")
+    times = (best_time(call, repeats) for call in (ours, lambda: numpy_run(weights, x)))
+    report(log, "voice activity", *times, len(x), "chunk")
+
+
+def run(paths):
+    """Listen to WAV files."""
+    _, weights, _ = open_model("silero_vad_16k")
+    for path in paths:
+        listen(weights, path)
 
 
 def listen(weights, path):
@@ -105,16 +114,3 @@ def listen(weights, path):
     for k in range(len(samples) // CHUNK):
         probability = detector.step(detector.features(samples[k * CHUNK : (k + 1) * CHUNK]))
         print(f"{k * CHUNK / RATE:8.2f} s  {probability:.3f}  {'#' * round(40 * float(probability))}")
-
-
-def main(paths):
-    """Listen to files, or check the reference."""
-    _, weights, reference = open_model("silero_vad_16k")
-    for path in paths:
-        listen(weights, path)
-    if not paths:
-        check(weights, reference)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

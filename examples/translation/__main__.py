@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: MIT
 """English to French: train, score, draw, translate; README.md has the equations and the results.
 
-python examples/translation               the full run
-python examples/translation --quick       a smaller one on short sentences, under a minute
-python examples/translation --prompt      translate what is typed, with the model of the last run
+python -m examples.translation               the full run
+python -m examples.translation --quick       a smaller one on short sentences, under a minute
+python -m examples.translation --prompt      translate what is typed, with the model of the last run
 """
 
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
-
-if not __package__:  # run as a folder: the path begins with it instead of the repository's root
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 
 import rnncore
 from examples import data
-from examples.common import compare_speed, out_folder, parser
+from examples.common import compare_speed, out_folder, parser, start, write_picture
 from examples.text import Casing, Vocabulary, tokenize
 from examples.training import Training, cosine
 from examples.translation.model import Translator
@@ -140,7 +136,7 @@ def draw(model, texts, alpha, path):
         axes.set_xticks(range(len(english)), english, rotation=60)
         axes.set_yticks(range(len(french)), french)
     figure.suptitle("What each French word reads in the English sentence")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path, dpi=110)
 
 
 def measure(model, numbered, settings, arguments, log):
@@ -173,7 +169,7 @@ def prompt(model):
 
 def main(argv=None):
     """Run; returns what was reached."""
-    arguments_ = parser("examples/translation", __doc__.splitlines()[0])
+    arguments_ = parser("translation", __doc__.splitlines()[0])
     arguments_.add_argument("--prompt", action="store_true", help="translate lines that are typed")
     arguments = arguments_.parse_args(argv)
     out = out_folder(arguments, "translation")
@@ -196,7 +192,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except data.DataNotFoundError as error:
-        sys.exit(str(error))
+    start(main)

@@ -8,9 +8,8 @@
 (100, 1, 32)
 """
 
-__version__ = "0.1.0"
-
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from .engine.backends import isas, use_backend, use_isa
 from .engine.config import show_config
@@ -18,6 +17,15 @@ from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
 from .layers import GRU, LSTM, RNN, Stream
 from .spec.parameters import set_writer
+from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from . import formats as formats
+    from . import nn as nn
+    from . import reference as reference
+    from .estimators import Forecaster
+    from .formats.doors import load, save
+    from .nn import SGD, Adam, Linear, cross_entropy, mixture_loss, mixture_sample, mse_loss
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
@@ -26,20 +34,21 @@ _LATER = {
     "Linear": "nn",
     "SGD": "nn",
     "cross_entropy": "nn",
-    "load": "formats.native",
+    "load": "formats.doors",
     "mixture_loss": "nn",
     "mixture_sample": "nn",
     "mse_loss": "nn",
+    "save": "formats.doors",
 }
 _LATER_MODULES = ("formats", "nn", "reference")
 
 
 @set_writer
-def _write(module, path):
-    importlib.import_module(".formats.native", __name__).save_layer(module, path)
+def _write(module: Any, path: Any) -> None:
+    importlib.import_module(".formats.doors", __name__).save(module, path)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LATER_MODULES:
         return importlib.import_module(f".{name}", __name__)
     if name in _LATER:
@@ -49,7 +58,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
@@ -73,6 +82,7 @@ __all__ = [
     "mse_loss",
     "nn",
     "reference",
+    "save",
     "set_num_threads",
     "show_config",
     "use_backend",

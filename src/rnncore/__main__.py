@@ -7,13 +7,14 @@ The command line's packages are an extra; without them this says in one sentence
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from . import interrupts
 
 EXTRA = ("typer", "rich", "pandas", "matplotlib")
 
 
-def main():
+def main() -> Any:
     """Run the command line; return its exit code where typer does not exit by itself."""
     interrupts.install()
     try:

@@ -8,16 +8,17 @@ formats, packages) is checked before the training starts.
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import __version__, interrupts
 from .errors import RnncoreError
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Recurrent networks on CPUs: forecast a series, look into and convert models, measure.",
@@ -46,7 +47,7 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-):
+) -> None:
     """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
 
 
@@ -125,7 +126,7 @@ def forecast(
     force: Annotated[bool, _make("Overwrite files that exist.", "--force")] = False,
     title: Annotated[str | None, _make("Title of the picture.")] = None,
     unit: Annotated[str | None, _make("Unit of the values, for table and picture.")] = None,
-):
+) -> None:
     """Train on a series, test against simple forecasts, forecast what comes next."""
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in locals().items()}
     try:
@@ -147,14 +148,14 @@ def forecast(
         _refuse(str(error), error)
 
 
-def _refuse(message, error):
+def _refuse(message: str, error: Any) -> Any:
     """Say it in one line, whatever the message holds, and exit with 2."""
     typer.echo(f"rnncore: {' '.join(message.split())}", err=True)
     raise typer.Exit(2) from error
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False):
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show CPU, instruction sets, BLAS, threads and versions."""
     from rich.console import Console
     from rich.table import Table
@@ -172,7 +173,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     Console().print(table)
 
 
-def _flatten(found, prefix=""):
+def _flatten(found: Any, prefix: str = "") -> Any:
     """Yield (dotted name, text) of a nested dict."""
     for name, value in found.items():
         if isinstance(value, dict):

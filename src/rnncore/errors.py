@@ -6,6 +6,8 @@ name) and `.field` (the argument's name), so that callers need not parse text.  
 built-in exception that a Python programmer would expect in its place.
 """
 
+from __future__ import annotations
+
 
 class RnncoreError(Exception):
     """Base class of all errors raised by rnncore.
@@ -27,16 +29,16 @@ class RnncoreError(Exception):
         As given.
     """
 
-    status = "INTERNAL"
+    status: str = "INTERNAL"
 
-    def __init__(self, field, expected, got, hint=""):
-        self.field = field
-        self.expected = expected
-        self.got = got
-        self.hint = hint
+    def __init__(self, field: str, expected: object, got: object, hint: str = "") -> None:
+        self.field: str = field
+        self.expected: object = expected
+        self.got: object = got
+        self.hint: str = hint
         super().__init__(f"{field}: expected {expected}, got {got}" + (f" ({hint})" if hint else ""))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[RnncoreError], tuple[object, ...]]:
         # BaseException would call the class with the finished message only.
         return type(self), (self.field, self.expected, self.got, self.hint)
 

@@ -2,6 +2,7 @@
 """Reports: the file, the tables, and what moved between two of them."""
 
 import pytest
+import tables_training as tables
 from reports import FLAT, GIGA, TINY, made_report, system
 
 from rnncore.bench import limits, report, results
@@ -20,7 +21,9 @@ def test_report_survives_the_file(tmp_path):
     for entry, one in zip(row["systems"], before["systems"], strict=True):
         assert entry == {name: one.get(name) for name in entry}
         assert set(one) - set(entry) <= {"ours", "rounds"}
-    assert limits.Limits.from_json(found["limits"]).read_rate(2048, 1) == pytest.approx(0.75 * GIGA, rel=1e-3)
+    assert limits.Limits.from_json(found["limits"]).read_rate(2048, 1) == pytest.approx(
+        0.75 * GIGA, rel=tables.WRITTEN_RTOL
+    )
 
 
 def test_a_line_of_the_file_is_a_system_of_a_row(tmp_path):

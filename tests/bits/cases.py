@@ -20,6 +20,8 @@ CELLS = {
     "lstm": ("LSTM", {}),
     "gru": ("GRU", {"reset_after": True}),
     "gru_before": ("GRU", {"reset_after": False}),
+    "lstm_norm": ("LSTM", {"layer_norm": True}),
+    "gru_norm": ("GRU", {"layer_norm": True}),
 }
 DTYPES = ("float32", "float64")
 
@@ -191,6 +193,8 @@ SPECIAL = {
     "lstm": LSTM_CALLS,
     "gru": GRU_CALLS,
     "gru_before": GRU_CALLS,
+    "lstm_norm": LSTM_CALLS,
+    "gru_norm": GRU_CALLS,
 }
 
 # Arrays ----------------------------------------------------------------------------------------------------

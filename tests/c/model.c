@@ -6,9 +6,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../csrc/base/fma.h"
+
+/* All but the instruction set and the element type; options reach every function and every cell that has any. */
+#define SIZES .struct_size = sizeof(rnncore_config), .input_size = 5, .hidden_size = 19, .num_layers = 2
+const rnncore_config model_configs[] = {
+    {.cell = RNNCORE_RNN_TANH, SIZES},
+    {.cell = RNNCORE_RNN_RELU, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7},
+    {.cell = RNNCORE_GRU, SIZES},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES},
+    {.cell = RNNCORE_RNN_TANH, SIZES, .clip = 1, .activations = {{{RNNCORE_SOFTPLUS, 0, 0}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .clip = 0.5},
+    {.cell = RNNCORE_LSTM,
+     SIZES,
+     .peepholes = 1,
+     .activations = {{{RNNCORE_HARD_SIGMOID, 0.2, 0.5},
+                      {RNNCORE_AFFINE, 0.5, 0.25},
+                      {RNNCORE_ELU, 0.7, 0},
+                      {RNNCORE_SOFTSIGN, 0, 0},
+                      {RNNCORE_SCALED_TANH, 1.5, 0.5}}}},
+    {.cell = RNNCORE_LSTM, SIZES, .coupled = 1, .peepholes = 1},
+    {.cell = RNNCORE_GRU,
+     SIZES,
+     .activations = {{{0}, {RNNCORE_HARD_SIGMOID, 0.2, 0.5}, {RNNCORE_LEAKY_RELU, 0.1, 0}}}},
+    {.cell = RNNCORE_GRU_RESET_BEFORE,
+     SIZES,
+     .clip = 2,
+     .activations = {{{RNNCORE_SOFTSIGN, 0, 0}, {RNNCORE_SIGMOID, 0, 0}, {RNNCORE_THRESHOLDED_RELU, -0.2, 0}}}},
+    {.cell = RNNCORE_GRU, SIZES, .activations = {{{0}, {0}, {RNNCORE_RELU, 0, 0}}}},
+    {.cell = RNNCORE_RNN_RELU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_LSTM, SIZES, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_LSTM, SIZES, .proj_size = 7, .peepholes = 1, .zoneout = 0.3, .zoneout_c = 0.6},
+    {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
+    {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
+    {.cell = "lstm_norm", SIZES},
+    {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
+    {.cell = "gru_norm", SIZES},
+    {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
+};
+#undef SIZES
+const int model_config_count = sizeof model_configs / sizeof *model_configs;
+
 void *model_alloc(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    void *memory = rnncore_alloc(bytes);
     if (!memory) {
         fputs("the test itself ran out of memory\n", stderr);
         exit(2);
@@ -16,20 +59,55 @@ void *model_alloc(size_t bytes)
     return memory;
 }
 
+static void plain_sgemm(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                        const float *alpha, const float *a, const int *lda, const float *b, const int *ldb,
+                        const float *beta, float *c, const int *ldc)
+{
+    const int64_t a_row = *transpose_a == 'N' ? 1 : *lda, a_column = *transpose_a == 'N' ? *lda : 1;
+    const int64_t b_row = *transpose_b == 'N' ? 1 : *ldb, b_column = *transpose_b == 'N' ? *ldb : 1;
+    for (int64_t j = 0; j < *n; j++)
+        for (int64_t i = 0; i < *m; i++) {
+            float sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
+            for (int64_t p = 0; p < *k; p++)
+                sum = rc_fmaf(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+            c[i + j * *ldc] = sum;
+        }
+}
+
+static void plain_dgemm(const char *transpose_a, const char *transpose_b, const int *m, const int *n, const int *k,
+                        const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
+                        const double *beta, double *c, const int *ldc)
+{
+    const int64_t a_row = *transpose_a == 'N' ? 1 : *lda, a_column = *transpose_a == 'N' ? *lda : 1;
+    const int64_t b_row = *transpose_b == 'N' ? 1 : *ldb, b_column = *transpose_b == 'N' ? *ldb : 1;
+    for (int64_t j = 0; j < *n; j++)
+        for (int64_t i = 0; i < *m; i++) {
+            double sum = *beta == 0 ? 0 : *beta * c[i + j * *ldc];
+            for (int64_t p = 0; p < *k; p++)
+                sum = rc_fma(*alpha * a[i * a_row + p * a_column], b[p * b_row + j * b_column], sum);
+            c[i + j * *ldc] = sum;
+        }
+}
+
+const rnncore_blas model_blas = {plain_sgemm, plain_dgemm};
+
 static void *block(model *m, size_t bytes)
 {
     m->sizes[m->block_count] = bytes;
     return m->blocks[m->block_count++] = memset(model_alloc(bytes), MODEL_UNTOUCHED, bytes);
 }
 
+static uint64_t random_state = 1;
+
+void model_seed(uint64_t seed) { random_state = seed; }
+
 /* A block of uniform values in [-scale, scale]. */
 static void *random_block(model *m, int64_t count, double scale)
 {
-    static uint64_t state = 1;
     void *values = block(m, (size_t)count * m->elem);
     for (int64_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const double value = scale * (2 * (double)(state >> 11) / 9007199254740992.0 - 1);
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        const double value = scale * (2 * (double)(random_state >> 11) / 9007199254740992.0 - 1);
         if (m->config.dtype == RNNCORE_FLOAT32) ((float *)values)[i] = (float)value;
         else ((double *)values)[i] = value;
     }
@@ -42,7 +120,7 @@ static int64_t slots(const model *m) { return m->config.num_layers * m->directio
 static int64_t param_size(const model *m, int64_t i)
 {
     const int count = rnncore_param_count(m->plan);
-    rnncore_param param;
+    rnncore_param param = {.struct_size = sizeof param};
     if (rnncore_param_get(m->plan, i / count / m->directions, (int)(i % count), &param)) exit(2);
     return param.rows * (param.columns ? param.columns : 1);
 }
@@ -70,7 +148,8 @@ void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa
                 int64_t H, int64_t P, int64_t L, int bidirectional)
 {
     model_init_config(m,
-                      &(rnncore_config){.cell = cell,
+                      &(rnncore_config){.struct_size = sizeof(rnncore_config),
+                                        .cell = cell,
                                         .dtype = dtype,
                                         .input_size = I,
                                         .hidden_size = H,
@@ -92,11 +171,12 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
                  .directions = config->bidirectional ? 2 : 1,
                  .out = config->proj_size ? config->proj_size : H,
                  .elem = config->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double)};
+    if (!config->blas) m->config.blas = &model_blas;
     m->x_bytes = (size_t)(T * N * I) * m->elem;
     m->y_bytes = (size_t)(T * N * m->directions * m->out) * m->elem;
     m->h_bytes = (size_t)(slots(m) * N * m->out) * m->elem;
     m->c_bytes = (size_t)(slots(m) * N * H) * m->elem;
-    m->has_c = !strcmp(config->cell, RNNCORE_LSTM);
+    m->has_c = !strncmp(config->cell, RNNCORE_LSTM, 4);
     if (rnncore_plan_create(&m->config, &m->plan)) {
         fputs("model_init: no plan\n", stderr);
         exit(2);
@@ -116,7 +196,7 @@ void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_
 
 void model_free(model *m)
 {
-    for (int i = 0; i < m->block_count; i++) free(m->blocks[i]);
+    for (int i = 0; i < m->block_count; i++) rnncore_free(m->blocks[i]);
     rnncore_plan_destroy(m->plan);
 }
 
@@ -128,7 +208,8 @@ static rnncore_array dense(const model *m, void *data, int64_t features)
 
 rnncore_forward_args model_forward_args(const model *m)
 {
-    return (rnncore_forward_args){.steps = m->T,
+    return (rnncore_forward_args){.struct_size = sizeof(rnncore_forward_args),
+                                  .steps = m->T,
                                   .batch = m->N,
                                   .x = dense(m, m->x, m->config.input_size),
                                   .y = dense(m, m->y, m->directions * m->out),
@@ -143,19 +224,20 @@ rnncore_forward_args model_forward_args(const model *m)
 
 rnncore_backward_args model_backward_args(const model *m)
 {
-    return (rnncore_backward_args){/* gradients of outputs: the outputs of forward do */
-                                   .steps = m->T,
-                                   .batch = m->N,
-                                   .tape = m->tape,
-                                   .dy = dense(m, m->y, m->directions * m->out),
-                                   .dh_n = m->h0,
-                                   .dc_n = m->c0,
-                                   .dx = dense(m, m->dx, m->config.input_size),
-                                   .dh0 = m->dh0,
-                                   .dc0 = m->dc0,
-                                   .grads = m->grads,
-                                   .dropout_key = 5,
-                                   .threads = 1};
+    return (rnncore_backward_args){
+        .struct_size = sizeof(rnncore_backward_args), /* gradients of outputs: the outputs of forward do */
+        .steps = m->T,
+        .batch = m->N,
+        .tape = m->tape,
+        .dy = dense(m, m->y, m->directions * m->out),
+        .dh_n = m->h0,
+        .dc_n = m->c0,
+        .dx = dense(m, m->dx, m->config.input_size),
+        .dh0 = m->dh0,
+        .dc0 = m->dc0,
+        .grads = m->grads,
+        .dropout_key = 5,
+        .threads = 1};
 }
 
 void model_reset(model *m)

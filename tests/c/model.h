@@ -26,11 +26,17 @@ typedef struct model {
     int block_count, outputs; /* outputs: blocks from here on are written by calls */
 } model;
 
-/* Builds plan, parameters, packed weights (all uses) and arrays; outputs hold MODEL_UNTOUCHED in every byte. */
+/* Architectures that reach every cell, every option and every function; without an instruction set and an element type. */
+extern const rnncore_config model_configs[];
+extern const int model_config_count;
+
+/* Builds plan (with model_blas unless the config has another), parameters, packed weights (all uses) and arrays; outputs
+ * hold MODEL_UNTOUCHED in every byte. */
 void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa, int64_t T, int64_t N, int64_t I,
                 int64_t H, int64_t P, int64_t L, int bidirectional);
 void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N); /* the same, with any options */
 void model_free(model *m);
+void model_seed(uint64_t seed); /* models made after the same seed have the same parameters and arrays */
 
 /* Arguments of a sound call; the outputs of a cell without c leave its pointers NULL. */
 rnncore_forward_args model_forward_args(const model *m);
@@ -40,10 +46,13 @@ rnncore_backward_args model_backward_args(const model *m);
 void model_reset(model *m);
 int model_untouched(const model *m);
 
-/* A copy of all outputs in one block, to compare calls; free it. */
+/* A copy of all outputs in one block, to compare calls; for rnncore_free. */
 void *model_outputs(const model *m, size_t *bytes);
 
-/* malloc aligned to 64 bytes that ends the program when it fails. */
+/* A BLAS of plain loops whose sums are chains of fused multiply-adds in order, as the bit contract has them. */
+extern const rnncore_blas model_blas;
+
+/* rnncore_alloc that ends the program when it fails. */
 void *model_alloc(size_t bytes);
 
 #endif

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The C library by itself: the example and the C tests, built from the source tree with CMake and a C compiler."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tables
-from compiled import CELL, DTYPE, assert_same_bits, draw
-from compiled import build as build_layer
+from c_library import run
+from compiled import CELL, DTYPE, PATIENCE, assert_same_bits, build, draw
 from headers import HEADERS, file_of
 
 import rnncore
@@ -19,8 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Programs, their arguments and what they say at the end.
 PROGRAMS = {
     "embed": ((), "agree to the last bit"),
+    "bits": ((), "gru_norm float64 "),
     "test_core": ((), "test_core: "),
+    "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
+    "test_fma": (("quick",), "test_fma: "),
+    "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),
     "vmath_ulp_F32": (("997",), "float32 softplus, ULP"),
@@ -28,42 +30,17 @@ PROGRAMS = {
 }
 
 
-def run(*command, seconds):
-    """Standard output; fails with everything printed if the command fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """The folder with the built programs."""
-    if not (ROOT / "CMakeLists.txt").is_file():
-        pytest.skip("not in a source tree")
-    if not shutil.which("cmake"):
-        pytest.skip("cmake is not installed")
-    if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
-        pytest.skip("there is no C compiler")
-    folder = tmp_path_factory.mktemp("c")
-    options = ["-DRNNCORE_TESTS=ON", "-DRNNCORE_PYTHON=OFF", "-DRNNCORE_BLAS=none"]
-    if shutil.which("ninja"):
-        options.append("-GNinja")
-    run("cmake", "-S", str(ROOT), "-B", str(folder), *options, seconds=120)
-    run("cmake", "--build", str(folder), "--parallel", "2", seconds=300)
-    return folder
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program(build, program):
-    path = build / program
+def test_program(c_build, program):
+    path = c_build / program
     if not path.exists() and program == "test_memory":
         pytest.skip("this system's linker cannot redirect allocations")
     arguments, said = PROGRAMS[program]
-    assert said in run(str(path), *arguments, seconds=120)
+    assert said in run(str(path), *arguments)
 
 
-def test_every_program_is_run(build):
-    listed = run("ctest", "--test-dir", str(build), "-N", seconds=60)
+def test_every_program_is_run(c_build):
+    listed = run("ctest", "--test-dir", str(c_build), "-N")
     assert {line.split()[-1] for line in listed.splitlines() if "Test #" in line} <= set(PROGRAMS)
 
 
@@ -74,44 +51,44 @@ def run_file(folder, path, x):
     """The example that runs a saved layer: the finished process."""
     steps, rows = map(str, x.shape[:2])
     command = [str(folder / "run_file"), str(path), steps, rows]
-    return subprocess.run(command, input=x.tobytes(), capture_output=True, timeout=60)
+    return subprocess.run(command, input=x.tobytes(), capture_output=True, timeout=PATIENCE)
 
 
 @CELL
 @DTYPE
-def test_a_saved_layer_runs_in_c(build, tmp_path, cell, dtype):
+def test_a_saved_layer_runs_in_c(c_build, tmp_path, cell, dtype):
     shape = tables.Shape(5, 3, 4, 9)
     for options in (
         dict(),
         dict(num_layers=2, bidirectional=True, batch_first=True, bias=False, dropout=0.1),
     ):
-        layer = build_layer(cell, shape, dtype, **options)
+        layer = build(cell, shape, dtype, **options)
         layer.save(tmp_path / "layer.safetensors")
         x = draw(layer, shape.T, shape.N).x
         y, _ = layer(x)
         if layer.spec.batch_first:
             x, y = (np.ascontiguousarray(array.swapaxes(0, 1)) for array in (x, y))
-        done = run_file(build, tmp_path / "layer.safetensors", x)
+        done = run_file(c_build, tmp_path / "layer.safetensors", x)
         assert done.returncode == 0, done.stderr
         assert_same_bits(np.frombuffer(done.stdout, dtype).reshape(y.shape), y)
 
 
-def test_activations_of_two_directions_reach_c(build, tmp_path):
+def test_activations_of_two_directions_reach_c(c_build, tmp_path):
     activations = ({"i": ("hard_sigmoid", 0.1, 1e-05)}, {"c": ("elu", 0.30000000000000004)})
     layer = rnncore.LSTM(3, 5, bidirectional=True, dtype="float64", activations=activations, seed=0)
     layer.save(tmp_path / "layer.safetensors")
     x = draw(layer, 4, 2).x
-    done = run_file(build, tmp_path / "layer.safetensors", x)
+    done = run_file(c_build, tmp_path / "layer.safetensors", x)
     assert_same_bits(np.frombuffer(done.stdout).reshape(4, 2, 10), layer(x)[0])
 
 
-def test_other_files_are_refused_in_c(build, tmp_path):
+def test_other_files_are_refused_in_c(c_build, tmp_path):
     """What Python refuses, and what is sound but no layer."""
     path, x = tmp_path / "file.safetensors", np.zeros((1, 1, 1), np.float32)
     sound = {"no metadata": file_of({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8))}
     rnncore.nn.Sequential(rnncore.GRU(2, 3)).save(path)
     for name, content in (HEADERS | sound | {"a Sequential": path.read_bytes()}).items():
         path.write_bytes(content)
-        done = run_file(build, path, x)
+        done = run_file(c_build, path, x)
         assert b"RNNCORE_ERROR_FORMAT" in done.stderr, name
         assert not done.stdout

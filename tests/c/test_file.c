@@ -27,7 +27,7 @@ static char *make_file(const char *text, size_t data, size_t *bytes)
     return file;
 }
 
-static rnncore_config config;
+static rnncore_config config = {.struct_size = sizeof config};
 static const void *params[SLOTS];
 
 /* The status of both calls; the arrays are read. */
@@ -195,7 +195,7 @@ static void test_spoiled(void)
         const size_t before = (size_t)(at - RNN_FILE);
         memcpy(header, RNN_FILE, before);
         strcpy(header + before, spoiled[i].to);
-        strcat(header, RNN_FILE + before + strlen(spoiled[i].from));
+        strcat(header, &RNN_FILE[before + strlen(spoiled[i].from)]);
         size_t bytes;
         char *file = make_file(header, 48, &bytes);
         for (size_t data = 40; data <= 48; data += 8) /* also where the data would fit */

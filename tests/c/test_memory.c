@@ -206,8 +206,8 @@ static void test_team_without_means(int allow, int refuse_threads)
     atomic_store(&threads_refused, 0);
     void *together = model_outputs(&m, &bytes);
     CHECK(allow ? memcmp(alone, together, bytes) == 0 : model_untouched(&m));
-    free(together);
-    free(alone);
+    rnncore_free(together);
+    rnncore_free(alone);
     rnncore_team_destroy(team);
     model_free(&m);
 }

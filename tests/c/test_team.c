@@ -2,23 +2,26 @@
  *
  * Threads: every way to share out a call gives the bits of one thread; teams start, grow, serve many callers, survive fork
  * and end. Meant to be run under a thread sanitizer, too. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include "rnncore.h"
 
+#include "../../csrc/base/os.h"
 #include "check.h"
 #include "model.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED_THREADS 1
+/* Windows has no fork, and thread sanitizers do not follow threads across one. */
+#if defined(_WIN32) || defined(__SANITIZE_THREAD__)
+#define HAS_FORK 0
 #elif defined(__has_feature)
-#define SANITIZED_THREADS __has_feature(thread_sanitizer)
+#define HAS_FORK !__has_feature(thread_sanitizer)
 #else
-#define SANITIZED_THREADS 0
+#define HAS_FORK 1
 #endif
 
 /* How often what depends on luck is tried; fewer times when the argument "quick" asks so, for slow checkers. */
@@ -60,6 +63,9 @@ static const struct sharing {
     {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 1, 0, 0, 0},
     {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1, 0, 0},
     {"units, segments", RNNCORE_LSTM, 100, 3, 16, 104, 0, 2, 1, 3, 0},
+    {"units, norm", "lstm_norm", 40, 2, 16, 136, 0, 1, 1, 4, 0},
+    {"units, norm, dropout", "gru_norm", 40, 2, 16, 136, 0, 2, 0, 0, 0.3},
+    {"rows, norm", "lstm_norm", 24, 9, 8, 40, 0, 2, 1, 0, 0},
     {"units, dropout", RNNCORE_LSTM, 40, 2, 16, 136, 40, 1, 0, 0, 0.3},
     {"units, two phases, dropout", RNNCORE_GRU_RESET_BEFORE, 40, 2, 16, 136, 0, 1, 1, 4, 0.3},
 };
@@ -102,11 +108,11 @@ static void check_sharing(const struct sharing *s, int threads, int recording)
         for (int k = 0; k < 2; k++) {
             void *together = run(&m, s, team, threads, recording, &bytes);
             CHECK(memcmp(alone, together, bytes) == 0);
-            free(together);
+            rnncore_free(together);
         }
         rnncore_team_destroy(team);
     }
-    free(alone);
+    rnncore_free(alone);
     model_free(&m);
 }
 
@@ -131,10 +137,10 @@ static void test_changing_threads(void)
     for (int i = 0; i < 150 * rounds; i++) {
         void *together = run(&m, &plain, team, 2 + i * 7 % (MOST - 1), i % 2, &bytes);
         CHECK(memcmp(alone, together, m.y_bytes) == 0); /* y is the first output */
-        free(together);
+        rnncore_free(together);
     }
     rnncore_team_destroy(team);
-    free(alone);
+    rnncore_free(alone);
     model_free(&m);
 }
 
@@ -182,7 +188,7 @@ static void *call_again_and_again(void *argument)
         CHECK_STATUS(rnncore_forward(c->shared->plan, c->shared->weights, &args), RNNCORE_OK);
         CHECK(memcmp(args.y.data, c->expected, c->shared->y_bytes) == 0);
     }
-    free(args.y.data);
+    rnncore_free(args.y.data);
     return NULL;
 }
 
@@ -192,21 +198,21 @@ static void test_many_callers(void)
     enum { CALLERS = 4 };
     model m;
     rnncore_team *team;
-    pthread_t threads[CALLERS];
+    rc_thread threads[CALLERS];
     model_init(&m, RNNCORE_LSTM, RNNCORE_FLOAT32, NULL, 16, 6, 8, 48, 0, 2, 1);
     const rnncore_forward_args args = model_forward_args(&m);
     CHECK_STATUS(rnncore_forward(m.plan, m.weights, &args), RNNCORE_OK);
     CHECK_STATUS(rnncore_team_create(3, &team), RNNCORE_OK);
     caller shared = {&m, team, m.y, 3};
-    for (int i = 0; i < CALLERS; i++) CHECK(pthread_create(&threads[i], NULL, call_again_and_again, &shared) == 0);
-    for (int i = 0; i < CALLERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < CALLERS; i++) CHECK(rc_thread_start(&threads[i], call_again_and_again, &shared));
+    for (int i = 0; i < CALLERS; i++) rc_thread_join(&threads[i]);
     rnncore_team_destroy(team);
     model_free(&m);
 }
 
 /* -- Fork ------------------------------------------------------------------------------------------------------------- */
 
-#if !SANITIZED_THREADS /* which does not follow threads across fork */
+#if HAS_FORK
 static void test_fork(void)
 {
     model m;
@@ -222,8 +228,8 @@ static void test_fork(void)
         if (child == 0) {
             void *in_child = run(&m, &plain, team, 3, 1, &bytes);
             const int same = memcmp(before, in_child, bytes) == 0;
-            free(in_child);
-            free(before);
+            rnncore_free(in_child);
+            rnncore_free(before);
             rnncore_team_destroy(team);
             model_free(&m);
             _exit(same ? 0 : 1);
@@ -231,10 +237,10 @@ static void test_fork(void)
         CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
         void *after = run(&m, &plain, team, 3, 1, &bytes);
         CHECK(memcmp(before, after, bytes) == 0);
-        free(after);
+        rnncore_free(after);
     }
     rnncore_team_destroy(team);
-    free(before);
+    rnncore_free(before);
     model_free(&m);
 }
 #endif
@@ -247,7 +253,7 @@ int main(int count, char **arguments)
     test_changing_threads();
     test_fewer_threads_backward();
     test_many_callers();
-#if !SANITIZED_THREADS
+#if HAS_FORK
     test_fork();
 #endif
     return check_result("test_team");

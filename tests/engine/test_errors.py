@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import tables
+from bad_input import BAD_INPUT, Bench
 
 import rnncore
 from rnncore import errors
@@ -24,9 +25,9 @@ BUILTINS = {
 }
 
 
-@pytest.mark.parametrize("row", tables.BAD_INPUT, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", BAD_INPUT, ids=lambda row: row.id)
 def test_bad_input_is_refused_and_touches_nothing(implementation, row):
-    bench = tables.Bench(implementation, row.layer, **dict(row.options))
+    bench = Bench(implementation, row.layer, **dict(row.options))
     before = bench.arrays()
     with pytest.raises(errors.RnncoreError) as caught:
         row.call(bench)
@@ -39,14 +40,14 @@ def test_bad_input_is_refused_and_touches_nothing(implementation, row):
 
 
 def test_ids_of_rows_differ():
-    ids = [row.id for row in tables.BAD_INPUT]
+    ids = [row.id for row in BAD_INPUT]
     assert len(ids) == len(set(ids))
 
 
 def test_every_class_is_tabled():
     classes = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"RnncoreError"}
     assert classes == set(BUILTINS)
-    assert classes == {row.error for row in tables.BAD_INPUT}
+    assert classes == {row.error for row in BAD_INPUT}
 
 
 @pytest.mark.parametrize("name", BUILTINS)
@@ -61,7 +62,7 @@ def test_class_has_status_and_builtin_base_and_pickles(name):
 
 
 def test_transposed_weight_is_named_as_such(implementation):
-    bench = tables.Bench(implementation)
+    bench = Bench(implementation)
     values = bench.layer.state_dict() | {"weight_hh_l0": np.zeros((4, 16))}
     with pytest.raises(errors.ShapeError) as caught:
         bench.layer.load_state_dict(values)
@@ -69,7 +70,7 @@ def test_transposed_weight_is_named_as_such(implementation):
 
 
 def test_refused_backward_leaves_the_tape_usable(implementation):
-    bench = tables.Bench(implementation)
+    bench = Bench(implementation)
     tape = bench.tape()
     with pytest.raises(errors.ShapeError):
         bench.layer.backward(tape, bench.dy[1:])
@@ -78,7 +79,7 @@ def test_refused_backward_leaves_the_tape_usable(implementation):
 
 
 def test_refused_update_changes_no_parameter(implementation):
-    bench = tables.Bench(implementation)
+    bench = Bench(implementation)
     tape = bench.tape()
     with pytest.raises(errors.ShapeError):
         bench.layer.update_parameters({"weight_ih_l0": np.ones((16, 4)), "bias_ih_l0": np.zeros(4)})
@@ -86,7 +87,7 @@ def test_refused_update_changes_no_parameter(implementation):
 
 
 def test_interleaved_out_does_not_overlap(implementation):
-    bench = tables.Bench(implementation)
+    bench = Bench(implementation)
     buffer = np.zeros((bench.T, bench.N, 2 * bench.H))
     x, out = buffer[:, :, 0::2], buffer[:, :, 1::2]
     x[...] = bench.x

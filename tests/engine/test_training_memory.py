@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Memory of training: truncated backpropagation in constant memory, tapes as large as they say, blocks used again."""
 
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -13,22 +12,24 @@ import tables_training as tables
 from compiled import assert_near, assert_same_bits, clean_environment
 
 import rnncore
+from examples.truncated_bptt import __main__ as truncated_bptt
 
-EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "truncated_bptt" / "train.py"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(code):
     """What a fresh process prints as its last line."""
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
+        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
     )
     return done.stdout.strip().splitlines()[-1]
 
 
 def test_a_long_series_is_learnt_in_constant_memory():
-    code = f"""
-import runpy
-result = runpy.run_path({str(EXAMPLE)!r})["train"](20000)
+    code = """
+from examples.truncated_bptt.__main__ import train
+result = train(20000)
 print(result["error"], result["persistence"], result["grown"])
 """
     error, persistence, grown = map(float, run(code).split())
@@ -123,11 +124,7 @@ print(4096 * (faults() - before) / 10, tape.nbytes)
 
 
 def test_the_example_is_a_module_without_side_effects():
-    spec = importlib.util.spec_from_file_location("truncated_bptt", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sizes = [
-        len(piece) - 1 for piece in module.windows(iter(range(10**6)), 500, 20, np.random.default_rng(0))
-    ]
+    pieces = truncated_bptt.windows(iter(range(10**6)), 500, 20, np.random.default_rng(0))
+    sizes = [len(piece) - 1 for piece in pieces]
     assert sum(sizes) == 500
     assert len(set(sizes)) > 3

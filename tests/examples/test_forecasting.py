@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The forecasting examples: quick runs must reach their quality, and nothing they see may come from the future."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 import rnncore
-from examples import data
+from examples import common, data
 
 for package in ("sklearn", "matplotlib", "rich"):
     pytest.importorskip(package, reason='the examples need pip install ".[examples]"')
@@ -15,7 +16,7 @@ for package in ("sklearn", "matplotlib", "rich"):
 from tables_training import EXAMPLE_BARS, EXAMPLE_COVERAGE  # noqa: E402
 
 from examples.forecasting import __main__ as command  # noqa: E402
-from examples.forecasting import air, hours, windows  # noqa: E402
+from examples.forecasting import air, baselines, hours, windows  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,7 @@ def below(found, name, column):
     return 1 - found["mae"][name][column] / naive
 
 
+@pytest.mark.full
 def test_hours(tmp_path):
     need("bike_hour")
     found = quick("hours", tmp_path)
@@ -63,6 +65,21 @@ def test_hours(tmp_path):
     assert (tmp_path / "forecast.png").stat().st_size > 10_000
 
 
+def test_small_hours(tmp_path, monkeypatch):
+    """Everything that the example does, after few steps: better than the naive forecasts already."""
+    need("bike_hour")
+    linear, compare = baselines.linear, common.compare_speed
+    few = lambda series, before, *rest: linear(series, before[::10], *rest)  # noqa: E731
+    glance = lambda *args, seconds, **options: compare(*args, seconds=0, **options)  # noqa: E731
+    monkeypatch.setattr(hours, "QUICK", dataclasses.replace(hours.QUICK, hidden=16, steps=120, batch=32))
+    monkeypatch.setattr(baselines, "linear", few)
+    monkeypatch.setattr(common, "compare_speed", glance)
+    found = quick("hours", tmp_path)
+    assert below(found, "GRU, weather up to now", 2) > 0
+    assert (tmp_path / "forecast.png").stat().st_size > 10_000
+
+
+@pytest.mark.full
 def test_air(tmp_path):
     need("beijing_pm25")
     found = quick("air", tmp_path)

@@ -23,7 +23,7 @@ from examples.handwriting.strokes import UNIT, Drawings, State, batch, moves  # 
 from examples.handwriting.writer import Writer  # noqa: E402
 
 program = importlib.import_module("examples.handwriting.__main__")
-arguments = argparse.Namespace(quick=True, seed=3, fresh=False, threads=1)
+arguments = argparse.Namespace(quick=True, seed=3, fresh=False, threads=1, hidden=None)
 
 
 def drawn(count, seed=0):
@@ -60,7 +60,7 @@ def test_a_batch_is_the_drawings_within_their_rounding():
     made = batch(drawings, np.random.default_rng(0))
     assert made.valid.sum() == made.lengths.sum() == sum(map(len, drawings.states))
     for k, n in enumerate(made.lengths):
-        assert np.abs(made.offsets[:n, k] * UNIT - drawings.offsets[k]).max() <= 0.5 + 1e-4
+        assert np.abs(made.offsets[:n, k] * UNIT - drawings.offsets[k]).max() <= tables.HALF_A_UNIT
         np.testing.assert_array_equal(made.states[:n, k], drawings.states[k])
         assert not made.features()[n:, k, 2:].any()
 
@@ -173,12 +173,17 @@ def test_a_killed_run_loses_nothing(kind, tmp_path, monkeypatch):
 # -- the example --------------------------------------------------------------------------------------------
 
 
-def test_the_quick_run_reaches_its_bars(tmp_path):
+def run(folder, *more):
+    """What a quick run finds."""
     try:
-        data.find("pendigits_unipen")
+        return program.main(["--quick", "--out", str(folder), *more])
     except data.DataNotFoundError as error:
         pytest.skip(str(error))
-    found = program.main(["--quick", "--out", str(tmp_path)])
+
+
+@pytest.mark.full
+def test_the_quick_run_reaches_its_bars(tmp_path):
+    found = run(tmp_path)
     ahead = {
         name: found["log_likelihood"]["writer"] - value for name, value in found["log_likelihood"].items()
     }
@@ -186,6 +191,27 @@ def test_the_quick_run_reaches_its_bars(tmp_path):
     assert ahead["linear autoregression"] > 1.4
     assert found["real"] > 0.92
     assert max(found["generated"].values()) > 0.85
+    assert_whole(tmp_path)
+
+
+def test_a_small_run(tmp_path, monkeypatch):
+    """Everything that the example does, on few digits; better than chance already."""
+    load, compare = program.load, program.common.compare_speed
+    few = lambda: [digits.take(np.arange(0, len(digits), 12)) for digits in load()]  # noqa: E731
+    glance = lambda *args, seconds, **options: compare(*args, seconds=0, **options)  # noqa: E731
+    settings = program.Settings(hidden=24, epochs=4, lr=0.02, rate=0.1, size=32)
+    monkeypatch.setattr(program, "load", few)
+    monkeypatch.setattr(program.common, "compare_speed", glance)
+    monkeypatch.setitem(program.READER, True, settings)
+    monkeypatch.setitem(program.WRITER, True, settings)
+    found = run(tmp_path)
+    assert found["real"] > 0.3
+    assert found["log_likelihood"]["writer"] > found["log_likelihood"]["Gaussian"]
+    assert_whole(tmp_path)
+
+
+def assert_whole(folder):
+    """Pictures and models are there, and what was trained writes digits."""
     for name in (
         "digits.png",
         "bias.png",
@@ -194,12 +220,12 @@ def test_the_quick_run_reaches_its_bars(tmp_path):
         "number.svg",
         "log.txt",
     ):
-        assert (tmp_path / name).stat().st_size > 500
-    assert isinstance(rnncore.load(tmp_path / "writer.safetensors")[0].layer, rnncore.LSTM)
-    assert rnncore.load(tmp_path / "reader.safetensors")[0].layer.spec.bidirectional
-    program.main(["--quick", "--out", str(tmp_path), "--write", "2024", "--bias", "1"])
+        assert (folder / name).stat().st_size > 500
+    assert isinstance(rnncore.load(folder / "writer.safetensors")[0].layer, rnncore.LSTM)
+    assert rnncore.load(folder / "reader.safetensors")[0].layer.spec.bidirectional
+    run(folder, "--write", "2024", "--bias", "1")
     with pytest.raises(SystemExit, match="digits"):
-        program.main(["--quick", "--out", str(tmp_path), "--write", "two"])
+        run(folder, "--write", "two")
 
 
 def test_nothing_to_write_with(tmp_path):

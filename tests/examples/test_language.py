@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The examples about language: words, search, the trigram, gradients beside PyTorch's, and both quick runs."""
 
+import importlib
 import itertools
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -177,28 +179,51 @@ def test_saved_models_come_back(tmp_path):
     assert Captioner.load(tmp_path / "c").beam([[3, 4], []]) == captioner.beam([[3, 4], []])
 
 
-def run(main, folder, *names):
-    for name in ("matplotlib", "rich", "safetensors", "sacrebleu", *names):
-        pytest.importorskip(name)
+def run(name, folder, *packages):
+    """What a quick run of an example finds."""
+    for package in ("matplotlib", "rich", "safetensors", "sacrebleu", *packages):
+        pytest.importorskip(package)
     try:
-        return main(["--quick", "--out", str(folder)])
+        return importlib.import_module(f"examples.{name}.__main__").main(["--quick", "--out", str(folder)])
     except data.DataNotFoundError as error:
         pytest.skip(str(error))
 
 
+@pytest.mark.full
 def test_quick_translation(tmp_path):
-    from examples.translation.__main__ import main
-
-    found = run(main, tmp_path)
+    found = run("translation", tmp_path)
     assert found["beam"] >= max(QUICK_BLEU, found["nearest"])
     assert (tmp_path / "attention.png").stat().st_size > 10_000
 
 
+@pytest.mark.full
 def test_quick_captions(tmp_path):
-    from examples.captioning.__main__ import main
-
-    found = run(main, tmp_path, "nltk")
+    found = run("captioning", tmp_path, "nltk")
     perplexity = found["perplexity"]
     assert perplexity["network"] < min(perplexity["trigram"], perplexity["trigram with keywords"])
     assert found["coverage"]["beam"][0] >= QUICK_COVERAGE
+    assert (tmp_path / "captions.png").stat().st_size > 10_000
+
+
+def test_small_translation(tmp_path, shorten):
+    """Everything that the example does, on few sentences."""
+    shorten("translation", lambda rows: rows[::10], {"features": 24, "hidden": 24, "epochs": 3, "lr": 3e-2})
+    found = run("translation", tmp_path)
+    assert all(0 <= found[name] <= 100 for name in ("greedy", "beam", "nearest"))
+    assert found["speed"]["rnncore"] > 0
+    assert (tmp_path / "attention.png").stat().st_size > 10_000
+    losses = re.findall(r"validation (\d\S*)", (tmp_path / "log.txt").read_text())
+    assert len(losses) == 3 and float(losses[2]) < float(losses[0])
+    again = Translator.load(tmp_path / "model").translate(["We won.", "I ran."])
+    assert len(again) == 2
+
+
+def test_small_captions(tmp_path, shorten):
+    """Everything that the example does, on the captions of few images; better than chance already."""
+    few = lambda rows: [row for row in rows if len(row) == 2 or int(row[1]) % 16 == 1]  # noqa: E731
+    shorten("captioning", few, {"features": 16, "hidden": 16, "epochs": 2, "at_least": 8})
+    found = run("captioning", tmp_path, "nltk")
+    words = len(text.Vocabulary.load(tmp_path / "model" / "words.json").words)
+    assert found["perplexity"]["network"] < words / 4
+    assert all(0 <= share <= 1 for pair in found["coverage"].values() for share in pair)
     assert (tmp_path / "captions.png").stat().st_size > 10_000

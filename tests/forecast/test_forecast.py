@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Forecaster and its parts: no leakage, repeatable, interruptible, resumable, safe files."""
 
+import collections
+import itertools
 import json
+import types
 
 import numpy as np
 import pytest
@@ -242,12 +245,18 @@ def test_progress_is_reported_after_every_epoch():
     assert all(np.isfinite([p.loss, p.valid_loss]).all() and p.best_loss <= p.valid_loss for p in seen)
 
 
-def test_budget_ends_the_training():
+def test_budget_ends_the_training(monkeypatch):
+    """By a clock that goes on by a second whenever it is asked; the members share the time out evenly."""
+    ticks = itertools.count()
+    monkeypatch.setattr(ensemble, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
     seen = []
-    model = Forecaster(**{**FAST, "epochs": 10**6, "patience": 10**6}, seconds=0.3).fit(
+    model = Forecaster(**{**FAST, "epochs": 10**6, "patience": 10**6}, seconds=600).fit(
         waves(), progress=seen.append
     )
-    assert {p.member for p in seen} == {1, 2, 3, 4, 5, 6}
+    epochs = collections.Counter(p.member for p in seen)
+    assert sorted(epochs) == [1, 2, 3, 4, 5, 6]
+    assert max(epochs.values()) <= min(epochs.values()) + 1
+    assert 600 < next(ticks) < 660
     assert np.isfinite(model.predict().mean).all()
 
 

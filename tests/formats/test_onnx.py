@@ -242,7 +242,8 @@ def test_nodes_are_not_fused_where_the_middle_is_an_output():
 def test_nodes_are_picked_by_name_and_the_rest_is_told():
     found = weights.load(stacked(), ["gru_l1"])
     assert list(found.records) == ["gru_l1"]
-    assert found.other == ["2 Reshape", "2 Transpose"]
+    assert found.other == ["1 GRU", "1 Reshape", "1 Transpose"]
+    assert weights.load(stacked()).other == []
     assert list(weights.load(stacked(), fuse=False).records) == ["gru_l0", "gru_l1"]
     with pytest.raises(ArgumentError, match="gru_l0, gru_l1"):
         weights.load(stacked(), ["lstm"])
@@ -314,3 +315,83 @@ def test_external_data_does_not_lead_out_of_the_folder(tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(RnncoreError, match=r"model\.onnx"):
         weights.load(path)
+
+
+def test_the_standard_s_own_default_of_a_forward_rnn_is_read():
+    arrays = {"W": np.ones((1, 2, 3), "f4"), "R": np.ones((1, 2, 2), "f4")}
+    node = weights.Node("RNN", {"activations": ["Tanh", "Tanh"]}, arrays)
+    assert weights.read_nodes("rnn", [node]).spec.activations == ()
+    with pytest.raises(ArgumentError, match="1 names, got 2"):
+        weights.read_nodes("rnn", [weights.Node("RNN", {"activations": ["Tanh", "Relu"]}, arrays)])
+
+
+CONTRADICTIONS = {
+    "hidden_size": (ArgumentError, {"hidden_size": 3}),
+    "layout": (ArgumentError, {"layout": 2}),
+    "clip": (ArgumentError, {"clip": "much"}),
+    "negative clip": (ArgumentError, {"clip": -1.0}),
+    "activations": (ArgumentError, {"activations": "Tanh"}),
+    "activation_alpha": (ArgumentError, {"activation_alpha": [None]}),
+    "linear_before_reset": (UnsupportedError, {"linear_before_reset": 1}),
+    "unknown": (UnsupportedError, {"gate_order": "ifgo"}),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_contradictions_and_unknown_attributes_are_refused(name):
+    error, attrs = CONTRADICTIONS[name]
+    arrays = {"X": np.zeros((4, 1, 3), "f4"), "W": np.zeros((1, 8, 3), "f4"), "R": np.zeros((1, 8, 2), "f4")}
+    with pytest.raises(error) as caught:
+        weights.run_node("LSTM", arrays, attrs)
+    assert caught.value.field == ("gate_order" if name == "unknown" else next(iter(attrs)))
+
+
+MISSING = {
+    "no X": ({"X": None}, "X"),
+    "no W": ({"W": None}, "W"),
+    "no R": ({"R": None}, "R"),
+    "flat X": ({"X": np.zeros((4, 3), "f4")}, "X"),
+    "flat W": ({"W": np.zeros(3, "f4")}, "W"),
+    "B of one axis": ({"B": np.zeros(16, "f4")}, "B"),
+    "P of no axis": ({"P": np.float32(1)}, "P"),
+    "state of one axis": ({"initial_h": np.zeros(2, "f4")}, "initial_h"),
+    "state of two axes": ({"initial_c": np.zeros((1, 2), "f4")}, "initial_c"),
+    "W of other gates": ({"W": np.zeros((1, 6, 3), "f4")}, "W"),
+}
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("name", MISSING)
+def test_what_a_node_lacks_is_one_sentence(name, layout):
+    given, field = MISSING[name]
+    arrays = {"X": np.zeros((4, 1, 3), "f4"), "W": np.zeros((1, 8, 3), "f4"), "R": np.zeros((1, 8, 2), "f4")}
+    with pytest.raises(ShapeError) as caught:
+        weights.run_node("LSTM", arrays | given, {"layout": layout})
+    assert caught.value.field == field
+
+
+def test_numbers_that_attributes_would_round_are_refused_in_float64():
+    for options in ({"clip": 0.3}, {"activations": {"n": ("leaky_relu", 0.3)}}):
+        weights.export(rnncore.GRU(I, H, **options))
+        with pytest.raises(UnsupportedError, match="float32") as caught:
+            weights.export(rnncore.GRU(I, H, dtype="float64", **options))
+        assert caught.value.field in options
+    exact = {"clip": 0.75, "activations": {"n": ("leaky_relu", 0.25)}}
+    default = {"activations": {"r": "hard_sigmoid", "z": "hard_sigmoid"}}
+    for options in (exact, default):
+        layer = rnncore.GRU(I, H, dtype="float64", **options)
+        assert weights.load(weights.export(layer)).record().spec == layer.spec
+
+
+def test_a_damaged_model_in_memory_is_a_format_error():
+    model = weights.export(rnncore.GRU(I, H, seed=0))
+    next(t for t in model.graph.initializer if t.name == "W0").ClearField("raw_data")
+    with pytest.raises(rnncore.formats.FormatError, match="model: expected an ONNX model"):
+        weights.load(model)
+
+
+@pytest.mark.parametrize("option", [{"layer_norm": True}, {"zoneout": 0.1}])
+def test_options_that_onnx_has_not_are_not_dropped(option):
+    with pytest.raises(UnsupportedError) as caught:
+        weights.export(rnncore.LSTM(I, H, **option))
+    assert caught.value.field in option

@@ -157,3 +157,71 @@ def test_nothing_in_a_pickle_is_run(tmp_path):
     with pytest.raises(FormatError, match="weights-only"):
         weights.load(path)
     assert not trap.exists()
+
+
+CHECKPOINTS = {
+    "model": lambda state: {"model": state, "epoch": 3},
+    "model_state_dict": lambda state: {
+        "model_state_dict": state,
+        "optimizer_state_dict": {"state": {0: {"exp_avg": torch.ones(2)}}},
+    },
+    "lightning": lambda state: {"state_dict": state, "hyper_parameters": {"lr": 0.1}, "loops": {}},
+    "nested": lambda state: {"ema": {"decay": 0.9, "net": {"weights": state}}, "best": torch.ones(1)},
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_the_state_dict_of_a_checkpoint_is_found(tmp_path, kind):
+    module = make("LSTM", {})
+    torch.save(CHECKPOINTS[kind](module.state_dict()), tmp_path / "checkpoint.pt")
+    assert_agrees(module, rnncore.load(tmp_path / "checkpoint.pt"), "LSTM")
+
+
+def test_several_state_dicts_of_a_checkpoint_have_their_places(tmp_path):
+    state = make("LSTM", {}).state_dict()
+    torch.save({"encoder": state, "decoder": {"rnn": state}, "step": torch.ones(1)}, tmp_path / "a.pt")
+    assert list(weights.load(tmp_path / "a.pt").records) == ["encoder", "decoder.rnn"]
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, {"names": ["a"]}, [torch.ones(2)], 3], ids=repr)
+def test_a_checkpoint_without_weights_is_an_error_and_no_empty_table(tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(FormatError, match="a state dict, or a checkpoint that holds one"):
+        rnncore.formats.inspect(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+@pytest.mark.parametrize("how", ["old", "new"])
+def test_weight_normalization_is_computed(tmp_path, how, dim):
+    module = make("GRU", {"bidirectional": True})
+    normed = {"old": torch.nn.utils.weight_norm, "new": torch.nn.utils.parametrizations.weight_norm}[how]
+    for name in ("weight_hh_l0", "weight_ih_l0_reverse"):
+        if how == "old" and dim is None:
+            pytest.skip("PyTorch's old form says -1 there")
+        normed(module, name, dim=dim)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter *= 1.5
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    for source in (module, module.state_dict(), tmp_path / "a.pt"):
+        assert_agrees(module, weights.load(source).layer(), "GRU")
+
+
+def test_other_parametrizations_are_refused():
+    module = make("GRU", {})
+    torch.nn.utils.parametrizations.orthogonal(module, "weight_hh_l0")
+    for source in (module, module.state_dict()):
+        with pytest.raises(UnsupportedError, match="another parametrization"):
+            weights.load(source).record()
+
+
+def test_a_module_is_read_inside_normed_ones():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), make("LSTM", {}))
+    torch.nn.utils.parametrizations.weight_norm(model[1], "weight_hh_l0")
+    found = weights.load(model)
+    assert list(found.records) == ["1"] and found.other == ["0: Linear"]
+
+
+def test_layer_normalization_is_not_dropped():
+    with pytest.raises(UnsupportedError, match="layer_norm"):
+        weights.state_dict(rnncore.LSTM(3, 4, layer_norm=True))

@@ -4,17 +4,14 @@ themselves."""
 
 import itertools
 
-import pytest
 import tables
 from compiled import assert_near, assert_same_bits
 from covering import covering_rows
-from gradient_grid import FACTORS, GRID, ROWS, STRENGTH
+from gradient_grid import FACTORS, GRID, ROWS, STRENGTH, grid
 
 import rnncore
 
-FUSED = pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.backend == "fused"], ids=lambda row: row.id
-)
+FUSED = grid([row for row in ROWS if row.backend == "fused"])
 
 
 def test_grid_holds_every_combination():

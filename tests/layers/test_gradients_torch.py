@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from compiled import as_state, assert_near, parts_of
-from gradient_grid import DROPS, rows_of_grid
+from gradient_grid import DROPS, grid, rows_of_grid
 
 pytest.importorskip("torch", reason="PyTorch is the oracle")
 
@@ -43,7 +43,7 @@ def assert_agree(outputs, grads, theirs, expected):
     assert_near("gradient", "float64", grads, expected)
 
 
-@pytest.mark.parametrize("row", MODULE_ROWS, ids=lambda row: row.id)
+@grid(MODULE_ROWS)
 def test_agrees_with_modules(row):
     layer = row.build()
     call = row.draw(layer)
@@ -55,7 +55,7 @@ def test_agrees_with_modules(row):
     assert_agree(outputs, grads, theirs, pytorch.gradients(theirs, upstream_of(layer, call), leaves))
 
 
-@pytest.mark.parametrize("row", STEP_ROWS, ids=lambda row: row.id)
+@grid(STEP_ROWS)
 def test_agrees_with_steps_and_the_same_masks(row):
     layer = row.build()
     call = row.draw(layer)

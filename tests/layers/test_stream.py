@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 import tables
-from compiled import CELL, DTYPE, ISAS, assert_same_bits, build, draw, parts_of
+from compiled import CELL, DTYPE, ISAS, PATIENCE, assert_same_bits, build, draw, parts_of
 
 import rnncore
 from rnncore import errors
@@ -157,17 +157,17 @@ def test_update_just_after_packing_is_seen(when):
     """The moment between packing the weights and noting their version, as another thread would use it."""
     layer = build(LSTM, SHAPE)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    values, pack = other_values(layer), layer._weights
+    values, pack = other_values(layer), layer.packed
 
     def pack_and_lose_the_race(uses):
         weights = pack(uses)
-        layer._weights = pack
+        layer.packed = pack
         layer.update_parameters(values)
         return weights
 
     stream = layer.stream(SHAPE.N) if when == "step" else None
     layer.update_parameters({name: value / 2 for name, value in layer.state_dict().items()})
-    layer._weights = pack_and_lose_the_race
+    layer.packed = pack_and_lose_the_race
     if stream is None:
         stream = layer.stream(SHAPE.N)
     else:
@@ -221,7 +221,7 @@ def test_second_step_at_once_is_refused():
     threads = [threading.Thread(target=step_on, args=(k,)) for k in range(2)]
     for thread in threads:
         thread.start()
-    assert refused.wait(timeout=60)
+    assert refused.wait(timeout=PATIENCE)
     stop.set()
     for thread in threads:
         thread.join()

@@ -10,11 +10,11 @@ import threading
 import numpy as np
 import pytest
 import tables
-from compiled import assert_same_bits, build, draw
+from compiled import PATIENCE, assert_same_bits, build, draw
 
 import rnncore
 from rnncore import errors
-from rnncore.layers.stream import Stream
+from rnncore.engine import Stream
 
 SHAPE = tables.Shape(6, 3, 4, 9)
 LONG = tables.Shape(6, 3, 60, 120)  # steps that give up the GIL
@@ -44,7 +44,7 @@ class Slow:
 
     def __array__(self, dtype=None, copy=None):
         self.begun.set()
-        assert self.may_end.wait(timeout=60)
+        assert self.may_end.wait(timeout=PATIENCE)
         return self.array
 
 
@@ -67,7 +67,7 @@ def test_calls_during_a_call_are_refused(holder):
     thread = threading.Thread(target=CALLS[holder], args=(stream, call, seen))
     thread.start()
     try:
-        assert begun.wait(timeout=60)
+        assert begun.wait(timeout=PATIENCE)
         refused(stream, call)
     finally:
         may_end.set()
@@ -79,16 +79,16 @@ def test_calls_during_a_call_are_refused(holder):
 def test_calls_while_new_parameters_are_packed_are_refused():
     layer = build(GRU, SHAPE, num_layers=2)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    stream, pack, begun = layer.stream(SHAPE.N), layer._weights, []
+    stream, pack, begun = layer.stream(SHAPE.N), layer.packed, []
 
     def pack_slowly(uses):
-        layer._weights = pack
+        layer.packed = pack
         refused(stream, call)
         begun.append(uses)
         return pack(uses)
 
     layer.update_parameters({name: value / 2 for name, value in layer.state_dict().items()})
-    layer._weights = pack_slowly
+    layer.packed = pack_slowly
     y = stream.step(call.x[0])
     assert len(begun) == 1
     assert_same_bits((y[np.newaxis], stream.state), layer(call.x[:1]))
@@ -97,18 +97,18 @@ def test_calls_while_new_parameters_are_packed_are_refused():
 def test_a_failing_renewal_leaves_the_stream_as_it_was():
     layer = build(GRU, SHAPE)
     call = draw(layer, SHAPE.T, SHAPE.N)
-    stream, pack = layer.stream(SHAPE.N), layer._weights
+    stream, pack = layer.stream(SHAPE.N), layer.packed
 
     def fail(uses):
         raise errors.MemoryExhaustedError("parameters", "some bytes", "less")
 
     stream.state = call.state
     layer.update_parameters({name: value / 2 for name, value in layer.state_dict().items()})
-    layer._weights = fail
+    layer.packed = fail
     for name in ("step", "step-checked", "select-more"):
         with pytest.raises(errors.MemoryExhaustedError):
             CALLS[name](stream, call)
-    layer._weights = pack
+    layer.packed = pack
     assert_same_bits(stream.state, call.state)
     assert_same_bits(stream.step(call.x[0]), layer(call.x[:1], call.state)[0][0])
 

@@ -254,7 +254,7 @@ def test_bad_probabilities_are_refused(implementation, name, p):
 
 def test_no_cell_state_no_zoneout_of_it():
     with pytest.raises(rnncore.errors.ArgumentError, match=r"^zoneout_c: expected 0\.0 for cell 'gru'"):
-        rnncore.reference.spec.Spec("gru", 3, 4, zoneout_c=0.5)
+        rnncore.spec.Spec("gru", 3, 4, zoneout_c=0.5)
 
 
 def test_files_keep_it_and_other_formats_refuse_it(tmp_path):

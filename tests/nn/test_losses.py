@@ -1,70 +1,92 @@
 # SPDX-License-Identifier: MIT
-"""The quantile loss: its value, its gradient, where it is least, and what it refuses."""
+"""Squared error and cross-entropy: by hand, by central differences, and what they refuse."""
+
+import math
 
 import numpy as np
 import pytest
+import tables_training as tables
+from differences import assert_gradient, differences
 
 from rnncore.errors import ArgumentError, DTypeError, ShapeError
-from rnncore.nn import quantile_loss
-
-QUANTILES = (0.125, 0.5, 0.75, 0.875)
-# All numbers are small multiples of powers of two, so that sums and differences are exact.
-PRED = np.array([[1.0, 2.0, 4.0, 8.0], [0.5, 0.5, 3.0, 2.0]])
-TARGET = np.array([2.0, 1.0])
+from rnncore.nn import cross_entropy, mse_loss
 
 
-def test_value_by_hand():
-    loss, slope = quantile_loss(PRED, TARGET, QUANTILES)
-    # Errors 1, 0, -2, -6 and 0.5, 0.5, -2, -1, each times q, or q - 1 where it is negative.
-    assert loss == (0.125 + 0 + 0.5 + 0.75 + 0.0625 + 0.25 + 0.5 + 0.125) / 8
-    assert np.array_equal(slope * 8, [[-0.125, -0.5, 0.25, 0.125]] * 2)
+def test_mse_by_hand():
+    loss, dpred = mse_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
+    assert loss == 2.5
+    np.testing.assert_array_equal(dpred, [1.0, 2.0])
+    loss, dpred = mse_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]), np.array([3.0, 1.0]))
+    assert loss == 1.75
+    np.testing.assert_array_equal(dpred, [1.5, 1.0])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gradient_is_the_difference_quotient(dtype):
-    weight = np.array([1.0, 3.0])
-    _, slope = quantile_loss(PRED.astype(dtype), TARGET, QUANTILES, weight)
-    assert slope.dtype == dtype
-    step = 2.0**-10
-    for place in np.ndindex(PRED.shape):
-        if place == (0, 1):
-            continue  # the error is 0 there: a corner
-        high, low = PRED.copy(), PRED.copy()
-        high[place] += step
-        low[place] -= step
-        losses = [quantile_loss(p, TARGET, QUANTILES, weight)[0] for p in (high, low)]
-        quotient = (losses[0] - losses[1]) / (2 * step)
-        assert np.float32(quotient) == np.float32(slope[place])
-
-
-@pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
-def test_least_at_the_quantile(q):
-    target = np.arange(101.0)
-    losses = [quantile_loss(np.full((101, 1), level), target, [q])[0] for level in target]
-    assert np.argmin(losses) == round(100 * q)
-
-
-def test_targets_without_weight_may_be_unknown():
-    known, slope_known = quantile_loss(PRED[:1], TARGET[:1], QUANTILES)
-    loss, slope = quantile_loss(PRED, [2.0, np.nan], QUANTILES, [1.0, 0.0])
-    assert loss == known
-    assert np.array_equal(slope, [*slope_known, [0, 0, 0, 0]])
+@pytest.mark.parametrize("weight", [None, "full", "rows"])
+def test_mse_gradient(weight):
+    rng = np.random.default_rng(1)
+    pred, target = rng.normal(size=(2, 5, 3))
+    weight = {None: None, "full": rng.uniform(size=(5, 3)), "rows": rng.uniform(size=(5, 1))}[weight]
+    _, dpred = mse_loss(pred, target, weight)
+    assert_gradient(dpred, differences(lambda: mse_loss(pred, target, weight)[0], pred))
 
 
 @pytest.mark.parametrize(
-    "error, arguments",
-    [
-        (DTypeError, (PRED.astype(int), TARGET, QUANTILES)),
-        (ShapeError, (PRED[:, :2], TARGET, QUANTILES)),
-        (ShapeError, (PRED, TARGET[:1], QUANTILES)),
-        (ShapeError, (PRED[:0], TARGET[:0], QUANTILES)),
-        (ShapeError, (PRED, TARGET, QUANTILES, np.ones(3))),
-        (ArgumentError, (PRED, TARGET, (0.1, 0.5, 1.0))),
-        (ArgumentError, (PRED, TARGET, QUANTILES, [-1.0, 2.0])),
-        (ArgumentError, (PRED, TARGET, QUANTILES, [0.0, 0.0])),
-    ],
-    ids=["integers", "quantiles", "target", "empty", "weight-shape", "quantile-1", "negative", "no-weight"],
+    "labels", [[[0, 3], [2, 1], [1, 1]], [[0, -100], [-100, 1], [3, 3]]], ids=["all", "ignored"]
 )
-def test_refusals(error, arguments):
-    with pytest.raises(error):
-        quantile_loss(*arguments)
+def test_cross_entropy_gradient(labels):
+    logits, labels = np.random.default_rng(2).normal(size=(3, 2, 4)), np.array(labels)
+    _, dlogits = cross_entropy(logits, labels)
+    assert_gradient(dlogits, differences(lambda: cross_entropy(logits, labels)[0], logits))
+    assert not dlogits[labels == -100].any()
+
+
+def test_cross_entropy_by_hand():
+    # softmax of (0, ln 3) is (1/4, 3/4)
+    loss, dlogits = cross_entropy(np.array([[0.0, math.log(3.0)]]), np.array([0]))
+    np.testing.assert_allclose(loss, math.log(4.0), rtol=tables.OPTIMIZER_RTOL["float64"])
+    np.testing.assert_allclose(dlogits, [[-0.75, 0.75]], rtol=tables.OPTIMIZER_RTOL["float64"])
+
+
+def test_cross_entropy_of_huge_logits_is_exact():
+    logits = np.array([[3e4, 0.0, -3e4], [0.0, 3e4, 0.0]], np.float32)
+    loss, dlogits = cross_entropy(logits, np.array([0, 0]))
+    assert loss == 1.5e4
+    assert dlogits.dtype == np.float32
+    np.testing.assert_allclose(dlogits, [[0, 0, 0], [-0.5, 0.5, 0]], atol=tables.FLOAT32_ATOL)
+
+
+def test_cross_entropy_with_nothing_to_count():
+    loss, dlogits = cross_entropy(np.ones((2, 3), np.float32), np.full(2, -1), ignore_index=-1)
+    assert loss == 0.0
+    assert dlogits.shape == (2, 3)
+    assert not dlogits.any()
+
+
+LOSS_ERRORS = {
+    "mse-shape": (
+        lambda: mse_loss(np.zeros((2, 3)), np.zeros((3, 2))),
+        ShapeError,
+        r"target: expected \(2, 3\)",
+    ),
+    "mse-integers": (lambda: mse_loss(np.zeros(2, int), np.zeros(2)), DTypeError, "pred"),
+    "mse-empty": (lambda: mse_loss(np.zeros(0), np.zeros(0)), ShapeError, "pred"),
+    "mse-weight-shape": (lambda: mse_loss(np.zeros(2), np.zeros(2), np.ones(3)), ShapeError, "weight"),
+    "mse-weight-zero": (lambda: mse_loss(np.zeros(2), np.zeros(2), np.zeros(2)), ArgumentError, "weight"),
+    "mse-weight-negative": (lambda: mse_loss(np.zeros(2), np.zeros(2), [2, -1]), ArgumentError, "weight"),
+    "ce-scalar": (lambda: cross_entropy(np.float64(0), np.array(0)), ShapeError, "logits"),
+    "ce-shape": (lambda: cross_entropy(np.zeros((2, 3)), np.zeros((2, 3), int)), ShapeError, "labels"),
+    "ce-float-labels": (lambda: cross_entropy(np.zeros((2, 3)), np.zeros(2)), DTypeError, "labels"),
+    "ce-label-too-big": (lambda: cross_entropy(np.zeros((2, 3)), np.array([0, 3])), ArgumentError, "got 3"),
+    "ce-label-negative": (
+        lambda: cross_entropy(np.zeros((2, 3)), np.array([0, -1])),
+        ArgumentError,
+        "got -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOSS_ERRORS, ids=str)
+def test_loss_arguments_are_checked(case):
+    call, error, words = LOSS_ERRORS[case]
+    with pytest.raises(error, match=words):
+        call()

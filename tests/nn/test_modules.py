@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The small inference graph: each module against NumPy or PyTorch, chains, streams, bad input."""
 
+import functools
+import warnings
+
 import numpy as np
 import pytest
 import tables
@@ -8,6 +11,7 @@ import tables
 import rnncore
 from rnncore import nn
 from rnncore.errors import ArgumentError, DTypeError, RnncoreError, ShapeError, UnsupportedError
+from rnncore.reference import activations as reference_functions
 
 F32 = np.dtype(np.float32)
 
@@ -16,15 +20,60 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(F32)
 
 
-@pytest.mark.parametrize("name", [name for name in nn.ACTIVATIONS if name != "linear"])
-def test_activation_is_pytorch_s(name):
-    functional = pytest.importorskip("torch").nn.functional
+# The same function in PyTorch, of a tensor and our parameters.
+IN_TORCH = {
+    "linear": lambda f, x: x * 1,
+    "silu": lambda f, x: f.silu(x),
+    "sigmoid": lambda f, x: x.sigmoid(),
+    "tanh": lambda f, x: x.tanh(),
+    "relu": lambda f, x: f.relu(x),
+    "affine": lambda f, x, a, b: a * x + b,
+    "leaky_relu": lambda f, x, a: f.leaky_relu(x, a),
+    "thresholded_relu": lambda f, x, a: f.threshold(x, a, 0.0),
+    "scaled_tanh": lambda f, x, a, b: a * (b * x).tanh(),
+    "hard_sigmoid": lambda f, x, a, b: (a * x + b).clamp(0, 1),
+    "elu": lambda f, x, a: f.elu(x, a),
+    "softsign": lambda f, x: f.softsign(x),
+    "softplus": lambda f, x: f.softplus(x),
+}
+PARAMETERS = (0.4, 0.7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", nn.ACTIVATIONS)
+def test_activation_and_its_slope_are_pytorch_s(name, dtype):
     torch = pytest.importorskip("torch")
-    x = np.concatenate([normal(50) * 5, np.array([0, -100, 100, -0.0], F32)])
-    y = nn.Activation(name)(x)
-    expected = getattr(functional, name)(torch.from_numpy(x)).numpy()
-    assert y.dtype == F32
-    assert tables.relative_error(y, expected) <= tables.TOLERANCES["forward", F32]
+    x = np.concatenate([np.random.default_rng(0).standard_normal(50) * 5, [-100, 100]]).astype(dtype)
+    for given in {(), PARAMETERS[: len(nn.ACTIVATIONS[name].defaults)]}:
+        module = nn.Activation(name, *given)
+        y, tape = module.forward(x)
+        other = torch.from_numpy(x).requires_grad_()
+        expected = IN_TORCH[name](torch.nn.functional, other, *(given or nn.ACTIVATIONS[name].defaults))
+        expected.backward(torch.ones_like(expected))
+        dx = module.backward(tape, np.ones_like(y)).x
+        assert y.dtype == dx.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(y, module(x))
+        for got, wanted in ((y, expected.detach()), (dx, other.grad)):
+            assert tables.relative_error(got, wanted.numpy()) <= tables.TOLERANCES["forward", y.dtype]
+
+
+@pytest.mark.parametrize("name", reference_functions.VALUES)
+def test_activation_is_the_twin_s(name):
+    x = np.concatenate([np.random.default_rng(0).standard_normal(50) * 5, [0.0, -0.0, 0.4, 1.0]])
+    ours, twin = nn.ACTIVATIONS[name], reference_functions.VALUES[name]
+    for own, other in ((ours.value, twin.value), (ours.slope, twin.slope)):
+        got, wanted = (function(x, *PARAMETERS[: len(ours.defaults)]) for function in (own, other))
+        assert tables.relative_error(got, wanted) <= tables.TOLERANCES["forward", got.dtype]
+    if name != "softsign":  # the twin warns there
+        infinite = np.array([-np.inf, np.inf])
+        got, wanted = (row.value(infinite, *PARAMETERS[: len(ours.defaults)]) for row in (ours, twin))
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_softsign_of_infinity_is_its_sign():
+    with warnings.catch_warnings(action="error"):
+        y = nn.Activation("softsign")(np.array([-np.inf, np.inf]))
+    np.testing.assert_array_equal(y, [-1, 1])
 
 
 def test_softmax_norm_linear_and_embedding_are_pytorch_s():
@@ -90,8 +139,8 @@ def test_orders_and_merges_follow_from_one_bidirectional_layer():
     np.testing.assert_array_equal(in_place, y[..., 4:])
     computed = recurrent(reverse, order="backwards")(x, lengths)
     np.testing.assert_array_equal(computed, nn.reverse_valid(in_place, lengths))
-    for merge, function in nn.MERGES.items():
-        expected = function(y[..., :4], y[..., 4:])
+    for merge, row in nn.MERGES.items():
+        expected = row.value(y[..., :4], y[..., 4:])
         np.testing.assert_array_equal(recurrent(both, merge=merge)(x, lengths), expected)
     pair = recurrent(both, merge=None, return_sequences=False)(x, lengths)
     np.testing.assert_array_equal(np.stack(pair), h)
@@ -174,8 +223,37 @@ BAD = {
     ),
     "merge": (ArgumentError, lambda: nn.Recurrent(rnncore.RNN(1, 1), merge="max")),
     "sequences": (ArgumentError, lambda: nn.Recurrent(rnncore.RNN(1, 1), return_sequences=1)),
+    "activation alpha": (ArgumentError, lambda: nn.Activation("elu", float("nan"))),
+    "activation beta": (ArgumentError, lambda: nn.Activation("elu", 1.0, 2.0)),
+    "dropout": (ArgumentError, lambda: nn.Dropout(1.0)),
+    "dropout of integers": (DTypeError, lambda: nn.Dropout(0.5).forward([1, 2])),
+    "recurrent": (ArgumentError, lambda: nn.Recurrent(nn.Linear(2, 3))),
     "sequential": (ArgumentError, lambda: nn.Sequential(3)),
-    "build kind": (ArgumentError, lambda: nn.build_module({"kind": "Sequential"}, {})),
+    "attention in a chain": (ArgumentError, lambda: nn.Sequential(nn.Attention())),
+    "a module twice": (ArgumentError, lambda: nn.Sequential(head := nn.Linear(2, 2), head)),
+    "a module twice, deep": (
+        ArgumentError,
+        lambda: nn.Sequential(head := nn.Linear(2, 2), nn.Sequential(head)),
+    ),
+    "steps that are gone": (
+        ArgumentError,
+        lambda: nn.Sequential(nn.Recurrent(rnncore.RNN(1, 1), return_sequences=False), rnncore.RNN(1, 1)),
+    ),
+    "too deep": (
+        ArgumentError,
+        lambda: functools.reduce(lambda m, _: nn.Sequential(m), range(17), nn.Softmax()),
+    ),
+    "build too deep": (
+        ArgumentError,
+        lambda: nn.build_module(
+            functools.reduce(
+                lambda c, _: {"kind": "Sequential", "modules": [c]}, range(200), {"kind": "Softmax"}
+            ),
+            {},
+        ),
+    ),
+    "build kind": (ArgumentError, lambda: nn.build_module({"kind": "Module"}, {})),
+    "build chain": (ArgumentError, lambda: nn.build_module({"kind": "Sequential"}, {})),
     "build fields": (ArgumentError, lambda: nn.build_module({"kind": "Softmax", "axis": 1}, {})),
     "build extra": (ArgumentError, lambda: nn.build_module({"kind": "Softmax"}, {"weight": normal(1)})),
 }

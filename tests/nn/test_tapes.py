@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from compiled import assert_same_bits
+from compiled import PATIENCE, assert_same_bits
 
 import rnncore
 from rnncore import reference
@@ -39,7 +39,7 @@ class Slow:
         self.array, self.event = array, event
 
     def __array__(self, dtype=None, copy=None):
-        self.event.wait(timeout=10)
+        assert self.event.wait(timeout=PATIENCE)
         return self.array
 
 

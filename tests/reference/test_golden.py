@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tables
 
-from rnncore.reference import cells
+from rnncore.reference import cells, lstm
+from rnncore.reference.parts import Saved
+from rnncore.spec import Spec
 
 X = np.array([[0.1, 0.4], [0.7, 0.9]])
 
@@ -42,15 +44,17 @@ F1, I1, A1, S1 = 0.6434, 0.5842, 0.5511, 0.3220
 
 
 def test_lstm_gates():
-    w = cells.Saved(
+    w = Saved(
         weight_ih=LSTM_W[:, :2],
         weight_hh=LSTM_W[:, 2:],
         bias_ih=LSTM_B,
         bias_hh=np.zeros(4),
         weight_hr=None,
+        weight_peephole=None,
     )
     start = (np.zeros((1, 1)), np.zeros((1, 1)))
-    (_, c), saved = cells.lstm_forward_step(w, X[:1], start)
+    functions = cells.functions_of(Spec("lstm", 2, 1), direction=0)
+    (_, c), saved = lstm.lstm_forward(w, X[:1], start, functions)
     got = [saved.f, saved.i, saved.g, c]
     np.testing.assert_allclose(np.ravel(got), [F1, I1, A1, S1], rtol=0, atol=tables.FOUR_DIGITS)
 

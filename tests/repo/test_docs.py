@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What the documentation says is run: every Python and C snippet, the build commands, the links.
 
-C snippets are built with the commands of docs/embedding.md, in a copy of the sources.
+C snippets are built with the last command of docs/embedding.md; with --full its other commands run, too.
 """
 
 import math
 import re
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from c_library import run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted(page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).rglob("*.md"))
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
@@ -25,13 +25,6 @@ def blocks(page, language):
     """The contents of the fenced blocks of a language in a page, in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def run(command, folder):
-    """The standard output of a command; it must succeed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 # Python ----------------------------------------------------------------------------------------------------
@@ -73,53 +66,69 @@ def test_build_options_exist():
 
 # C ---------------------------------------------------------------------------------------------------------
 
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """A copy of the sources in which the commands of docs/embedding.md, all but the last, have run; and the last."""
-    if not shutil.which("cc") or not shutil.which("ar"):
-        pytest.skip("needs cc and ar")
-    folder = tmp_path_factory.mktemp("embedding")
-    shutil.copytree(ROOT / "csrc", folder / "csrc")
-    *commands, last = blocks("docs/embedding.md", "sh")[0].splitlines()
-    for command in commands:
-        run(["sh", "-c", command], folder)
-    return folder, last
+*COMPILE, LINK = blocks("docs/embedding.md", "sh")[0].splitlines()
 
 
-def test_c_of_the_readme(built):
-    folder, command = built
-    (folder / "main.c").write_text(blocks("README.md", "c")[0])
-    run(["sh", "-c", command], folder)
+@pytest.fixture
+def program(c_build, tmp_path):
+    """A function that gives what a C file prints: built as docs/embedding.md does, with the library of CMake."""
+    if not shutil.which("cc"):
+        pytest.skip("needs cc")
+    (tmp_path / "csrc").symlink_to(ROOT / "csrc")
+    shutil.copy(c_build / "librnncore.a", tmp_path)
+
+    def output(source):
+        (tmp_path / "main.c").write_text(source)
+        run("sh", "-c", LINK, folder=tmp_path)
+        return run("./main", folder=tmp_path).split()
+
+    return output
+
+
+def test_c_of_the_readme(program):
     # All gates have pre-activation 1, and no state reaches them: c' = s * c + s * tanh(1), h = s * tanh(c').
     s, c = 1 / (1 + math.exp(-1)), 0.0
     expected = []
     for _ in range(3):
         c = s * c + s * math.tanh(1)
         expected.append(f"{s * math.tanh(c):.6f}")
-    assert run(["./main"], folder).split() == expected
+    assert program(blocks("README.md", "c")[0]) == expected
 
 
-def test_c_of_the_embedding_guide(built):
-    folder, command = built
-    (folder / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
-    run(["sh", "-c", command], folder)
-    isa, y_last, y_padding, h_last = run(["./main"], folder).split()
+def test_c_of_the_embedding_guide(program):
+    assert_guide(program(blocks("docs/embedding.md", "c")[0]))
+
+
+def assert_guide(words):
+    """What the guide's program prints: the instruction set, last y, y of padding, last h."""
+    isa, y_last, y_padding, h_last = words
     assert isa in {"avx512", "avx2", "neon", "scalar"}
     assert float(y_padding) == 0
     assert float(y_last) != 0
     assert float(h_last) != 0
 
 
+@pytest.mark.full
+def test_commands_of_the_embedding_guide(tmp_path):
+    if not shutil.which("cc") or not shutil.which("ar"):
+        pytest.skip("needs cc and ar")
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    for command in (*COMPILE, LINK):
+        run("sh", "-c", command, folder=tmp_path)
+    assert_guide(run("./main", folder=tmp_path).split())
+
+
+@pytest.mark.full
 def test_cmake_of_the_embedding_guide(tmp_path):
     if not shutil.which("cmake") or not shutil.which("cc"):
         pytest.skip("needs cmake and cc")
     (tmp_path / "CMakeLists.txt").write_text(blocks("docs/embedding.md", "cmake")[0])
     (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
     (tmp_path / "rnncore").symlink_to(ROOT)
-    run(["cmake", "-S", ".", "-B", "out", "-DCMAKE_BUILD_TYPE=Debug"], tmp_path)
-    run(["cmake", "--build", "out", "--parallel", "2"], tmp_path)
-    assert len(run(["out/yours"], tmp_path).split()) == 4
+    run("cmake", "-S", ".", "-B", "out", "-DCMAKE_BUILD_TYPE=Debug", folder=tmp_path)
+    run("cmake", "--build", "out", "--parallel", "2", folder=tmp_path)
+    assert_guide(run("out/yours", folder=tmp_path).split())
 
 
 # Pages -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`Spec`: names, shapes and sizes; and the initializers that follow them."""
 
+import json
 import math
 import pickle
 
@@ -10,7 +11,9 @@ import tables
 from compiled import build
 
 from rnncore import errors, reference
-from rnncore.spec import GATES, Spec, activations, initializers
+from rnncore.reference import activations as reference_activations
+from rnncore.reference import cells as reference_cells
+from rnncore.spec import CELLS, GATES, Spec, activations, initializers
 
 
 def test_parameter_shapes_in_order():
@@ -80,12 +83,12 @@ def test_shapes_of_options():
 def test_activations_have_one_form():
     usual = {"i": "sigmoid", "g": ("tanh",)}
     assert Spec("lstm", 3, 5, activations=usual) == Spec("lstm", 3, 5)
-    assert not Spec("lstm", 3, 5, activations=usual).general
+    assert Spec("lstm", 3, 5, activations=usual).activations == ()
     assert Spec("rnn", 3, 5, activations={"h": "relu"}) == Spec("rnn", 3, 5, nonlinearity="relu")
     one = Spec("gru", 3, 5, bidirectional=True, activations={"n": "elu"})
     assert one == Spec("gru", 3, 5, bidirectional=True, activations=({"n": ("elu", 1)}, {"n": ("elu",)}))
     assert one == Spec("gru", 3, 5, bidirectional=True, activations=one.activations)
-    assert one.general and one.functions(1) == {"r": ("sigmoid",), "z": ("sigmoid",), "n": ("elu", 1.0)}
+    assert one.functions(1) == {"r": ("sigmoid",), "z": ("sigmoid",), "n": ("elu", 1.0)}
     both = Spec("rnn", 3, 5, bidirectional=True, activations=({}, {"h": "relu"}))
     assert [both.functions(d)["h"] for d in (0, 1)] == [("tanh",), ("relu",)]
 
@@ -94,6 +97,70 @@ def test_every_function_is_in_the_grid():
     layers = [build(cell, tables.SHAPES[1], implementation=reference) for cell in tables.CELLS]
     used = {entry[0] for layer in layers for entry in layer.spec.functions(0).values()}
     assert used == set(activations.FUNCTIONS)
+
+
+def test_every_function_has_a_value_and_a_slope():
+    assert reference_activations.VALUES.keys() == activations.FUNCTIONS.keys()
+    a = np.linspace(-3.0, 3.0, 7)
+    for name, defaults in activations.FUNCTIONS.items():
+        value, slope = reference_activations.value_and_slope((name, *defaults), a, clip=2.0)
+        assert value.shape == slope.shape == a.shape
+        assert value[0] == value[1] and value[-1] == value[-2] and slope[0] == slope[-1] == 0
+
+
+def test_forms_tell_the_cells_apart():
+    specs = [Spec("rnn", 1, 2), Spec("rnn", 1, 2, nonlinearity="relu"), Spec("lstm", 1, 2)]
+    specs += [Spec("lstm", 1, 2, layer_norm=True), Spec("gru", 1, 2), Spec("gru", 1, 2, reset_after=False)]
+    specs += [Spec("gru", 1, 2, layer_norm=True)]
+    forms = [form for cell in CELLS.values() for form in cell.forms]
+    assert [spec.form for spec in specs] == forms == list(reference_cells.STEPS)
+
+
+def test_a_form_that_a_cell_does_not_have_is_refused():
+    with pytest.raises(errors.ArgumentError, match="reset_after") as refused:
+        Spec("gru", 1, 2, reset_after=False, layer_norm=True)
+    assert "layer_norm" in refused.value.field
+
+
+OPTIONED = [
+    Spec("rnn", 3, 5, nonlinearity="relu", bias=False, zoneout=0.5),
+    Spec(
+        "lstm", 3, 5, 2, proj_size=2, peepholes=True, coupled=True, clip=2.0, zoneout_c=0.25, dtype="float64"
+    ),
+    Spec(
+        "gru", 3, 5, bidirectional=True, reset_after=False, activations=({}, {"n": ("elu", 0.5)}), dropout=0.5
+    ),
+]
+
+
+@pytest.mark.parametrize("spec", OPTIONED, ids=lambda spec: spec.cell)
+def test_a_spec_is_a_dict_and_back(spec):
+    again = Spec.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert again == spec and again.to_dict() == spec.to_dict()
+    make = getattr(reference, spec.table.title)
+    assert make(**spec.keywords()).spec == spec
+    assert spec.parameter_count == len(spec.parameter_shapes())
+
+
+def test_a_dict_names_options_where_they_are_used():
+    fields = Spec("gru", 3, 5).to_dict()
+    assert fields == {
+        "cell": "gru",
+        "input_size": 3,
+        "hidden_size": 5,
+        "num_layers": 1,
+        "nonlinearity": "tanh",
+        "bias": True,
+        "batch_first": False,
+        "dropout": 0.0,
+        "bidirectional": False,
+        "dtype": "float32",
+        "proj_size": 0,
+        "reset_after": True,
+    }
+    for wrong in (fields | {"other": 1}, {"cell": "gru"}, None, fields | {"dtype": ["float32"]}):
+        with pytest.raises(errors.ArgumentError):
+            Spec.from_dict(wrong)
 
 
 def test_largest_sizes_that_fit():

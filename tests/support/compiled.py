@@ -12,23 +12,38 @@ import tables
 import rnncore
 
 ISAS = rnncore.isas()
+# Seconds after which a thread or process that tests wait for counts as stuck. No test measures time.
+PATIENCE = 600
 
 CELL = pytest.mark.parametrize("cell", tables.CELLS, ids=lambda cell: cell.id)
 DTYPE = pytest.mark.parametrize("dtype", tables.DTYPES.values(), ids=tables.DTYPES)
 ISA = pytest.mark.parametrize("isa", ISAS)
 
 
-def examples(count):
-    """Hypothesis settings: the same few examples in every run."""
+def examples(count, unchecked=()):
+    """Hypothesis settings: the same few examples in every run, without these health checks."""
     return hypothesis.settings(
-        max_examples=count, derandomize=True, deadline=None, database=None, print_blob=False
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        suppress_health_check=unchecked,
     )
 
 
 def build(cell, shape, dtype="float32", implementation=rnncore, **options):
-    """A layer of this cell and these sizes with seeded parameters."""
+    """A layer of this cell and these sizes with seeded parameters.
+
+    Gains are a quarter: where they are one, normalised pre-activations make the recurrence expand, and with it every
+    rounding error (by 5 to 30 % a step), so that no tolerance would follow from the roundings.
+    """
     make = getattr(implementation, cell.layer)
-    return make(shape.I, shape.H, dtype=dtype, **({"seed": 3} | cell.options(shape.H) | options))
+    layer = make(shape.I, shape.H, dtype=dtype, **({"seed": 3} | cell.options(shape.H) | options))
+    gains = {name: value for name, value in layer.parameters().items() if name.startswith("gain_")}
+    if gains:
+        layer.update_parameters({name: value / 4 for name, value in gains.items()})
+    return layer
 
 
 @dataclasses.dataclass
@@ -75,7 +90,9 @@ def rows_of(state, rows):
 
 
 def flat(values):
-    """Arrays in nested tuples, lists, dicts and Grads, by path."""
+    """Arrays in nested tuples, lists, dicts and Grads, by path; None has none."""
+    if values is None:
+        return {}
     if isinstance(values, np.ndarray):
         return {"": values}
     if dataclasses.is_dataclass(values):

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Bytes of safetensors files, and headers that a reader must refuse, by what is wrong with them."""
+"""Bytes of files that a reader must refuse, headers of safetensors by what is wrong with them, and how it refuses."""
 
 import json
 import struct
+import tracemalloc
+
+import pytest
+import tables
+
+from rnncore.errors import RnncoreError
+from rnncore.formats import load
 
 
 def file_of(header, data=b"", length=None):
@@ -13,6 +20,19 @@ def file_of(header, data=b"", length=None):
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+def refused(path, content, reader=load):
+    """Write, read, and give the error; its memory is measured."""
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RnncoreError) as caught:
+            reader(path)
+        assert tracemalloc.get_traced_memory()[1] < tables.HOSTILE_BYTES + len(content)
+    finally:
+        tracemalloc.stop()
+    return caught.value
 
 
 GOOD = {"a": entry()}
@@ -39,6 +59,7 @@ HEADERS = {
     "negative size": file_of({"a": entry(shape=(-2,))}, b"\0" * 8),
     "size is a float": file_of({"a": entry(shape=(2.0,))}, b"\0" * 8),
     "size is a bool": file_of({"a": entry("F64", shape=(True,))}, b"\0" * 8),
+    "an axis of 2**62 without elements": file_of({"a": entry(shape=(2**62, 0), offsets=(0, 0))}),
     "sizes overflow": file_of({"a": entry(shape=(2**32, 2**32, 4), offsets=(0, 0))}),
     "too many axes": file_of({"a": entry(shape=[1] * 65 + [2])}, b"\0" * 8),
     "one axis of 10000": file_of({"a": entry(shape=[1] * 10_000 + [2])}, b"\0" * 8),

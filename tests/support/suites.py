@@ -171,7 +171,7 @@ def run_keras(implementation, case, a):
         # The reverse direction's last output is the one at the first step.
         sequences = [part[:, 0 if d == 1 else -1] for d, part in enumerate(sequences)]
     merge = chain.records[-1].merge
-    outputs = [MERGES[merge](*sequences)] if len(sequences) == 2 and merge else list(sequences)
+    outputs = [MERGES[merge].value(*sequences)] if len(sequences) == 2 and merge else list(sequences)
     got = (outputs + chain.state_parts())[case["output_index"]]
     return {"expected": (got if case["batch_index"] is None else got[case["batch_index"]], a["expected"])}
 
@@ -272,7 +272,7 @@ def tfjs_train(implementation, case, a):
     if case["kind"] == "train_stateful":
         return {"expected_loss": (np.mean(losses), a["expected_loss"])}
     after = one_direction(trained.layer.parameters(), "_l0")
-    kernel, recurrent_kernel, _ = to_system("keras", trained.layer.spec.cell, after, reset_after=False)
+    kernel, recurrent_kernel, *_ = to_system("keras", trained.layer.spec.cell, after, reset_after=False)
     return {
         "expected_kernel": (kernel, a["expected_kernel"]),
         "expected_recurrent_kernel": (recurrent_kernel, a["expected_recurrent_kernel"]),
@@ -313,7 +313,9 @@ def tfjs_train_bidi(implementation, case, a):
     inputs = (a["x"][:, ::-1], a["x"])
 
     def predict():
-        return MERGES[case["merge_mode"]](*(part.forward(x) for part, x in zip(parts, inputs, strict=True)))
+        return MERGES[case["merge_mode"]].value(
+            *(part.forward(x) for part, x in zip(parts, inputs, strict=True))
+        )
 
     before = predict()
     error = before - a["y"]

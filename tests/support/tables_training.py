@@ -91,3 +91,9 @@ EXAMPLE_BARS = {
 
 # How far the share of hours inside an interval may lie from its level.
 EXAMPLE_COVERAGE = {0.8: 0.04, 0.95: 0.03}
+
+# Pen positions are whole units: half of one, and what float32 rounds off at a few hundred.
+HALF_A_UNIT = 0.5 + 1e-4
+
+# Numbers in files of results have four digits: half a unit of the last one is at most 0.5e-3 of the number.
+WRITTEN_RTOL = 1e-3

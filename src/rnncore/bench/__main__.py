@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import builds, cases, imports, limits, machine, page, peers, report, results
+from . import options as cell_options
 from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner, installed
@@ -268,10 +269,37 @@ def _list(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _options(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} options",
+        description="Measure what options of cells cost beside the usual cell, on one thread.",
+    )
+    parser.add_argument("--cell", type=_names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
+    parser.add_argument("--blocks", type=int, default=15, help="turns of each layer (default: 15)")
+    parser.add_argument("--seconds", type=float, default=0.02, help="length of a block (default: 0.02)")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
+    chosen = parser.parse_args(arguments)
+    for cell in chosen.cell:
+        if cell not in cell_options.OPTIONS:
+            raise ValueError(f"cell: expected one of {list(cell_options.OPTIONS)}, got {cell!r}")
+    if chosen.out:
+        results.check_name(chosen.out)
+    with Progress(len(chosen.cell) * len(cell_options.COLUMNS)) as bar:
+        rows = cell_options.measure(
+            chosen.cell, blocks=chosen.blocks, seconds=chosen.seconds, tick=bar.advance
+        )
+    if chosen.out:
+        settings = {"blocks": chosen.blocks, "seconds": chosen.seconds}
+        results.save(results.make(machine.describe(), None, settings, rows), chosen.out)
+    print(cell_options.table(rows))
+    return 0
+
+
 COMMANDS = {
     "report": _report,
     "page": _page,
     "compare": _compare,
+    "options": _options,
     "limits": _limits,
     "import": _import,
     "list": _list,

@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Build:
 
     def __init__(self) -> None:
         self.run: Any = None
-        self.clock = clock_of(1)
+        self.clock: Callable[[], int] = clock_of(1)
 
     def describe(self) -> dict[str, str]:
         """Version, place and instruction set."""
@@ -73,7 +73,9 @@ class Build:
             "isa": rnncore.isas()[0],
         }
 
-    def prepare(self, case: dict[str, Any], numbers: dict[str, Any]) -> str:
+    def prepare(
+        self, case: dict[str, Any], numbers: dict[str, Any], options: Mapping[str, Any] | None = None
+    ) -> str:
         """Build a case, run it once; digest of the result.
 
         Parameters
@@ -82,13 +84,17 @@ class Build:
             The fields of `cases.Case`.
         numbers : dict
             The arrays of `cases.Problem`, and ``lengths`` or None.
+        options : mapping, optional
+            More arguments of the layer, which then keeps its initial parameters.
         """
         self.run = None
         self.clock = clock_of(case["threads"])
         gc.collect()
         make = {"rnn": rnncore.RNN, "lstm": rnncore.LSTM, "gru": rnncore.GRU}[case["cell"]]
-        layer = make(case["I"], case["H"], case["L"], bidirectional=case["D"] == 2, dtype=case["dtype"])
-        layer.load_state_dict(numbers["params"])
+        usual = {"bidirectional": case["D"] == 2, "dtype": case["dtype"], "seed": 0}
+        layer = make(case["I"], case["H"], case["L"], **usual, **(options or {}))
+        if not options:
+            layer.load_state_dict(numbers["params"])
         prepared = {"step": self._stream, "train": self._training, "sequence": self._call}[case["mode"]]
         return prepared(layer, case, numbers)
 

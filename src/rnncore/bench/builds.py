@@ -8,6 +8,7 @@ in several starts of both processes: where memory comes to lie, which moves smal
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -98,11 +99,11 @@ class Pair:
     """Both builds, each in a process of its own. A context; leaving it ends them."""
 
     def __init__(self, plan: Plan) -> None:
-        self.seconds = plan.seconds
+        self.seconds: float = plan.seconds
         # A path into this package would lead both interpreters to one and the same build.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         # abspath, not resolve: an interpreter finds its environment beside the link that it was called by.
-        self.processes = [
+        self.processes: list[Process] = [
             Process([os.path.abspath(python), "-P", str(WORKER)], environment)
             for python in (plan.old, plan.new)
         ]
@@ -125,20 +126,45 @@ class Pair:
         if case.ragged:
             numbers["lengths"] = case.lengths()
         digests = [process.call("prepare", dataclasses.asdict(case), numbers) for process in self.processes]
-        repeats, bursts = self._sizes()
-        times = np.empty((blocks, 2))
-        for block in range(blocks):
-            for build in rng.permutation(2):
-                times[block, build] = self.processes[build].call("time", repeats, bursts)
-        return times, digests[0] == digests[1]
+        clocks = [functools.partial(process.call, "time") for process in self.processes]
+        return interleaved(clocks, blocks, self.seconds, rng), digests[0] == digests[1]
 
-    def _sizes(self) -> tuple[int, int]:
-        """Runs in a burst and bursts in a block, the same for both builds."""
-        repeats = 1
-        while (once := self.processes[0].call("time", repeats, 1)) * repeats < BURST_SECONDS / 2:
-            repeats *= 2
-        repeats = max(1, round(BURST_SECONDS / once))
-        return repeats, int(np.clip(self.seconds / (once * repeats), FEWEST_BURSTS, MOST_BURSTS))
+
+def interleaved(
+    clocks: Sequence[Callable[[int, int], float]], blocks: int, seconds: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Time several things in turns.
+
+    Parameters
+    ----------
+    clocks : sequence of callable
+        `build_worker.Build.time` of each.
+    blocks : int
+    seconds : float
+        Length of a block.
+    rng : numpy.random.Generator
+        Of the order within a turn.
+
+    Returns
+    -------
+    ndarray (blocks, len(clocks))
+        Seconds of a run.
+    """
+    repeats, bursts = _sizes(clocks[0], seconds)
+    times = np.empty((blocks, len(clocks)))
+    for block in range(blocks):
+        for index in rng.permutation(len(clocks)):
+            times[block, index] = clocks[index](repeats, bursts)
+    return times
+
+
+def _sizes(clock: Callable[[int, int], float], seconds: float) -> tuple[int, int]:
+    """Runs in a burst and bursts in a block, the same for all that take turns."""
+    repeats = 1
+    while (once := clock(repeats, 1)) * repeats < BURST_SECONDS / 2:
+        repeats *= 2
+    repeats = max(1, round(BURST_SECONDS / once))
+    return repeats, int(np.clip(seconds / (once * repeats), FEWEST_BURSTS, MOST_BURSTS))
 
 
 def measure(

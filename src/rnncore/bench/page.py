@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import peers, plot
+from . import options, peers, plot
 from .report import duration
 from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
 
@@ -148,6 +148,16 @@ def _a_step(study: Study) -> str:
     return f"A step of an LSTM with H = 16 from Python: {found['rnncore']} ({others}). "
 
 
+def options_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """What options of cells cost; the detail keeps those whose name begins with it."""
+    rows = [row for report in study.reports.values() for row in report["rows"]]
+    head, lines = options.lines(rows)
+    return (
+        _table(head, [line for line in lines if line[1].startswith(detail)])
+        + f"\n\n{study.machine}, one thread."
+    )
+
+
 def chart_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
     """A picture for light and for dark pages; `write` draws it."""
     light, dark = (
@@ -172,6 +182,7 @@ KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
     "lost": lost_part,
     "cells": cells_part,
     "short": short_part,
+    "options": options_part,
     "chart": chart_part,
 }
 

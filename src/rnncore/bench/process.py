@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 TIMEOUT_SECONDS = 300.0
 """A process that does not answer for so long is stopped; compiling a large graph takes tens of seconds."""
@@ -20,8 +20,8 @@ class Process:
     """A command that serves an object's methods, in an environment of its own."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process, in close()
-        self.process = subprocess.Popen(
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process, in close()
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
         )
 

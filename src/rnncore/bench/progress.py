@@ -15,9 +15,10 @@ class Progress:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = 0
-        self.begin = self.drawn = time.monotonic()
-        self.visible = sys.stderr.isatty()
+        self.done: int = 0
+        self.begin: float = time.monotonic()
+        self.drawn: float = self.begin
+        self.visible: bool = sys.stderr.isatty()
         self.bar: Any = None
         self.task: Any = None
 

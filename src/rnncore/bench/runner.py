@@ -40,7 +40,7 @@ class Local:
     late."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self.station = Station(name)
+        self.station: Station = Station(name)
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the station; its own exceptions come through."""
@@ -98,7 +98,7 @@ class Runner:
         self.tick = tick
         self.stations: dict[str, Any] = {}
         self.judge: Any = None
-        self.threads = 0
+        self.threads: int = 0
         self.right: tuple[str, dict[str, np.ndarray]] = ("", {})
 
     def __enter__(self) -> "Runner":

@@ -39,9 +39,9 @@ class Study:
     """
 
     def __init__(self, paths: list[pathlib.Path]) -> None:
-        self.paths = sorted(paths)
-        self.reports = {path.name: results.read(path) for path in self.paths}
-        self.doubtful = _doubtful(self.reports)
+        self.paths: list[pathlib.Path] = sorted(paths)
+        self.reports: dict[str, dict[str, Any]] = {path.name: results.read(path) for path in self.paths}
+        self.doubtful: dict[str, str] = _doubtful(self.reports)
 
     @property
     def machine(self) -> str:

@@ -36,9 +36,9 @@ class Station:
     """One system in this process, one case at a time."""
 
     def __init__(self, name: str) -> None:
-        self.kind = peers.load(name)
+        self.kind: type[peers.Peer] = peers.load(name)
         self.peer: peers.Peer | None = None
-        self.clock_cost = clock_cost()
+        self.clock_cost: float = clock_cost()
 
     def prepare(self, case: Case) -> None:
         """Build the system for a case. The one before is dropped first: two never share the memory."""

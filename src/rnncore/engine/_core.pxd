@@ -27,7 +27,11 @@ cdef extern from "rnncore.h" nogil:
         double alpha, beta
     enum:
         RNNCORE_PLACES
+    ctypedef struct rnncore_blas:
+        void *sgemm
+        void *dgemm
     ctypedef struct rnncore_config:
+        size_t struct_size
         const char *cell
         rnncore_dtype dtype
         int64_t input_size, hidden_size, proj_size, num_layers
@@ -37,7 +41,9 @@ cdef extern from "rnncore.h" nogil:
         int peepholes, coupled
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
+        const rnncore_blas *blas
     ctypedef struct rnncore_param:
+        size_t struct_size
         const char *name
         int64_t rows, columns
         int optional
@@ -45,6 +51,7 @@ cdef extern from "rnncore.h" nogil:
         void *data
         int64_t stride[3]
     ctypedef struct rnncore_forward_args:
+        size_t struct_size
         int64_t steps, batch
         const int64_t *lengths
         rnncore_array x, y
@@ -60,6 +67,7 @@ cdef extern from "rnncore.h" nogil:
         int threads
         rnncore_team *team
     ctypedef struct rnncore_backward_args:
+        size_t struct_size
         int64_t steps, batch
         const int64_t *lengths
         void *tape
@@ -85,6 +93,7 @@ cdef extern from "rnncore.h" nogil:
         int64_t size
         rnncore_dtype dtype
     ctypedef struct rnncore_update_args:
+        size_t struct_size
         rnncore_method method
         double lr, beta1, beta2, eps, weight_decay
         int decoupled, nesterov
@@ -99,7 +108,7 @@ cdef extern from "rnncore.h" nogil:
     const char *rnncore_status_name(rnncore_status status)
     const char *rnncore_status_text(rnncore_status status)
     const char *rnncore_isa_name(int index)
-    const char *rnncore_blas_name()
+    const char *rnncore_cell_name(int index)
     void *rnncore_alloc(size_t bytes)
     void rnncore_free(void *memory)
     rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)

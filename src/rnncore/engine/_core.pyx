@@ -7,6 +7,7 @@ Callers have checked shapes and dtypes; here are only pointers, strides and life
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -23,13 +24,6 @@ FORWARD = RNNCORE_PACK_FORWARD
 BACKWARD = RNNCORE_PACK_BACKWARD
 BLAS = RNNCORE_PACK_BLAS
 
-_CELLS = {
-    ("rnn", "tanh", True): b"rnn_tanh",
-    ("rnn", "relu", True): b"rnn_relu",
-    ("lstm", "tanh", True): b"lstm",
-    ("gru", "tanh", True): b"gru",
-    ("gru", "tanh", False): b"gru_reset_before",
-}
 _FUNCTIONS = {
     "sigmoid": RNNCORE_SIGMOID,
     "tanh": RNNCORE_TANH,
@@ -43,7 +37,6 @@ _FUNCTIONS = {
     "softsign": RNNCORE_SOFTSIGN,
     "softplus": RNNCORE_SOFTPLUS,
 }
-_PLACES = {"rnn": "h", "lstm": "ifgoc", "gru": "rzn"}  # in the order of the config's activations
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
     "RNNCORE_ERROR_SHAPE": errors.ShapeError,
@@ -71,9 +64,13 @@ def isas():
     return names
 
 
-def blas_name():
-    """Which BLAS the extension was linked with."""
-    return rnncore_blas_name().decode()
+def cells():
+    """Names of the cells that the core has."""
+    names, i = [], 0
+    while rnncore_cell_name(i) != NULL:
+        names.append(rnncore_cell_name(i).decode())
+        i += 1
+    return names
 
 
 @cython.final
@@ -156,19 +153,31 @@ cdef class Version:
 
 
 @cython.final
+cdef class Blas:
+    """Two functions of a BLAS, from capsules as Cython's modules have them in `__pyx_capi__`."""
+
+    cdef rnncore_blas functions
+
+    def __init__(self, sgemm, dgemm):
+        self.functions.sgemm = PyCapsule_GetPointer(sgemm, PyCapsule_GetName(sgemm))
+        self.functions.dgemm = PyCapsule_GetPointer(dgemm, PyCapsule_GetName(dgemm))
+
+
+@cython.final
 cdef class Plan:
-    """Sizes and kernels of a layer on one instruction set."""
+    """Sizes and kernels of a layer on one instruction set; with a BLAS, if weights are to be packed for it."""
 
     cdef rnncore_plan *plan
     cdef readonly object spec
     cdef readonly str isa
     cdef readonly list names  # of the parameters of a layer and direction, in the core's order
 
-    def __cinit__(self, spec, str isa):
+    def __cinit__(self, spec, str isa, Blas blas=None):
         cdef rnncore_config config
         cdef rnncore_activation *activation
-        name, cell = isa.encode(), _CELLS[spec.cell, spec.nonlinearity, spec.reset_after]
+        name, cell = isa.encode(), spec.form.encode()
         memset(&config, 0, sizeof(config))
+        config.struct_size = sizeof(config)
         config.cell = cell
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
@@ -176,10 +185,12 @@ cdef class Plan:
         config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
         config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
         config.isa = name
+        config.blas = &blas.functions if blas is not None else NULL
         config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+        places = list(spec.table.places)  # in the order of the config's activations
         for direction in range(spec.directions if spec.activations else 0):
             for place, (function, *parameters) in spec.functions(direction).items():
-                activation = &config.activations[<int>direction][<int>_PLACES[spec.cell].index(place)]
+                activation = &config.activations[<int>direction][<int>places.index(place)]
                 activation.function = _FUNCTIONS[function]
                 activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
@@ -192,6 +203,7 @@ cdef class Plan:
     def parameters(self, int64_t layer):
         """The core's table of the parameters of a layer: (name, shape, whether it may be left out)."""
         cdef rnncore_param row
+        row.struct_size = sizeof(row)
         found = []
         for i in range(rnncore_param_count(self.plan)):
             check("layer", rnncore_param_get(self.plan, layer, i, &row))
@@ -233,19 +245,16 @@ cdef void **pointer_table(Plan plan, dict values) except NULL:
 
 cdef rnncore_forward_args forward_args(int64_t T, int64_t N, lengths, x, y, state, final):
     cdef rnncore_forward_args args
+    memset(&args, 0, sizeof(args))
+    args.struct_size = sizeof(args)
     args.steps, args.batch = T, N
     args.lengths = <const int64_t *>address(lengths)
     args.x, args.y = strided(x), strided(y)
     args.h0, args.h_n = address(state[0]), address(final[0])
     args.c0 = address(state[1]) if len(state) > 1 else NULL
     args.c_n = address(final[1]) if len(final) > 1 else NULL
-    args.tape = NULL
-    args.segments = 0
-    args.dropout_key = 0
-    args.recurrent_dropout = 0
     args.backend = RNNCORE_FUSED
     args.threads = 1
-    args.team = NULL
     return args
 
 
@@ -304,6 +313,8 @@ cdef class Weights:
         cdef rnncore_backward_args args
         cdef rnncore_status status
         cdef void **table = pointer_table(self.plan, grads)
+        memset(&args, 0, sizeof(args))
+        args.struct_size = sizeof(args)
         args.steps, args.batch = T, N
         args.lengths = <const int64_t *>address(lengths)
         args.tape = tape.memory.data
@@ -374,6 +385,8 @@ def update(str method, list tensors, *, double lr, double beta1, int64_t step, d
         table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
         table[i].size = values.size
         table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    memset(&args, 0, sizeof(args))
+    args.struct_size = sizeof(args)
     args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
     args.lr, args.beta1, args.beta2, args.eps = lr, beta1, beta2, eps
     args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov

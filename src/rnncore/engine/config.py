@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What this build and machine offer."""
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
+from typing import Any
 
 import numpy as np
 
-from . import _core
+from ..version import __version__
 from .backends import current_isa, isas
+from .blas import blas_name
 from .threads import get_num_threads
 
 
@@ -23,7 +27,7 @@ def _cpu_name():
     return platform.machine()
 
 
-def config():
+def config() -> dict[str, Any]:
     """What this build and machine are.
 
     Returns
@@ -31,15 +35,13 @@ def config():
     dict
         Keys "version", "cpu", "cores", "isa", "isas", "blas", "threads", "python", "numpy", "platform".
     """
-    from .. import __version__
-
     return {
         "version": __version__,
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "isa": current_isa(),
         "isas": isas(),
-        "blas": _core.blas_name(),
+        "blas": blas_name(),
         "threads": get_num_threads(),
         "python": sys.version.split()[0],
         "numpy": np.__version__,
@@ -47,7 +49,7 @@ def config():
     }
 
 
-def show_config():
+def show_config() -> None:
     """Print `config()`, one line per entry."""
     for name, value in config().items():
         print(f"{name:9}{', '.join(value) if isinstance(value, list) else value}")

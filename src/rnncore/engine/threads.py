@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How many threads calls use: one number of the process, and every call may ask for another."""
 
+from __future__ import annotations
+
 import os
 
 from ..errors import ArgumentError
@@ -11,7 +13,7 @@ from . import _core
 MOST_THREADS = 1024
 
 
-def _default_threads():
+def _default_threads() -> int:
     text = os.environ.get("RNNCORE_NUM_THREADS")
     if text:
         if not text.isdecimal() or int(text) < 1:
@@ -21,26 +23,36 @@ def _default_threads():
 
 
 _num_threads = _default_threads()
-_team = None
+_team: _core.Team | None = None
 
 
-def set_num_threads(n):
-    """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1."""
+def set_num_threads(n: int) -> None:
+    """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1.
+
+    Examples
+    --------
+    >>> import rnncore
+    >>> before = rnncore.get_num_threads()
+    >>> rnncore.set_num_threads(1)
+    >>> rnncore.get_num_threads()
+    1
+    >>> rnncore.set_num_threads(before)
+    """
     global _num_threads
     _num_threads = check_int("num_threads", n, 1)
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Threads that a call may use; at first RNNCORE_NUM_THREADS or the cores this process may run on."""
     return _num_threads
 
 
-def threads_for(num_threads):
+def threads_for(num_threads: int | None) -> int:
     """The bound on the threads of a call that asks for `num_threads` (None: the process's number)."""
     return min(num_threads or _num_threads, MOST_THREADS)
 
 
-def team_for(threads):
+def team_for(threads: int) -> _core.Team:
     """The process's team, with room for at least `threads` threads."""
     global _team
     team = _team

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """``python -m rnncore.formats inspect FILE`` and ``convert IN OUT [--name LAYER] [--dtype float32]``."""
 
+from __future__ import annotations
+
 import argparse
 import sys
+from collections.abc import Sequence
 
 from ..errors import RnncoreError
 from . import commands
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2, with one sentence on standard error, where the input is at fault."""
     parser = argparse.ArgumentParser(prog="rnncore")
     actions = parser.add_subparsers(dest="action", required=True)

@@ -1,94 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Load, save, convert and inspect by a file's suffix: what ``rnncore convert`` and ``rnncore inspect`` run.
+"""Convert and inspect files: what ``rnncore convert`` and ``rnncore inspect`` run."""
 
-A new format is a row in READERS and in WRITERS.
-"""
+from __future__ import annotations
 
 import dataclasses
 import math
-import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from .. import spec as checks
-from ..errors import ArgumentError, UnsupportedError
-from . import keras, native, onnx, safetensors, torch
-from .records import build_layer
+from ..errors import UnsupportedError
+from ..layers.build import build_layer
+from .doors import check_ending, contents, save
+from .files import Path
+from .records import Record
 
 
-def _load_safetensors(path):
-    tensors, metadata = safetensors.read(path)
-    header = native.header_of(path, metadata)
-    return torch.from_state_dict(tensors) if header is None else native.contents(path, tensors, header)
-
-
-READERS = {
-    ".safetensors": _load_safetensors,
-    ".pt": torch.load,
-    ".pth": torch.load,
-    ".bin": torch.load,
-    ".keras": keras.load,
-    ".h5": keras.load,
-    ".hdf5": keras.load,
-    ".onnx": onnx.load,
-}
-
-WRITERS = {
-    ".safetensors": native.save_layer,
-    ".pt": torch.save,
-    ".pth": torch.save,
-    ".keras": keras.save,
-    ".h5": keras.save,
-    ".onnx": onnx.export,
-}
-
-
-def _by_suffix(path, table):
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in table:
-        raise ArgumentError(str(path), "a suffix of " + ", ".join(table), repr(suffix))
-    return table[suffix]
-
-
-def load(path):
-    """Read a file of any known format.
-
-    Parameters
-    ----------
-    path : path-like
-        Its suffix says the format: .safetensors (ours or PyTorch's), .pt, .pth, .bin, .keras, .h5, .hdf5,
-        .onnx.
-
-    Returns
-    -------
-    Contents
-
-    Raises
-    ------
-    FormatError
-        Damaged, hostile or of another format: nothing in it was run, nothing large allocated.
-    ArgumentError
-        An unknown suffix.
-    UnsupportedError
-        The package that the format needs is not installed.
-    OSError
-    """
-    return _by_suffix(path, READERS)(path)
-
-
-def save(layer, path):
-    """Write a layer in the format that the suffix says: .safetensors (ours), .pt, .pth, .keras, .h5, .onnx.
-
-    Raises
-    ------
-    UnsupportedError
-        The format cannot hold the layer, or its package is not installed; nothing was written.
-    ArgumentError, OSError
-    """
-    _by_suffix(path, WRITERS)(layer, path)
-
-
-def _cast(record, dtype):
+def _cast(record: Record, dtype: str) -> Record:
     dtype = checks.check_dtype("dtype", dtype)
     with np.errstate(over="ignore"):  # looked for below
         parameters = {name: array.astype(dtype) for name, array in record.parameters.items()}
@@ -100,13 +29,15 @@ def _cast(record, dtype):
     )
 
 
-def convert(source, target, *, name=None, dtype=None):
+def convert(source: Path, target: Path, *, name: str | None = None, dtype: str | None = None) -> str:
     """Convert a file.
 
     Parameters
     ----------
-    source, target : path-like
-        Their suffixes say the formats.
+    source : path-like
+        Its content says the format.
+    target : path-like
+        Its ending does.
     name : str, optional
         Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a
         chain of known modules, which is then written as a whole.
@@ -124,12 +55,12 @@ def convert(source, target, *, name=None, dtype=None):
         UnsupportedError where the target cannot hold it; nothing was written.
     OSError
     """
-    _by_suffix(target, WRITERS)
-    found = load(source)
+    row = check_ending(target)
+    found = contents(source)
     several = len(found.records) + len(found.refused) != 1
     plain = not several and all(record.plain for record in found.records.values())
     whole = name is None and found.stages is not None and not (plain and len(found.stages) == 1)
-    if whole and pathlib.Path(target).suffix.lower() == ".safetensors" and dtype is None:
+    if whole and not row.layers_only and dtype is None:
         model = found.model()
         model.save(target)
         return f"{target}: Sequential of {len(model)} modules"
@@ -177,7 +108,7 @@ class Row:
 COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
 
 
-def _row(record):
+def _row(record: Record) -> Row:
     arrays = record.parameters
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
     maps_to = f"{record.spec.cell.upper()}({record.spec.arguments()})"
@@ -195,7 +126,7 @@ def _row(record):
     return Row(record.name, record.source, maps_to, shapes, count, "; ".join(record.notes))
 
 
-def inspect(path):
+def inspect(path: Path) -> list[Row]:
     """What a file holds.
 
     Parameters
@@ -212,7 +143,7 @@ def inspect(path):
     RnncoreError, OSError
         See `load`.
     """
-    found = load(path)
+    found = contents(path)
     rows = [_row(record) for record in found.records.values()]
     rows += [Row(name, found.format, f"refused: {error}") for name, error in found.refused.items()]
     rows += [
@@ -222,7 +153,7 @@ def inspect(path):
     return rows
 
 
-def table(rows):
+def table(rows: Sequence[Row]) -> str:
     """Rows as aligned text: one line each, then its shapes and notes below."""
     cells = [("name", "source", "parameters", "maps to")]
     cells += [(row.name, row.source, str(row.parameters or ""), row.maps_to) for row in rows]

@@ -6,9 +6,12 @@ JSON in the array "@attributes". Only what the file itself holds is read: soft a
 followed. Exit code 1 and one line on standard error where the file is at fault.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ def _text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def collect(file, size):
+def collect(file: Any, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays by path, and the attributes, of an open h5py.File of `size` bytes.
 
     Raises
@@ -59,7 +62,7 @@ def collect(file, size):
     return arrays, attributes
 
 
-def main(source, target):
+def main(source: str, target: str) -> int:
     """Read `source`, write `target`; the exit code."""
     import h5py
 

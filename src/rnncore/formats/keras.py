@@ -7,25 +7,36 @@ note), or a live model or layer. A chain of known layers becomes a model as a wh
 writing needs keras. Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
-from ..nn import ACTIVATIONS, build_module
+from ..layers.layers import Layer
+from ..nn import build_module
 from . import keras_file
+from .files import Path, replacing
 from .keras_file import major as _major
-from .records import CLASSES, Contents, make_record, narrow, one_direction
-from .spec import from_system, grouped, refuse_options, spread, to_system
+from .layouts import grouped, refuse_options, spread
+from .records import CLASSES, Contents, Record, make_record, narrow, one_direction
+from .systems import from_system, to_system
 
 LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 NAMES = {cell: name for name, cell in LAYERS.items()}
 # What a layer of each cell does unless its config says otherwise: activation, recurrent_activation.
-DEFAULTS = {"rnn": ("tanh", None), "lstm": ("tanh", "sigmoid"), "gru": ("tanh", "sigmoid")}
+DEFAULTS: dict[str, tuple[str, str | None]] = {
+    "rnn": ("tanh", None),
+    "lstm": ("tanh", "sigmoid"),
+    "gru": ("tanh", "sigmoid"),
+}
 # Keras' names of our functions.
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "linear": ("affine", 1.0, 0.0),
     "relu": ("relu",),
     "tanh": ("tanh",),
@@ -180,7 +191,9 @@ def _read_stacked(name, config, weights, version):
     return [record]
 
 
-def read_layers(name, kind, config, weights, version=3):
+def read_layers(
+    name: str, kind: str, config: Mapping[str, Any], weights: Sequence[Any], version: int = 3
+) -> list[Record]:
     """The Records of one Keras layer, to be run one after the other: several for stacked cells that differ.
 
     Parameters
@@ -208,7 +221,7 @@ def read_layers(name, kind, config, weights, version=3):
     return [_read_plain(name, kind, config, weights, version)]
 
 
-def is_recurrent(kind):
+def is_recurrent(kind: str) -> bool:
     """Whether this class is read as a recurrent layer, or refused as one."""
     return kind in (*LAYERS, "Bidirectional", "RNN")
 
@@ -222,14 +235,14 @@ def _make(kind, parameters, **fields):
 
 
 def _activation(name):
-    name = {"swish": "silu"}.get(name, name)
     if name == "linear":
         return []
     if name == "softmax":
         return _make("Softmax", {})
-    if name not in ACTIVATIONS:
-        raise UnsupportedError("activation", "one of " + ", ".join(ACTIVATIONS), name)
-    return _make("Activation", {}, name=name)
+    known = {"swish": ("silu",), "silu": ("silu",)} | FUNCTIONS
+    if name not in known:
+        raise UnsupportedError("activation", "softmax or one of " + ", ".join(known), name)
+    return _make("Activation", {}, **dict(zip(("name", "alpha", "beta"), known[name], strict=False)))
 
 
 def _dense(name, config, weights):
@@ -288,7 +301,7 @@ def _nothing(name, config, weights):
     return []
 
 
-CHAIN = {
+CHAIN: dict[str, Callable[..., Any]] = {
     "InputLayer": _nothing,
     "Dropout": _nothing,
     "SpatialDropout1D": _nothing,
@@ -339,7 +352,7 @@ def _read_entries(entries, chain_error, version):
 # Whole sources ---------------------------------------------------------------------------------------------
 
 
-def load(source):
+def load(source: Any) -> Contents:
     """Layers, and if it is a chain the model, of a Keras file, model or layer.
 
     Parameters
@@ -373,7 +386,7 @@ def load(source):
     return _read_entries([entry], None, version)
 
 
-def export(layer):
+def export(layer: Layer[Any]) -> list[dict[str, Any]]:
     """The Keras layers that compute what a layer does.
 
     Parameters
@@ -438,7 +451,7 @@ def _function_config(spec):
     return {key: names[entry] for key, entry in found.items()}
 
 
-def model(layer):
+def model(layer: Layer[Any]) -> Any:
     """A live keras.Sequential that computes what a layer does, (N, T, I) to (N, T, D*H); needs keras."""
     made = export(layer)
     try:
@@ -457,7 +470,7 @@ def model(layer):
     return built
 
 
-def save(layer, path):
+def save(layer: Layer[Any], path: Path) -> None:
     """Write a layer as a Keras model: ``.keras``, ``.h5`` or ``.weights.h5``; needs keras.
 
     Raises
@@ -465,7 +478,8 @@ def save(layer, path):
     UnsupportedError, OSError
     """
     built = model(layer)
-    if str(path).endswith(".weights.h5"):
-        built.save_weights(path)
-    else:
-        built.save(path)
+    with replacing(path) as draft:
+        if str(path).endswith(".weights.h5"):
+            built.save_weights(draft)
+        else:
+            built.save(draft)

@@ -6,6 +6,8 @@ Files are untrusted. The HDF5 library crashes on some damaged ones, so it runs i
 (name, class, config, weights) per layer in the model's order.
 """
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import json
@@ -16,11 +18,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
+from typing import Any
 
-from ..errors import UnsupportedError
+import numpy as np
+
+from ..errors import FormatError, UnsupportedError
 from . import safetensors
+from .files import Path, reading, zipped
 from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
-from .records import FormatError, reading
 from .safetensors import parse_json
 
 MAX_CONFIG = 8 * 2**20
@@ -31,7 +37,16 @@ CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 START_SECONDS, BYTE_SECONDS = 60, 1e-7
 
 
-def read(path):
+def is_file(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be one: HDF5, or an archive of a model."""
+    return head.startswith(SIGNATURE) or "model.weights.h5" in zipped(path, head)
+
+
+Entry = tuple[str, str, dict[str, Any], list[np.ndarray]]
+"""Name, class, config and arrays of a layer."""
+
+
+def read(path: Path) -> tuple[list[Entry], str | None, int]:
     """The layers of a file.
 
     Returns
@@ -60,7 +75,7 @@ def read(path):
         return _read_bare(file), "a file of weights alone holds no model", version
 
 
-def major(version):
+def major(version: Any) -> int:
     """The first number of a version's text, 3 if there is none."""
     found = re.match(r"\d{1,3}(?=\.)", version) if isinstance(version, str) else None
     return int(found[0]) if found else 3
@@ -128,23 +143,25 @@ class File:
         The HDF5 file, if `path` is an archive that holds it.
     """
 
-    def __init__(self, path, source):
-        self.path = path
-        self.arrays, self.attributes = _read_hdf5(path, source)
-        self.groups = self.attributes["groups"]
+    def __init__(self, path: Path, source: Path) -> None:
+        arrays, attributes = _read_hdf5(path, source)
+        self.path: Path = path
+        self.arrays: dict[str, np.ndarray] = arrays
+        self.attributes: dict[str, Any] = attributes
+        self.groups: dict[str, dict[str, list[str]]] = attributes["groups"]
         root = next(
             (name for name in ("model_weights", "") if "layer_names" in self.groups.get(name, {})), None
         )
-        self.legacy = root
+        self.legacy: str | None = root
 
-    def below(self, group):
+    def below(self, group: str) -> list[str]:
         """Names directly below a group, in the file's order."""
         prefix = group + "/"
         return list(
             dict.fromkeys(n[len(prefix) :].split("/")[0] for n in self.arrays if n.startswith(prefix))
         )
 
-    def variables(self, group):
+    def variables(self, group: str) -> list[np.ndarray]:
         """The arrays 0, 1, 2 ... of a group's ``vars``."""
         names = self.below(f"{group}/vars")
         expected = [str(k) for k in range(len(names))]
@@ -152,12 +169,12 @@ class File:
             raise FormatError(str(self.path), f"arrays 0, 1, 2 ... in {group}", ", ".join(names)[:80])
         return [self.arrays[f"{group}/vars/{k}"] for k in expected]
 
-    def by_class(self, kind, count):
+    def by_class(self, kind: str, count: int) -> str | None:
         """Keras 3: the group of the layer number `count` of its class."""
         name = _snake(kind, count)
         return next((f"{c}/{name}" for c in CONTAINERS if self.below(f"{c}/{name}")), None)
 
-    def weights(self, group, cells=()):
+    def weights(self, group: str | None, cells: Sequence[str] = ()) -> list[np.ndarray]:
         """Keras 3: a layer's arrays in the order of get_weights(); `cells`: classes of stacked cells."""
         if group is None:
             return []
@@ -171,15 +188,15 @@ class File:
             found += self.weights(f"{group}/cells/{name}")
         return found
 
-    def legacy_names(self, name):
+    def legacy_names(self, name: str) -> list[str]:
         """Keras 2: the names of a layer's arrays in the order of get_weights()."""
         return self.groups.get(f"{self.legacy}/{name}".strip("/"), {}).get("weight_names", [])
 
-    def legacy_weights(self, name):
+    def legacy_weights(self, name: str) -> list[np.ndarray]:
         """Keras 2: a layer's arrays in the order of get_weights()."""
         return [self.arrays[f"{self.legacy}/{name}/{key}".strip("/")] for key in self.legacy_names(name)]
 
-    def legacy_both_ways(self, name):
+    def legacy_both_ways(self, name: str) -> bool:
         """Keras 2: whether a layer's arrays belong to a forward and a backward layer."""
         keys = self.legacy_names(name)
         return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
@@ -216,7 +233,7 @@ def _read_config(path, config, file):
     return entries, chain_error
 
 
-def listed_layers(kind, config):
+def listed_layers(kind: Any, config: Any) -> tuple[list[tuple[str, str, dict[str, Any]]], str | None]:
     """(name, class, config) of a model's layers, and why they are no chain (None if they are).
 
     Raises

@@ -1,67 +1,68 @@
 # SPDX-License-Identifier: MIT
-"""rnncore's own files: safetensors with the architecture as JSON in the metadata entry "rnncore".
+"""rnncore's own files: safetensors with what it is as JSON in the metadata entry "rnncore".
 
 A layer's file holds its parameters under PyTorch's names, so any reader of safetensors can use them; a
 Sequential's file holds those of module k behind the prefix ``k.``. Loading needs nothing but NumPy.
 """
 
-import dataclasses
-import importlib
-import json
+from __future__ import annotations
 
-from ..errors import ArgumentError, RnncoreError
-from ..spec import Spec
+import json
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, FormatError, RnncoreError
+from ..layers.build import build_layer, spec_of
+from ..nn import Module, Recurrent, Sequential, build_module
 from . import safetensors
-from .records import CLASSES, Contents, FormatError, Record, build_layer
+from .records import CLASSES, Contents, Record
 
 KEY = "rnncore"
-LAYER, SEQUENTIAL = "rnncore.layer", "rnncore.sequential"
+LAYER, SEQUENTIAL, MODULE = "rnncore.layer", "rnncore.sequential", "rnncore.module"
 VERSION = 1
-FIELDS = {field.name: field.default for field in dataclasses.fields(Spec)}
-# Options of cells: a file names them where they are used.
-OPTIONAL = ("peepholes", "coupled", "clip", "activations", "zoneout", "zoneout_c")
 
 
-def architecture(spec):
-    """A Spec as a JSON-ready dict."""
-    found = {name: getattr(spec, name) for name in FIELDS} | {"dtype": spec.dtype.name}
-    return {name: value for name, value in found.items() if name not in OPTIONAL or value != FIELDS[name]}
+def _description(thing: Any) -> dict[str, Any]:
+    """The part of a header that says what a file holds."""
+    if hasattr(thing, "spec"):
+        return {"format": LAYER, "architecture": thing.spec.to_dict()}
+    if isinstance(thing, Sequential):
+        return {"format": SEQUENTIAL, "modules": thing.config()["modules"]}
+    if isinstance(thing, Module):
+        return {"format": MODULE, "module": thing.config()}
+    raise ArgumentError("object", "a layer or a module", type(thing).__name__)
 
 
-def spec_of(fields):
-    """The Spec of such a dict; ArgumentError, DTypeError or SizeError if it describes none."""
-    if not isinstance(fields, dict) or set(fields) | set(OPTIONAL) != set(FIELDS):
-        raise ArgumentError("architecture", f"exactly the fields {', '.join(FIELDS)}", str(fields)[:200])
-    if not isinstance(fields["dtype"], str):  # NumPy would take structures, too
-        raise ArgumentError("dtype", "text", str(fields["dtype"])[:40])
-    return Spec(**fields)
+def save(thing: Any, path: str | PathLike[str]) -> None:
+    """Write a layer, a `nn.Sequential` or another module; seeds of dropout are not kept.
+
+    Raises
+    ------
+    ArgumentError, OSError
+    """
+    header = _description(thing) | {"version": VERSION}
+    safetensors.write(path, thing.parameters(), {KEY: json.dumps(header)})
 
 
-def save_layer(layer, path):
-    """Write a layer's architecture and parameters to a safetensors file; dropout's seed is not kept."""
-    header = {"format": LAYER, "version": VERSION, "architecture": architecture(layer.spec)}
-    safetensors.write(path, layer.parameters(), {KEY: json.dumps(header)})
+def header_of(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    """Our own header in a file's metadata, checked for format and version, or None if there is none.
 
-
-def save_sequential(model, path):
-    """Write a `nn.Sequential`; see `save_layer`."""
-    header = {"format": SEQUENTIAL, "version": VERSION, "modules": [module.config() for module in model]}
-    tensors = {
-        f"{k}.{name}": array for k, module in enumerate(model) for name, array in module.parameters().items()
-    }
-    safetensors.write(path, tensors, {KEY: json.dumps(header)})
-
-
-def header_of(path, metadata):
-    """Our own header in a file's metadata, checked for format and version, or None if there is none."""
+    Raises
+    ------
+    FormatError
+    """
     if KEY not in metadata:
         return None
     try:
         header = safetensors.parse_json(metadata[KEY])
     except ValueError as error:
         raise FormatError(str(path), "a JSON entry 'rnncore'", str(error)) from error
-    if not isinstance(header, dict) or header.get("format") not in (LAYER, SEQUENTIAL):
-        return None
+    if not isinstance(header, dict) or header.get("format") not in (LAYER, SEQUENTIAL, MODULE):
+        got = str(header.get("format") if isinstance(header, dict) else header)[:40]
+        raise FormatError(str(path), "a file of a layer or a module", got, "what wrote it reads it")
     if header.get("version") != VERSION or isinstance(header["version"], bool):
         raise FormatError(
             str(path), f"format version {VERSION}", str(header.get("version"))[:40], "a newer file?"
@@ -69,77 +70,56 @@ def header_of(path, metadata):
     return header
 
 
-def layer_spec(fields, tensors):
-    """The Spec that these fields describe, if `tensors` are its parameters."""
-    spec = spec_of(fields)
-    kinds = 2 + 2 * spec.bias + bool(spec.proj_size) + spec.peepholes
-    # Counted before it is listed: a header may claim any number of layers.
-    if len(tensors) != spec.num_layers * spec.directions * kinds:
-        raise ArgumentError("tensors", f"those of {spec}", f"{len(tensors)} arrays")
-    return spec
-
-
-def load(path, implementation=None):
-    """Load what `save` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-        A file of `layer.save`, `Sequential.save` or ``rnncore convert``; it may come from an untrusted
-        source.
-    implementation : module with RNN, LSTM, GRU, optional
-        `rnncore` if left out; `rnncore.reference` gives float64 twins.
-
-    Returns
-    -------
-    RNN, LSTM, GRU or nn.Sequential
+def build(
+    path: str | PathLike[str],
+    tensors: Mapping[str, np.ndarray],
+    header: dict[str, Any],
+    implementation: Any = None,
+) -> Any:
+    """What a file holds, of its arrays and its header.
 
     Raises
     ------
     FormatError
-        The file is damaged, of another kind, or describes another architecture than its arrays have.
-    OSError
-
-    Notes
-    -----
-    The file is mapped; each parameter is copied once, into the layer.
+        The header describes another architecture than the arrays have.
     """
-    tensors, metadata = safetensors.read(path)
-    header = header_of(path, metadata)
-    if header is None:
-        hint = "rnncore.formats.load reads other formats"
-        raise FormatError(str(path), "a file written by rnncore", "another safetensors file", hint)
     try:
         if header["format"] == LAYER:
-            spec = layer_spec(header.get("architecture"), tensors)
-            return build_layer(spec, tensors, implementation)
-        modules = importlib.import_module("rnncore.nn.sequential")
-        return modules.Sequential.build(header.get("modules"), tensors, implementation)
+            return build_layer(spec_of(header.get("architecture"), tensors), tensors, implementation)
+        if header["format"] == SEQUENTIAL:
+            config = {"kind": "Sequential", "modules": header.get("modules")}
+        else:
+            config = header.get("module")
+        return build_module(config, tensors, implementation)
     except RnncoreError as error:
         raise FormatError(str(path), "an architecture that fits its arrays", str(error)) from error
 
 
-def contents(path, tensors, header):
-    """A file of ours as Contents, for `convert` and `inspect`."""
-    found = Contents("rnncore")
+def contents(
+    path: str | PathLike[str], tensors: Mapping[str, np.ndarray], header: dict[str, Any]
+) -> Contents:
+    """A file of ours as Contents, for `convert` and `inspect`; errors as `build`."""
+    found, whole = Contents("rnncore"), build(path, tensors, header)
     if header["format"] == LAYER:
-        try:
-            spec = layer_spec(header.get("architecture"), tensors)
-        except RnncoreError as error:
-            raise FormatError(str(path), "an architecture that fits its arrays", str(error)) from error
-        name = CLASSES[spec.cell].lower()
-        record = Record(name, spec, dict(tensors), f"rnncore {CLASSES[spec.cell]}")
+        name = CLASSES[whole.spec.cell].lower()
+        record = Record(name, whole.spec, dict(tensors), f"rnncore {CLASSES[whole.spec.cell]}")
         found.records[name], found.stages = record, [record.module]
         return found
-    model = load(path)
-    for k, module in enumerate(model):
-        if hasattr(module, "layer"):
+    for name, module in _named(whole, "" if isinstance(whole, Sequential) else "module"):
+        if isinstance(module, Recurrent):
             spec, parameters = module.layer.spec, module.parameters()
-            options = {name: getattr(module, name) for name in ("order", "merge", "return_sequences")}
-            found.records[str(k)] = Record(
-                str(k), spec, parameters, f"rnncore {CLASSES[spec.cell]}", **options
-            )
+            options = {key: getattr(module, key) for key in ("order", "merge", "return_sequences")}
+            found.records[name] = Record(name, spec, parameters, f"rnncore {CLASSES[spec.cell]}", **options)
         else:
-            found.other.append(f"{k}: {module!r}")
-    found.stages = [lambda implementation, module=module: module for module in model]
+            found.other.append(f"{name}: {module!r}")
+    modules = whole if isinstance(whole, Sequential) else [whole]
+    found.stages = [lambda implementation, module=module: module for module in modules]
     return found
+
+
+def _named(module: Any, name: str) -> list[tuple[str, Any]]:
+    """A module, or the modules of a chain through all levels, by their places."""
+    if not isinstance(module, Sequential):
+        return [(name, module)]
+    prefix = f"{name}." if name else ""
+    return [pair for k, inner in enumerate(module) for pair in _named(inner, f"{prefix}{k}")]

@@ -6,147 +6,28 @@ between; `run_node` computes one operator as the standard defines it; `export` m
 The package onnx is imported when a model is read or made; `run_node` needs none.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
+from ..errors import FormatError, UnsupportedError
+from . import onnx_export
+from .files import Path, parsing, reading, replacing
+from .onnx_graph import Graph, attributes, name_of
+from .onnx_node import OUTPUTS, SLOTS, Node, read_nodes, run_node
+from .records import Contents, Record
 
-from .. import nn
-from .. import spec as checks
-from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..spec import activations
-from . import onnx_graph
-from .records import CELLS, Contents, FormatError, build_layer, make_record, reading
-from .spec import SATURATED, from_system, spread
-
-SLOTS = {
-    "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
-    "GRU": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
-    "LSTM": ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"),
-}
-OUTPUTS = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
-ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
-FUNCTIONS = {name.lower(): own for own, name in onnx_graph.NAMES.items()}  # ONNX' names in lower case: ours
-DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+__all__ = ["OUTPUTS", "SLOTS", "Node", "export", "is_model", "load", "read_nodes", "run_node"]
 
 
-@dataclasses.dataclass
-class Node:
-    """One recurrent operator: its kind, attributes, and the arrays it was given, by slot name."""
-
-    op: str
-    attrs: dict
-    arrays: dict
-
-    def __post_init__(self):
-        for slot in ("W", "R"):
-            if slot not in self.arrays or self.arrays[slot].ndim != 3:
-                raise ShapeError(slot, "shape (D, G*H, features)", "another rank or nothing")
-        if self.direction not in DIRECTIONS:
-            raise ArgumentError("direction", "one of " + ", ".join(DIRECTIONS), repr(self.direction))
-        for slot in {"W", "R", "B", "P"} & set(self.arrays):
-            if len(self.arrays[slot]) != self.D:
-                raise ShapeError(slot, f"{self.D} directions", str(self.arrays[slot].shape))
-
-    @property
-    def direction(self):
-        value = self.attrs.get("direction", "forward")
-        return value.decode() if isinstance(value, bytes) else value
-
-    @property
-    def D(self):
-        return DIRECTIONS[self.direction]
-
-    @property
-    def batch_first(self):
-        return self.attrs.get("layout", 0) == 1
-
-    @property
-    def coupled(self):
-        return self.op == "LSTM" and bool(self.attrs.get("input_forget", 0))
-
-    @property
-    def activations(self):
-        """Per direction the functions of the groups, (name, *parameters) each.
-
-        `activation_alpha` and `activation_beta` have values for the functions that take them, in order.
-        """
-        count = len(ACTIVATIONS[self.op])
-        names = self.attrs.get("activations") or ACTIVATIONS[self.op] * self.D
-        if len(names) != self.D * count:
-            raise ArgumentError("activations", f"{self.D * count} names", str(len(names)))
-        given = [iter(self.attrs.get(key) or ()) for key in ("activation_alpha", "activation_beta")]
-        found = []
-        for name in names:
-            name = name.decode() if isinstance(name, bytes) else str(name)
-            if name.lower() not in FUNCTIONS:
-                raise UnsupportedError(
-                    "activations", "one of " + ", ".join(onnx_graph.NAMES.values()), repr(name)
-                )
-            own = FUNCTIONS[name.lower()]
-            defaults = activations.FUNCTIONS[own].defaults
-            parameters = [
-                float(next(values, default)) for values, default in zip(given, defaults, strict=False)
-            ]
-            found.append((own, *parameters))
-        return [tuple(found[d * count : (d + 1) * count]) for d in range(self.D)]
+def is_model(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be a model: its first field is ir_version, a small number."""
+    return len(head) > 1 and head[0] == 8 and 0 < head[1] < 64
 
 
-def _clip(node):
-    """The clip where it may change a bit, else None."""
-    clip = node.attrs.get("clip", 0)
-    if not clip or clip == np.inf:
-        return None
-    gates = [name for names in node.activations for name, *_ in (names[:2] if node.op == "LSTM" else names)]
-    saturating = all(name in ("sigmoid", "tanh") for name in gates)
-    return None if saturating and clip >= SATURATED.get(node.arrays["W"].dtype, np.inf) else clip
-
-
-def _has_peepholes(node):
-    """Whether there are any; zeros do nothing."""
-    return bool(np.any(node.arrays.get("P", 0)))
-
-
-def _direction(node, d, peepholes):
-    """Canonical parameters of direction `d`, with peepholes or without."""
-    bias = node.arrays["B"][d] if "B" in node.arrays else None
-    W, R = node.arrays["W"][d], node.arrays["R"][d]
-    peephole = node.arrays["P"][d] if "P" in node.arrays else np.zeros(len(R) // 4 * 3, R.dtype)
-    peephole = peephole if peepholes else None
-    after = bool(node.attrs.get("linear_before_reset", 0))
-    options = {"reset_after": after, "coupled": node.coupled}
-    return from_system("onnx", CELLS[node.op], W, R, bias, peephole=peephole, **options)
-
-
-def _options(node, directions):
-    """Fields of Spec that these directions of the node need."""
-    options = {"batch_first": node.batch_first, "clip": _clip(node)}
-    functions = node.activations
-    options["activations"] = tuple(spread(CELLS[node.op], functions[d], node.coupled) for d in directions)
-    if node.op == "LSTM":
-        options["coupled"] = node.coupled
-    if node.op == "GRU":
-        options["reset_after"] = bool(node.attrs.get("linear_before_reset", 0))
-    return options
-
-
-def read_nodes(name, nodes):
-    """A Record of stacked nodes that agree in everything but their weights.
-
-    Raises
-    ------
-    RnncoreError
-        They ask for functions that do not exist, or their arrays do not fit together.
-    """
-    first = nodes[0]
-    options = _options(first, range(first.D)) | {"bidirectional": first.D == 2}
-    peepholes = any(map(_has_peepholes, nodes))
-    directions = [_direction(node, d, peepholes) for node in nodes for d in range(node.D)]
-    order = "reverse" if first.direction == "reverse" else "forward"
-    return make_record(name, f"onnx {first.op}", CELLS[first.op], directions, options=options, order=order)
-
-
-def load(source, nodes=None, *, fuse=True):
+def load(source: Any, nodes: Iterable[str] | None = None, *, fuse: bool = True) -> Contents:
     """Recurrent nodes of an ONNX model.
 
     Parameters
@@ -160,7 +41,7 @@ def load(source, nodes=None, *, fuse=True):
     Returns
     -------
     Contents
-        `other` counts what else the graph holds.
+        `other` counts what else the graph computes.
 
     Raises
     ------
@@ -168,9 +49,16 @@ def load(source, nodes=None, *, fuse=True):
         A damaged file.
     ArgumentError
         A name that no recurrent node has.
+
+    Examples
+    --------
+    >>> model = rnncore.formats.onnx.export(rnncore.GRU(3, 4, num_layers=2, seed=0))
+    >>> rnncore.formats.onnx.load(model).layer()
+    rnncore.GRU(3, 4, num_layers=2)
     """
     if hasattr(source, "graph"):
-        return _read_model(source, "model", ".", nodes, fuse)
+        with parsing("model", "an ONNX model"):
+            return _read_model(source, "model", ".", nodes, fuse)
     try:
         import onnx
     except ImportError as error:
@@ -180,113 +68,34 @@ def load(source, nodes=None, *, fuse=True):
         return _read_model(model, source, str(pathlib.Path(source).parent), nodes, fuse)
 
 
-def _read_model(model, path, base, nodes, fuse):
+def _read_model(model: Any, path: Path, base: str, nodes: Iterable[str] | None, fuse: bool) -> Contents:
     if not model.ir_version or not model.graph.node:
         raise FormatError(str(path), "an ONNX model with a graph", "none")
-    graph = onnx_graph.Graph(model, base)
-    found = Contents("onnx", other=graph.others())
+    graph = Graph(model, base)
+    chains = graph.chains(nodes, fuse)
+    found = Contents("onnx", other=graph.others(chains))
     found.chain_error = "of an ONNX graph only the recurrent nodes are read"
-    for chain in graph.chains(nodes, fuse):
-        name = "+".join(map(onnx_graph.name_of, chain))
+    for chain in chains:
+        name = "+".join(map(name_of, chain))
         found.add(name, lambda name=name, chain=chain: _read_chain(graph, name, chain))
     return found
 
 
-def _read_chain(graph, name, chain):
+def _read_chain(graph: Graph, name: str, chain: list[Any]) -> Record:
     nodes = []
     for proto in chain:
         arrays = {}
         for slot, value in zip(SLOTS[proto.op_type], proto.input, strict=False):
             if value and slot in ("W", "R", "B", "P"):
                 arrays[slot] = graph.constant(value, slot)
-        nodes.append(Node(proto.op_type, onnx_graph.attributes(proto), arrays))
-    record = read_nodes(name, nodes)
-    given = []
-    for proto in chain:
-        for slot, value in zip(SLOTS[proto.op_type], proto.input, strict=False):
-            if value and slot in ("sequence_lens", "initial_h", "initial_c") and slot not in given:
-                given.append(slot)
-    if given:
+        nodes.append(Node(proto.op_type, attributes(proto), arrays))
+    record = read_nodes(name, nodes, batch_first=bool(graph.turns(chain)))
+    if given := dict.fromkeys(slot for slot, _ in graph.given(chain)):
         record.notes += (f"the graph gives {', '.join(given)}: pass lengths and state to the layer",)
     return record
 
 
-# Operators -------------------------------------------------------------------------------------------------
-
-
-def run_node(op, inputs, attrs=None, implementation=None):
-    """Compute one RNN, GRU or LSTM operator as ONNX defines it.
-
-    Parameters
-    ----------
-    op : {"RNN", "GRU", "LSTM"}
-    inputs : dict of str to array, by the standard's names
-        X (T, N, I) or with layout 1 (N, T, I); W, R, B, sequence_lens, initial_h, initial_c, P; None is
-        absent.
-    attrs : dict, optional
-        The operator's attributes by the standard's names.
-    implementation : module with RNN, LSTM, GRU, optional
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        Y (T, D, N, H), Y_h and for LSTM Y_c (D, N, H); with layout 1 Y (N, T, D, H), Y_h (N, D, H). Rows of
-        length 0 are all zero, also in Y_h and Y_c.
-
-    Raises
-    ------
-    RnncoreError
-        What is wrong with the inputs or attributes.
-    """
-    if op not in SLOTS:
-        raise ArgumentError("op", "one of " + ", ".join(SLOTS), repr(op))
-    arrays = {slot: np.asarray(value) for slot, value in inputs.items() if value is not None}
-    if unknown := set(arrays) - set(SLOTS[op]):
-        raise ArgumentError("inputs", "one of " + ", ".join(SLOTS[op]), min(unknown))
-    node = Node(op, attrs or {}, arrays)
-    lengths = arrays.get("sequence_lens")
-    results = [_run_direction(node, d, lengths, implementation) for d in range(node.D)]
-    axis = 2  # of D: (T, N, D, H) and (N, T, D, H)
-    y = np.stack([y for y, _ in results], axis)
-    outputs = {"Y": y if node.batch_first else y.swapaxes(1, 2)}
-    for k, name in enumerate(OUTPUTS[op][1:]):
-        part = np.concatenate([state[k] for _, state in results])
-        if lengths is not None:
-            part[:, lengths == 0] = 0
-        outputs[name] = part.swapaxes(0, 1) if node.batch_first else part
-    return outputs
-
-
-def _run_direction(node, d, lengths, implementation):
-    """y in X's layout and the state's parts (1, N, H) of one direction."""
-    directions = [_direction(node, d, _has_peepholes(node))]
-    record = make_record(node.op, node.op, CELLS[node.op], directions, options=_options(node, [d]))
-    reverse = node.direction == "reverse" or d == 1
-    layer = build_layer(record.spec, record.parameters, implementation)
-    runner = nn.Recurrent(layer, order="reverse" if reverse else "forward")
-    names = ("initial_h", "initial_c") if node.op == "LSTM" else ("initial_h",)
-    state = None
-    if any(name in node.arrays for name in names):
-        N = node.arrays["X"].shape[0 if node.batch_first else 1]
-        shape = record.spec.state_shapes(N)[0]
-        state = tuple(_initial(node, name, d, shape, record.spec.dtype) for name in names)
-        state = state if node.op == "LSTM" else state[0]
-    y, state = runner.call(node.arrays["X"], state, lengths=lengths)
-    return y, (state if node.op == "LSTM" else (state,))
-
-
-def _initial(node, name, d, shape, dtype):
-    if name not in node.arrays:
-        return np.zeros(shape, dtype)
-    value = node.arrays[name].swapaxes(0, 1) if node.batch_first else node.arrays[name]
-    checks.check_shape(name, value, (node.D, *shape[1:]))
-    return value[d : d + 1]
-
-
-# Export ----------------------------------------------------------------------------------------------------
-
-
-def export(layer, path=None, *, state=False, lengths=False):
+def export(layer: Any, path: Path | None = None, *, state: bool = False, lengths: bool = False) -> Any:
     """Make an ONNX model of a layer.
 
     Parameters
@@ -307,17 +116,22 @@ def export(layer, path=None, *, state=False, lengths=False):
     Raises
     ------
     UnsupportedError
-        A projection, which ONNX has not, or different activations for i, f and o or for r and z; the package onnx is
-        missing.
+        What ONNX has not: a projection, layer normalization, zoneout, different activations for i, f and o or for r
+        and z, and in a float64 layer a clip or a parameter of an activation that float32 cannot hold; or the package
+        onnx is missing.
 
     Notes
     -----
     ONNX Runtime runs float32 models; it has no float64 recurrent kernels.
-    """
-    model = onnx_graph.build(layer, state, lengths)
-    if path is not None:
-        from .safetensors import replacing
 
+    Examples
+    --------
+    >>> model = rnncore.formats.onnx.export(rnncore.LSTM(3, 4, seed=0))
+    >>> [node.op_type for node in model.graph.node]
+    ['LSTM', 'Transpose', 'Reshape']
+    """
+    model = onnx_export.build(layer, state, lengths)
+    if path is not None:
         with replacing(path) as draft:
             draft.write_bytes(model.SerializeToString())
     return model

@@ -1,75 +1,26 @@
 # SPDX-License-Identifier: MIT
 """What a file holds, whatever its format: records of recurrent layers, refusals with reasons, the rest."""
 
-import contextlib
+from __future__ import annotations
+
 import dataclasses
-import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, FormatError, RnncoreError, UnsupportedError
+from ..errors import ArgumentError, RnncoreError, UnsupportedError
+from ..layers.build import build_layer
+from ..layers.layers import Layer
+from ..nn import Module, Recurrent, Sequential
+from ..spec import CELLS as CELLS_TABLE
 from ..spec import Spec, check_parameters, gate_names
 
-CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+CLASSES = {name: cell.title for name, cell in CELLS_TABLE.items()}
 CELLS = {name: cell for cell, name in CLASSES.items()}
-
-# Options that only one cell's constructor takes.
-_OWN_OPTIONS = {
-    "nonlinearity": "rnn",
-    "proj_size": "lstm",
-    "reset_after": "gru",
-    "peepholes": "lstm",
-    "coupled": "lstm",
-    "zoneout_c": "lstm",
-}
-
-
-@contextlib.contextmanager
-def reading(path, expected):
-    """Turn whatever a parser of another package raises on a damaged file into a FormatError.
-
-    A file that cannot be opened stays an OSError; rnncore's own errors pass.
-    """
-    with open(path, "rb"):
-        pass
-    try:
-        yield
-    except RnncoreError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise FormatError(str(path), expected, f"{type(error).__name__}: {text}") from error
-
-
-def layer_arguments(spec):
-    """The keyword arguments that construct a layer of this Spec."""
-    return {
-        field.name: getattr(spec, field.name)
-        for field in dataclasses.fields(spec)
-        if field.name != "cell" and _OWN_OPTIONS.get(field.name, spec.cell) == spec.cell
-    }
-
-
-def build_layer(spec, parameters, implementation=None):
-    """A layer with these parameters.
-
-    Parameters
-    ----------
-    spec : Spec
-    parameters : dict of str to array of spec.dtype
-        Canonical names; checked before the layer is made, copied into it.
-    implementation : module with RNN, LSTM, GRU, optional
-        `rnncore` if left out; `rnncore.reference` gives the float64 twin.
-
-    Raises
-    ------
-    RnncoreError
-    """
-    checked = check_parameters(spec, parameters)
-    module = implementation or importlib.import_module("rnncore")
-    layer = getattr(module, CLASSES[spec.cell])(**layer_arguments(spec), seed=0)
-    layer.load_state_dict(checked)
-    return layer
 
 
 @dataclasses.dataclass
@@ -97,19 +48,19 @@ class Record:
 
     name: str
     spec: Spec
-    parameters: dict
+    parameters: dict[str, np.ndarray]
     source: str
     order: str = "forward"
     merge: str | None = "concat"
     return_sequences: bool = True
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether a bare layer says all: read forward, directions concatenated, all steps returned."""
         return self.order == "forward" and self.merge == "concat" and self.return_sequences
 
-    def layer(self, implementation=None):
+    def layer(self, implementation: Any = None) -> Layer[Any]:
         """The layer alone.
 
         Raises
@@ -123,10 +74,8 @@ class Record:
             )
         return build_layer(self.spec, self.parameters, implementation)
 
-    def module(self, implementation=None):
+    def module(self, implementation: Any = None) -> Recurrent:
         """The layer in a `nn.Recurrent` that reads, merges and returns as in the source."""
-        from ..nn import Recurrent
-
         layer = build_layer(self.spec, self.parameters, implementation)
         return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
 
@@ -150,13 +99,13 @@ class Contents:
     """
 
     format: str
-    records: dict = dataclasses.field(default_factory=dict)
-    refused: dict = dataclasses.field(default_factory=dict)
-    other: list = dataclasses.field(default_factory=list)
-    stages: list | None = None
+    records: dict[str, Record] = dataclasses.field(default_factory=dict)
+    refused: dict[str, UnsupportedError] = dataclasses.field(default_factory=dict)
+    other: list[str] = dataclasses.field(default_factory=list)
+    stages: list[Callable[[Any], Module]] | None = None
     chain_error: str = "the file holds no model graph that is a chain of modules"
 
-    def record(self, name=None):
+    def record(self, name: str | None = None) -> Record:
         """The record of this name; without a name the only one.
 
         Raises
@@ -179,11 +128,11 @@ class Contents:
             raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), repr(name))
         return self.records[name]
 
-    def layer(self, name=None, implementation=None):
+    def layer(self, name: str | None = None, implementation: Any = None) -> Layer[Any]:
         """The layer of this name; see `record`."""
         return self.record(name).layer(implementation)
 
-    def model(self, implementation=None):
+    def model(self, implementation: Any = None) -> Sequential:
         """The whole file as a `nn.Sequential`.
 
         Raises
@@ -191,15 +140,34 @@ class Contents:
         UnsupportedError
             It is not a chain of modules that exist here.
         """
-        from ..nn import Sequential
-
         for error in self.refused.values():
             raise error
         if self.stages is None:
             raise UnsupportedError("model", "a chain of known modules", self.chain_error)
         return Sequential(*[make(implementation) for make in self.stages])
 
-    def add(self, name, read):
+    def whole(self, name: str | None = None, implementation: Any = None) -> Module:
+        """All that the file holds as one layer or module, or the layer of this name.
+
+        Raises
+        ------
+        UnsupportedError
+            Something in it does not exist here.
+        ArgumentError
+            There is no such layer; or no name was given and there are several, or something is no part of the only one.
+        """
+        if name is None and self.stages is not None:
+            record = next(iter(self.records.values()), None)
+            alone = record is not None and record.plain and len(self.stages) == 1
+            return record.layer(implementation) if alone else self.model(implementation)
+        record = self.record(name)
+        if name is None and self.other:
+            rest = ", ".join(self.other)[:200]
+            expected = f"{record.name!r}, if the layer alone is meant"
+            raise ArgumentError("name", expected, "none", f"the file also holds {rest}; {self.chain_error}")
+        return record.layer(implementation) if record.plain else record.module(implementation)
+
+    def add(self, name: str, read: Callable[[], Record]) -> None:
         """Store read() as a record, or the UnsupportedError it raises as a refusal."""
         try:
             self.records[name] = read()
@@ -207,7 +175,7 @@ class Contents:
             self.refused[name] = error
 
 
-def narrow(array, name):
+def narrow(array: ArrayLike, name: str) -> np.ndarray:
     """`array` as float32 or float64, where that loses nothing (float16 widens).
 
     Raises
@@ -223,7 +191,15 @@ def narrow(array, name):
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def make_record(name, source, cell, directions, *, options, **extra):
+def make_record(
+    name: str,
+    source: str,
+    cell: str,
+    directions: Sequence[Mapping[str, Any]],
+    *,
+    options: Mapping[str, Any],
+    **extra: Any,
+) -> Record:
     """A Record from canonical parameters per layer and direction.
 
     Parameters
@@ -267,7 +243,7 @@ def make_record(name, source, cell, directions, *, options, **extra):
     return Record(name, spec, parameters, source, **extra)
 
 
-def one_direction(parameters, suffix):
+def one_direction(parameters: Mapping[str, np.ndarray], suffix: str) -> dict[str, np.ndarray]:
     """The canonical parameters of one layer and direction, without their suffix."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+    names = {row.name for cell in CELLS_TABLE.values() for row in cell.parameters}
     return {name: parameters[name + suffix] for name in names if name + suffix in parameters}

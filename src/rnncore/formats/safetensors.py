@@ -6,25 +6,27 @@ are checked against the file before anything is built: its size, every offset, d
 bytes, no overlaps, no holes. Arrays are read-only views of the mapped file, so reading costs no copy.
 """
 
-import contextlib
+from __future__ import annotations
+
 import json
 import math
 import mmap
 import os
-import pathlib
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError
-from .records import FormatError
+from ..errors import ArgumentError, DTypeError, FormatError
+from .files import Path, replacing
 
 # Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under
 # 200 MB.
 MAX_HEADER = 4 * 2**20
 MAX_RANK = 8
 
-DTYPES = {
+DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -39,10 +41,10 @@ DTYPES = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+NAMES: dict[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
-def _refuse(path, got):
+def _refuse(path: Path, got: str) -> FormatError:
     return FormatError(str(path), "a sound safetensors file", got)
 
 
@@ -57,7 +59,7 @@ def _no_constant(text):
     raise ValueError(f"{text} is no JSON number")
 
 
-def parse_json(text):
+def parse_json(text: str) -> Any:
     """JSON as its standard says: no NaN, no name twice; ValueError for anything else, and deep nesting."""
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
@@ -95,6 +97,9 @@ def _check_entry(path, name, entry):
         raise _refuse(path, f"{name!r} of shape {str(shape)[:80]}")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
         raise _refuse(path, f"{name!r} with offsets {str(offsets)[:80]}")
+    # An array of nothing may still have axes that no array can have.
+    if math.prod(max(size, 1) for size in shape) * DTYPES[kind].itemsize >= 2**63:
+        raise _refuse(path, f"{name!r} of shape {str(shape)[:80]}")
     begin, end = offsets
     if end - begin != math.prod(shape) * DTYPES[kind].itemsize:
         raise _refuse(path, f"{name!r} with {end - begin} bytes for shape {tuple(shape)} of {kind}")
@@ -129,7 +134,14 @@ def _array(buffer, start, kind, shape):
     return array
 
 
-def read(path):
+def is_file(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be one: the header's length fits it, and a header follows."""
+    return (
+        len(head) > 8 and head[8:9] == b"{" and struct.unpack_from("<Q", head)[0] <= os.path.getsize(path) - 8
+    )
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a safetensors file.
 
     Parameters
@@ -149,6 +161,16 @@ def read(path):
         The file is damaged or no safetensors file. Nothing of its claimed size was allocated.
     OSError
         It cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rnncore.formats import safetensors
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     safetensors.write(f"{folder}/a.safetensors", {"a": np.arange(3.0)}, {"who": "me"})
+    ...     tensors, metadata = safetensors.read(f"{folder}/a.safetensors")
+    >>> tensors["a"].tolist(), metadata
+    ([0.0, 1.0, 2.0], {'who': 'me'})
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -165,7 +187,7 @@ def read(path):
     }, metadata
 
 
-def write(path, tensors, metadata=None):
+def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file; the path holds the old file or the whole new one, whenever the process dies.
 
     Parameters
@@ -207,17 +229,3 @@ def write(path, tensors, metadata=None):
         for name in order:
             # A view as bytes: an empty or 0-d array has no buffer that write() takes.
             file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """A draft's path beside `path` that takes its place if the block succeeds, and goes away if not."""
-    path = pathlib.Path(path)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield draft
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -6,16 +6,23 @@ executed) or a ``.safetensors`` file, which needs no PyTorch. Names and layout a
 finds layers by prefix and tells which cell they are from their shapes.
 """
 
-import re
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, FormatError, UnsupportedError
 from . import safetensors
-from .records import CLASSES, Contents, FormatError, make_record, one_direction, reading
-from .spec import refuse_options, to_system
+from .files import Path, reading, replacing, zipped
+from .layouts import refuse_options
+from .records import CLASSES, Contents, Record, make_record, one_direction
+from .systems import to_system
+from .torch_state import NAME, find_state, plain, to_array
 
-_NAME = re.compile(r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d{1,6})(_reverse)?)?")
+__all__ = ["from_module", "from_state_dict", "is_file", "load", "module", "save", "state_dict", "to_array"]
+
 _CELL_OF_GATES = {1: "rnn", 4: "lstm", 3: "gru"}
 _MODES = {
     "RNN_TANH": ("rnn", "tanh"),
@@ -23,9 +30,11 @@ _MODES = {
     "LSTM": ("lstm", "tanh"),
     "GRU": ("gru", "tanh"),
 }
+# (layer, direction) -> arrays by name without suffix
+Places = dict[tuple[int, int], dict[str, np.ndarray]]
 
 
-def _torch(what):
+def _torch(what: str) -> Any:
     try:
         import torch
     except ImportError as error:
@@ -34,30 +43,12 @@ def _torch(what):
     return torch
 
 
-def to_array(name, value):
-    """A NumPy array of an array or a tensor; bfloat16 widens to float32.
-
-    Raises
-    ------
-    UnsupportedError
-        A quantized, sparse or device tensor, or one that claims more elements than its storage holds.
-    """
-    if not hasattr(value, "untyped_storage"):
-        return np.asarray(value)
-    if value.is_quantized or str(value.layout) != "torch.strided" or value.device.type != "cpu":
-        got = f"{value.dtype}, {value.layout}, on {value.device}"
-        raise UnsupportedError(name, "a dense tensor on the CPU", got)
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise UnsupportedError(name, "a tensor with all its elements stored", "an expanded one")
-    value = value.detach()
-    return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-
-
-def _groups(state):
-    """prefix -> {(layer, direction): {canonical name: array}}; and the names that belong to no layer."""
-    groups, other = {}, []
+def _groups(state: Mapping[Any, Any]) -> tuple[dict[str, Places], list[str]]:
+    """The arrays behind each prefix; and the names that belong to no layer."""
+    groups: dict[str, Places] = {}
+    other = []
     for name, value in state.items():
-        match = _NAME.fullmatch(name) if isinstance(name, str) else None
+        match = NAME.fullmatch(name) if isinstance(name, str) else None
         if match is None:
             other.append(str(name))
             continue
@@ -67,7 +58,7 @@ def _groups(state):
     return groups, other
 
 
-def _cell_of(name, arrays):
+def _cell_of(name: str, arrays: Mapping[str, np.ndarray]) -> str:
     """The cell, from how many gates weight_hh stacks."""
     for key in ("weight_ih", "weight_hh"):
         if key not in arrays or arrays[key].ndim != 2:
@@ -82,7 +73,7 @@ def _cell_of(name, arrays):
     return _CELL_OF_GATES[gates]
 
 
-def _read_group(prefix, places, nonlinearity):
+def _read_group(prefix: str, places: Places, nonlinearity: str | None) -> Record:
     """A Record of the arrays behind one prefix."""
     bidirectional = any(direction for _, direction in places)
     layers = max(layer for layer, _ in places) + 1
@@ -98,23 +89,19 @@ def _read_group(prefix, places, nonlinearity):
         options["nonlinearity"] = nonlinearity or "tanh"
         if nonlinearity is None:
             notes = ("nonlinearity assumed to be tanh: the arrays do not say",)
-    return make_record(
-        prefix.rstrip(".") or "layer",
-        f"torch {CLASSES[cell]}",
-        cell,
-        directions,
-        options=options,
-        notes=notes,
-    )
+    name = prefix.rstrip(".") or "layer"
+    return make_record(name, f"torch {CLASSES[cell]}", cell, directions, options=options, notes=notes)
 
 
-def from_state_dict(state, *, prefix=None, nonlinearity=None):
+def from_state_dict(
+    state: Mapping[str, Any], *, prefix: str | None = None, nonlinearity: str | None = None
+) -> Contents:
     """Find the recurrent layers in a state dict.
 
     Parameters
     ----------
     state : mapping of str to array or tensor
-        Of nn.RNN, nn.LSTM, nn.GRU, their Cells, or any model that holds some.
+        Of nn.RNN, nn.LSTM, nn.GRU, their Cells, or any model that holds some; weight normalization is computed.
     prefix : str, optional
         Only what stands behind it, e.g. ``"encoder.rnn."``.
     nonlinearity : {"tanh", "relu"}, optional
@@ -128,6 +115,12 @@ def from_state_dict(state, *, prefix=None, nonlinearity=None):
     ------
     ArgumentError
         Nothing stands behind the prefix, or parts of a layer are missing.
+
+    Examples
+    --------
+    >>> state = {f"encoder.{name}": a for name, a in rnncore.LSTM(3, 4, seed=0).state_dict().items()}
+    >>> rnncore.formats.torch.from_state_dict(state).layer("encoder")
+    rnncore.LSTM(3, 4)
     """
     if not hasattr(state, "items"):
         raise ArgumentError("state", "a mapping of names to arrays", type(state).__name__)
@@ -135,7 +128,7 @@ def from_state_dict(state, *, prefix=None, nonlinearity=None):
         state = {name.removeprefix(prefix): v for name, v in state.items() if str(name).startswith(prefix)}
         if not state:
             raise ArgumentError("prefix", "one that parameters have", repr(prefix))
-    groups, other = _groups(state)
+    groups, other = _groups(plain(state))
     found = Contents("torch", other=other)
     for name, places in groups.items():
         found.add(name.rstrip(".") or "layer", lambda p=places, n=name: _read_group(n, p, nonlinearity))
@@ -144,7 +137,7 @@ def from_state_dict(state, *, prefix=None, nonlinearity=None):
     return found
 
 
-def from_module(module):
+def from_module(module: Any) -> Contents:
     """Find the recurrent layers in a live torch.nn.Module, with the options that arrays do not tell.
 
     Returns
@@ -155,14 +148,14 @@ def from_module(module):
     for name, part in module.named_modules():
         kind = type(part).__name__
         if not hasattr(part, "weight_ih" if kind.endswith("Cell") else "weight_ih_l0"):
-            if next(part.parameters(recurse=False), None) is not None:
+            if "parametrizations" not in name and next(part.parameters(recurse=False), None) is not None:
                 found.other.append(f"{name or kind}: {kind}")
             continue
         found.add(name or "layer", lambda n=name or "layer", p=part: _read_module(n, p))
     return found
 
 
-def _read_module(name, module):
+def _read_module(name: str, module: Any) -> Record:
     cell, nonlinearity = _MODES.get(
         getattr(module, "mode", ""), (None, getattr(module, "nonlinearity", "tanh"))
     )
@@ -181,12 +174,18 @@ def _read_module(name, module):
     return make_record(name, record.source, cell, directions, options=options)
 
 
-def load(source, *, prefix=None, nonlinearity=None):
-    """Recurrent layers of a state dict, a module, or a ``.pt``, ``.pth``, ``.bin`` or ``.safetensors`` file.
+def is_file(path: Path, head: bytes) -> bool:
+    """Whether a file that starts like this may be one: an archive, or up to version 1.5 a pickle of a number."""
+    return head.startswith(b"\x80\x02\x8a") or any(name.endswith("data.pkl") for name in zipped(path, head))
+
+
+def load(source: Any, *, prefix: str | None = None, nonlinearity: str | None = None) -> Contents:
+    """Recurrent layers of a state dict, a module, or a file of PyTorch's or of safetensors.
 
     Parameters
     ----------
     source : mapping, torch.nn.Module or path-like
+        Of a checkpoint, the state dict that holds recurrent layers.
     prefix, nonlinearity
         See `from_state_dict`.
 
@@ -200,29 +199,25 @@ def load(source, *, prefix=None, nonlinearity=None):
         A damaged file, or one that holds more than tensors: it is opened weights-only and nothing in it is
         run.
     UnsupportedError
-        A ``.pt`` file without PyTorch installed.
+        A file of PyTorch's without PyTorch installed.
     """
-    if hasattr(source, "items"):
-        return from_state_dict(source, prefix=prefix, nonlinearity=nonlinearity)
     if hasattr(source, "named_modules"):
         return from_module(source)
-    if str(source).endswith(".safetensors"):
-        return from_state_dict(safetensors.read(source)[0], prefix=prefix, nonlinearity=nonlinearity)
-    return from_state_dict(_read_pickle(source), prefix=prefix, nonlinearity=nonlinearity)
+    if not hasattr(source, "items"):
+        with open(source, "rb") as file:
+            head = file.read(16)
+        source = safetensors.read(source)[0] if safetensors.is_file(source, head) else _read_pickle(source)
+    return from_state_dict(source, prefix=prefix, nonlinearity=nonlinearity)
 
 
-def _read_pickle(path):
+def _read_pickle(path: Path) -> dict[str, Any]:
     torch = _torch(str(path))
-    with reading(path, "a file of tensors that PyTorch opens weights-only"):
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a training checkpoint
-    if not isinstance(state, dict):
-        raise FormatError(str(path), "a dict of tensors", type(state).__name__)
-    return {name: value for name, value in state.items() if hasattr(value, "untyped_storage")}
+    # As a stream: PyTorch would go by the name's ending, too.
+    with reading(path, "a file of tensors that PyTorch opens weights-only"), open(path, "rb") as file:
+        return find_state(path, torch.load(file, map_location="cpu", weights_only=True))
 
 
-def state_dict(layer, prefix=""):
+def state_dict(layer: Any, prefix: str = "") -> dict[str, np.ndarray]:
     """A layer's parameters under PyTorch's names, as copies.
 
     Parameters
@@ -234,18 +229,21 @@ def state_dict(layer, prefix=""):
     Raises
     ------
     UnsupportedError
-        A GRU that resets before the product, peepholes, coupled gates, a clip, other activations: PyTorch has none.
+        PyTorch has no such cell: a GRU that resets before the product, or any option but a projection.
+
+    Examples
+    --------
+    >>> list(rnncore.formats.torch.state_dict(rnncore.RNN(3, 4, bias=False), "rnn."))
+    ['rnn.weight_ih_l0', 'rnn.weight_hh_l0']
     """
     parameters = layer.state_dict()
     refuse_options("torch", layer.spec)
-    for suffix in layer.spec.suffixes()[:1]:
-        to_system(
-            "torch", layer.spec.cell, one_direction(parameters, suffix), reset_after=layer.spec.reset_after
-        )
+    first = one_direction(parameters, layer.spec.suffixes()[0])
+    to_system("torch", layer.spec.cell, first, reset_after=layer.spec.reset_after)
     return {prefix + name: value for name, value in parameters.items()}
 
 
-def module(layer):
+def module(layer: Any) -> Any:
     """A live torch.nn.RNN, LSTM or GRU with the layer's options and parameters; errors as `state_dict`."""
     state, spec, torch = state_dict(layer), layer.spec, _torch("module")
     options = {
@@ -262,12 +260,12 @@ def module(layer):
     return made
 
 
-def save(layer, path, prefix=""):
-    """Write a state dict: ``.safetensors`` (needs no PyTorch) or a PyTorch file under any other suffix."""
+def save(layer: Any, path: Path, prefix: str = "") -> None:
+    """Write a state dict: ``.safetensors`` (needs no PyTorch) or a PyTorch file under any other ending."""
     state = state_dict(layer, prefix)
     if str(path).endswith(".safetensors"):
         safetensors.write(path, state)
         return
     torch = _torch(str(path))
-    with safetensors.replacing(path) as draft:
+    with replacing(path) as draft:
         torch.save({name: torch.from_numpy(value) for name, value in state.items()}, draft)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The recurrent layers, their streams and initial parameters."""
 
+from ..engine import Stream
 from ..spec import initializers
 from .layers import GRU, LSTM, RNN
 from .module import Module
-from .stream import Stream
 
 __all__ = ["GRU", "LSTM", "RNN", "Module", "Stream", "initializers"]

@@ -5,16 +5,19 @@ Before a fork this thread takes the locks of all layers, so no other one is pack
 child let go of them. They are taken in the order that optimisers use, so the two never wait for each other.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import weakref
+from typing import Any
 
 _layers = weakref.WeakSet()
 _adding = threading.RLock()
 _held = []
 
 
-def give_lock(layer):
+def give_lock(layer: Any) -> None:
     """Set the `_lock` of a layer: free after a fork; a thread that holds it may take it again, or fork."""
     with _adding:
         layer._lock = threading.RLock()

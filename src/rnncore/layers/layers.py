@@ -1,125 +1,96 @@
 # SPDX-License-Identifier: MIT
-"""The compiled layers: RNN, LSTM, GRU on the C core.
+"""The compiled layers: RNN, LSTM, GRU.
 
-A call goes straight down: checks (spec), views, one C call. Packed weights are made when first needed, per
-instruction set, and thrown away when the parameters change.
+A layer owns parameters and their packed weights, which are made when first needed, per instruction set, and thrown away
+when the parameters change. What it does with them is the engine's.
 """
 
-import numpy as np
+from __future__ import annotations
 
-from .. import spec
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .. import engine
 from ..engine import _core, backends
-from ..engine.memory import empty, recycled
-from ..engine.threads import team_for, threads_for
-from ..errors import SizeError
 from ..spec import initializers, masks
-from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
-from ..spec.parameters import flat_views
-from ..spec.tapes import Grads, TapeBase, claimed
+from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from .module import Module
-from .stream import Stream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..spec import Spec
+    from ..spec.tapes import Grads
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Seed, StateLike
+
+StateT = TypeVar("StateT")
 
 
-class Tape(TapeBase):
-    """What one training call leaves for its backward pass; used once.
-
-    Attributes
-    ----------
-    call_key : int or None
-        Key of the dropout masks; None if the call drew none.
-    nbytes : int
-        Memory it holds until `backward` has used it.
-    """
-
-    def __init__(self, owner, size, lengths, call_key, weights, segments, blas, threads, drops):
-        # The parameters may have changed since these weights were packed.
-        super().__init__(owner, weights.version)
-        self.size, self.lengths, self.call_key = size, lengths, call_key  # size: (T, N, batched)
-        T, N, _ = size
-        valid = _valid_steps(T, N, lengths)
-        self.memory = _core.Tape(weights.plan, T, N, valid, segments, owner._spare["tape"])
-        self.weights, self.blas, self.threads = weights, blas, threads
-        self.drops = drops  # (recurrent_dropout, weight_dropout)
-        self.nbytes = self.memory.nbytes
-
-
-def _valid_steps(T, N, lengths):
-    return T * N if lengths is None else int(lengths.sum())
-
-
-def _usable(array):
-    """The array itself, or a copy if its elements do not lie on element boundaries."""
-    return array if array is None or array.flags.aligned else np.array(array)
-
-
-def _dense(parts):
-    return tuple(None if part is None else np.ascontiguousarray(part) for part in parts)
-
-
-class Layer(Module):
+class Layer(Module, LayerArguments, Generic[StateT]):
     """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
 
-    _made_anew = Module._made_anew | {"_version", "_packed", "_spare"}
+    _made_anew = Module._made_anew | {"counter", "_packed", "_plans", "_spares"}
 
-    def __init__(self, layer_spec, seed):
-        self.spec = layer_spec
+    def _start(self, spec: Spec, seed: Seed) -> None:
+        self.spec = spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
-        super().__init__(**initializers.uniform(layer_spec, parameter_rng))
+        Module.__init__(self, **initializers.uniform(spec, parameter_rng))
         self._start_cache()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._start_cache()
 
-    def _start_cache(self):
-        self._version = _core.Version()
-        self._packed = {}
-        self._spare = {name: _core.Spare() for name in ("weights", "tape", "y", "dx", "grads")}
+    def _start_cache(self) -> None:
+        self.counter: _core.Version = _core.Version()
+        self._packed: dict[str, engine.Weights] = {}
+        self._plans: dict[tuple[str, int], _core.Plan] = {}
+        self._spares = engine.Spares()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"rnncore.{self.kind}({self.spec.arguments()})"
 
     # Parameters
 
     @property
-    def version(self):
+    def version(self) -> int:  # type: ignore[override]
         """How often the parameters have changed."""
-        return self._version.value
+        return self.counter.value
 
-    def _changed(self):
+    def _changed(self) -> None:
         self._packed.clear()
-        self._version.value += 1
+        self.counter.value += 1
 
-    def _weights(self, uses):
-        """The present parameters packed for these uses on the current instruction set."""
+    def packed(self, uses: int) -> engine.Weights:
+        """The present parameters packed for these uses (see `engine.needed`) on the present instruction set."""
         isa = backends.current_isa()
         weights = self._packed.get(isa)
         if weights is not None and weights.uses & uses == uses:
             return weights
         with self._lock:
-            plan, old = _core.Plan(self.spec, isa), self._packed.get(isa)
-            uses |= old.uses if old else 0
-            weights = _core.Weights(plan, self._parameters, uses, self.version, self._spare["weights"])
+            old = self._packed.get(isa)
+            weights = self._pack(uses | (old.uses if old else 0))
             self._packed[isa] = weights
         return weights
 
-    def _dropped_weights(self, uses, key, p):
-        """Packed for one call, with elements of weight_hh dropped."""
-        plan = _core.Plan(self.spec, backends.current_isa())
-        with self._lock:
-            values = dict(self._parameters)
-            for name, number in self._recurrent_weights():
-                values[name] = np.empty_like(self._parameters[name])
-                _core.dropout(values[name], self._parameters[name], masks.layer_key(key, number), p)
-            return _core.Weights(plan, values, uses, self.version, self._spare["weights"])
-
-    def _recurrent_weights(self):
-        """Names of the recurrent matrices, and the numbers of their mask streams."""
-        return [("weight_hh" + s, masks.WEIGHT + k) for k, s in enumerate(self.spec.suffixes())]
+    def _pack(self, uses: int, drop: tuple[int, float] | None = None) -> engine.Weights:
+        kind = (backends.current_isa(), uses & _core.BLAS)
+        options = {"version": self.version, "drop": drop, "spare": self._spares.weights}
+        plan = self._plans.get(kind)
+        weights = engine.Weights(self.spec, self._parameters, uses, plan=plan, **options)
+        self._plans[kind] = weights.plan
+        return weights
 
     # Calls
 
-    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[np.ndarray, StateT]:
         """Run without dropout.
 
         Parameters
@@ -150,37 +121,29 @@ class Layer(Module):
         Notes
         -----
         2*T*N*G*H*(I+H) floating-point operations per layer and direction. The GIL is released.
+
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.LSTM(3, 4, seed=0)
+        >>> y, (h, c) = layer(np.ones((5, 2, 3), np.float32), lengths=[5, 2])
+        >>> y.shape, h.shape, c.shape
+        ((5, 2, 4), (1, 2, 4), (1, 2, 4))
         """
-        x, parts, lengths, size = spec.check_call(self.spec, x, state, lengths, num_threads)
-        shape = spec.y_shape(self.spec, *size)
-        if out is not None:
-            spec.check_out(out, shape, self.spec.dtype, (x, lengths, *parts))
-        y = out if out is not None and out.flags.aligned else empty("x", shape, self.spec.dtype)
-        final = self._empty_state(size[1])
-        threads = threads_for(num_threads)
-        backend = backends.current_backend()
-        arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
-        if backend == "naive":
-            with self._lock:
-                _core.forward_naive(_core.Plan(self.spec, backends.current_isa()), self._parameters, *arrays)
-        else:
-            weights = self._weights(_core.BLAS if backend == "blas" else _core.FORWARD)
-            weights.forward(*arrays, None, 0, backend == "blas", threads, team_for(threads))
-        if out is not None and y is not out:
-            out[...] = y
-        return (y if out is None else out), spec.as_state(final, size[2])
+        call = engine.Call(self.spec, x, state, lengths=lengths, out=out, num_threads=num_threads)
+        return engine.forward(self.packed(engine.needed()), call)
 
     def forward(
         self,
-        x,
-        state=None,
+        x: ArrayLike,
+        state: StateLike = None,
         *,
-        lengths=None,
-        num_threads=None,
-        checkpoint=None,
-        recurrent_dropout=0.0,
-        weight_dropout=0.0,
-    ):
+        lengths: Lengths = None,
+        num_threads: int | None = None,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> tuple[np.ndarray, StateT, engine.Tape]:
         """Run with dropout and record.
 
         Parameters
@@ -211,27 +174,28 @@ class Layer(Module):
         Raises
         ------
         As `__call__`.
-        """
-        x, parts, lengths, size = spec.check_call(self.spec, x, state, lengths, num_threads)
-        segments = spec.check_checkpoint(checkpoint, size[0])
-        recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
-        weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
-        threads = threads_for(num_threads)
-        drops = self.spec.drops or recurrent_dropout or weight_dropout
-        key = masks.draw_call_key(self._dropout_rng) if drops else None
-        blas = backends.current_backend() == "blas"
-        uses = (_core.BLAS if blas else _core.FORWARD) | _core.BACKWARD
-        weights = self._dropped_weights(uses, key, weight_dropout) if weight_dropout else self._weights(uses)
-        tape = Tape(
-            self, size, lengths, key, weights, segments, blas, threads, (recurrent_dropout, weight_dropout)
-        )
-        y = recycled("x", spec.y_shape(self.spec, *size), self.spec.dtype, self._spare["y"])
-        final = self._empty_state(size[1])
-        arrays = (self._view(x, size), self._view(y, size), _dense(parts), final, lengths)
-        weights.forward(*arrays, tape.memory, key or 0, blas, threads, team_for(threads), recurrent_dropout)
-        return y, spec.as_state(final, size[2]), tape
 
-    def tape_bytes(self, T, N, *, lengths=None, checkpoint=None):
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.GRU(3, 4, seed=0)
+        >>> y, h, tape = layer.forward(np.ones((5, 2, 3), np.float32), recurrent_dropout=0.2)
+        >>> grads = layer.backward(tape, np.ones_like(y))
+        >>> grads.x.shape, list(grads.params)
+        ((5, 2, 3), ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0'])
+        """
+        call = engine.Call(self.spec, x, state, lengths=lengths, num_threads=num_threads)
+        training = engine.Training(call, checkpoint, recurrent_dropout, weight_dropout)
+        key = masks.draw_call_key(self._dropout_rng) if training.draws else None
+        uses = engine.needed(training=True)
+        if training.weight_dropout:
+            with self._lock:
+                weights = self._pack(uses, drop=(key, training.weight_dropout))
+        else:
+            weights = self.packed(uses)
+        return engine.record(weights, call, training, key=key, owner=self, spares=self._spares)
+
+    def tape_bytes(self, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None) -> int:
         """Bytes of the tape that `forward` would make.
 
         Parameters
@@ -249,17 +213,17 @@ class Layer(Module):
         Raises
         ------
         ArgumentError, LengthsError, ShapeError, SizeError
-        """
-        T, N = spec.check_int("T", T, 0), spec.check_int("N", N, 0)
-        lengths, segments = spec.check_lengths(lengths, T, N), spec.check_checkpoint(checkpoint, T)
-        size = _core.Plan(self.spec, backends.current_isa()).tape_bytes(
-            T, N, _valid_steps(T, N, lengths), segments
-        )
-        if not size:
-            raise SizeError("T", "sizes whose tape fits 2**63 - 1 bytes", f"T = {T}, N = {N}")
-        return size
 
-    def backward(self, tape, dy, dstate=None):
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> layer = rnncore.RNN(3, 4)
+        >>> layer.forward(np.ones((5, 2, 3), np.float32))[2].nbytes == layer.tape_bytes(T=5, N=2)
+        True
+        """
+        return engine.tape_bytes(self.spec, T, N, lengths=lengths, checkpoint=checkpoint)
+
+    def backward(self, tape: engine.Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -284,47 +248,35 @@ class Layer(Module):
 
         Notes
         -----
-        About twice the operations of `forward`, on as many threads. The same call gives the same bits; another
-        number of threads may change the last ones.
+        About twice the operations of `forward`, on as many threads. The same bits on any
+        number of threads and every instruction set.
+
+        Examples
+        --------
+        See `forward`.
         """
-        with claimed(tape, Tape, self, self.version):
-            dy, parts = spec.check_upstream(self.spec, tape.size, dy, dstate)
-        size, dtype = tape.size, self.spec.dtype
-        shape = spec.y_shape(self.spec, *size)
-        dx = recycled("x", (*shape[:-1], self.spec.input_size), dtype, self._spare["dx"])
-        dstate = self._empty_state(size[1])
-        shapes = self.spec.parameter_shapes()
-        params = flat_views(shapes, recycled("parameters", self._flat.shape, dtype, self._spare["grads"]))
-        dy = None if dy is None else self._view(dy, size)
-        tape.weights.backward(
-            tape.memory, size[0], size[1], tape.lengths, dy, _dense(parts), self._view(dx, size), dstate, params,
-            tape.call_key or 0, tape.blas, tape.threads, team_for(tape.threads), tape.drops[0],
-        )  # fmt: skip
-        for name, number in self._recurrent_weights() if tape.drops[1] else ():
-            _core.dropout(params[name], params[name], masks.layer_key(tape.call_key, number), tape.drops[1])
-        tape.memory = tape.weights = (
-            None  # for the next tape, also while the caller's variable still names this one
-        )
-        return Grads(dx, spec.as_state(dstate, size[2]), params)
+        return engine.backward(tape, dy, dstate, owner=self, version=self.version)
 
-    def stream(self, batch_size=1):
-        """A `Stream` of `batch_size` rows that starts from zero state."""
-        return Stream(self, batch_size)
+    def stream(self, batch_size: int = 1) -> engine.Stream:
+        """A `Stream` of `batch_size` rows that starts from zero state.
 
-    def _view(self, array, size):
-        return spec.time_major(self.spec, _usable(array), size[2])
-
-    def _empty_state(self, N):
-        return tuple(empty("state", shape, self.spec.dtype) for shape in self.spec.state_shapes(N))
+        Examples
+        --------
+        >>> import numpy as np, rnncore
+        >>> stream = rnncore.GRU(3, 4, seed=0).stream()
+        >>> stream.step(np.ones(3, np.float32)).shape
+        (4,)
+        """
+        return engine.Stream(self, batch_size)
 
 
-class RNN(RNNArguments, Layer):
+class RNN(RNNArguments, Layer["np.ndarray"]):
     __doc__ = RNNArguments.__doc__
 
 
-class LSTM(LSTMArguments, Layer):
+class LSTM(LSTMArguments, Layer["tuple[np.ndarray, np.ndarray]"]):
     __doc__ = LSTMArguments.__doc__
 
 
-class GRU(GRUArguments, Layer):
+class GRU(GRUArguments, Layer["np.ndarray"]):
     __doc__ = GRUArguments.__doc__

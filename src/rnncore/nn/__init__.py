@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""What stands around recurrent layers: modules, losses, optimisers."""
+"""What stands around recurrent layers: modules, losses, optimisers.
 
+A module runs by ``module(x)``, trains by ``module.forward(x)``, which gives a result and a tape, and
+``module.backward(tape, dy)``, which gives gradients; an optimiser's ``step`` takes those.
+"""
+
+from ..layers.module import Module
+from .activation import Activation, Softmax
+from .attention import Attention
+from .container import Container
+from .dropout import Dropout
+from .embedding import Embedding
+from .functions import ACTIVATIONS, sigmoid, softmax
+from .kinds import KINDS, build_module
+from .layer_norm import LayerNorm
+from .linear import Linear
 from .losses import cross_entropy, mse_loss, quantile_loss
 from .mixture import mixture_loss, mixture_sample
 from .optimisers import SGD, Adam
-from .sequential import (
-    ACTIVATIONS,
-    KINDS,
-    MERGES,
-    Activation,
-    Attention,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Module,
-    Recurrent,
-    Sequential,
-    SequentialStream,
-    Softmax,
-    build_module,
-    reverse_valid,
-    sigmoid,
-    softmax,
-)
+from .recurrent import MERGES, Recurrent, reverse_valid
+from .sequential import Sequential
+from .stream import SequentialStream
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,6 +30,8 @@ __all__ = [
     "Activation",
     "Adam",
     "Attention",
+    "Container",
+    "Dropout",
     "Embedding",
     "LayerNorm",
     "Linear",

@@ -8,25 +8,30 @@
 Dot-product attention of Luong, Pham and Manning (2015). Their "general" form, q_i W m_j, is a `Linear` before it.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .. import spec
 from ..errors import ArgumentError, ShapeError
-from ..layers.module import Tape
+from ..layers.module import Module, Tape
 from ..spec.tapes import claimed
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-@dataclass(frozen=True)
-class AttentionGrads:
-    """Gradients of `Attention`, shaped like what they are gradients of."""
+
+class AttentionGrads(NamedTuple):
+    """Gradients of `Attention`, shaped like what they are gradients of; of parameters there are none."""
 
     queries: np.ndarray
     memory: np.ndarray
+    params: dict[str, np.ndarray]
 
 
-class Attention:
+class Attention(Module):
     """Dot-product attention over a memory, such as the states of an encoder.
 
     It has no parameters; what it should compare or give back differently goes through a `Linear` first.
@@ -52,25 +57,33 @@ class Attention:
     ((3, 2, 16), (2, 3, 7))
     """
 
-    def __init__(self, batch_first=False, scale=1.0):
+    arguments: tuple[str, ...] = ("batch_first", "scale")
+
+    def __init__(self, batch_first: bool = False, scale: float = 1.0) -> None:
         if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < np.inf:
-            raise ArgumentError("scale", "a finite number > 0", repr(scale))
-        self.batch_first, self.scale = spec.check_bool("batch_first", batch_first), float(scale)
+            raise ArgumentError("scale", "a finite number > 0", repr(scale)[:80])
+        self.batch_first: bool = spec.check_bool("batch_first", batch_first)
+        self.scale: float = float(scale)
+        super().__init__()
 
-    def __repr__(self):
-        return f"Attention(batch_first={self.batch_first}, scale={self.scale})"
+    @staticmethod
+    def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters that this description demands."""
+        return {}
 
-    def _rows_first(self, array):
+    def _rows_first(self, array: np.ndarray) -> np.ndarray:
         return array if self.batch_first else array.swapaxes(0, 1)
 
-    def _check(self, name, array, dtypes):
+    def _check(self, name: str, array: ArrayLike, dtypes: tuple[np.dtype, ...]) -> np.ndarray:
         array = spec.as_array(name, array, dtypes)
         if array.ndim != 3:
             expected = "shape (N, T, F)" if self.batch_first else "shape (T, N, F)"
             raise ShapeError(name, expected, str(array.shape))
         return self._rows_first(array)
 
-    def __call__(self, queries, memory, lengths=None):
+    def __call__(
+        self, queries: ArrayLike, memory: ArrayLike, lengths: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read the memory once for every query.
 
         Parameters
@@ -99,7 +112,9 @@ class Attention:
         context, weights, _ = self.forward(queries, memory, lengths)
         return context, weights
 
-    def forward(self, queries, memory, lengths=None):
+    def forward(
+        self, queries: ArrayLike, memory: ArrayLike, lengths: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Tape]:
         """As `__call__`, giving also a tape, which keeps the inputs themselves: leave them as they are.
 
         Returns
@@ -108,7 +123,7 @@ class Attention:
         tape : Tape
             For one call of `backward`.
         """
-        q = self._check("queries", queries, (np.dtype(np.float32), np.dtype(np.float64)))
+        q = self._check("queries", queries, spec.DTYPES)
         m = self._check("memory", memory, (q.dtype,))
         if m.shape[0] != q.shape[0] or m.shape[2] != q.shape[2]:
             expected = f"{q.shape[0]} rows of {q.shape[2]} features, as the queries"
@@ -127,9 +142,9 @@ class Attention:
         seen = valid & (scores > 2 * np.log(np.finfo(q.dtype).eps))
         weights = np.exp(scores, out=np.zeros_like(scores), where=seen)
         weights /= np.maximum(weights.sum(axis=2, keepdims=True), np.finfo(q.dtype).tiny)
-        return self._rows_first(weights @ m), weights, Tape(self, 0, (q, m, weights))
+        return self._rows_first(weights @ m), weights, Tape(self, self.version, (q, m, weights))
 
-    def backward(self, tape, dcontext):
+    def backward(self, tape: Tape, dcontext: ArrayLike) -> AttentionGrads:
         """Gradients of one forward call.
 
         Parameters
@@ -147,7 +162,7 @@ class Attention:
         ------
         TapeError, ShapeError, DTypeError
         """
-        with claimed(tape, Tape, self, 0):  # there are no parameters that could change
+        with claimed(tape, Tape, self, self.version):
             q, m, a = tape.saved
             dc = self._check("dcontext", dcontext, (q.dtype,))
             spec.check_shape("dcontext", dc, q.shape)
@@ -155,4 +170,4 @@ class Attention:
         ds = a * (da - (a * da).sum(axis=2, keepdims=True))  # of the softmax
         ds *= q.dtype.type(self.scale)
         dm = a.swapaxes(1, 2) @ dc + ds.swapaxes(1, 2) @ q  # of c = a m and of s = q m
-        return AttentionGrads(self._rows_first(ds @ m), self._rows_first(dm))
+        return AttentionGrads(self._rows_first(ds @ m), self._rows_first(dm), {})

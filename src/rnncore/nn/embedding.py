@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A table of rows by number, with explicit backward, in NumPy."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,14 +11,10 @@ from .. import spec
 from ..errors import ArgumentError, DTypeError
 from ..layers.module import Module, Tape
 from ..spec.initializers import seed_streams
-from ..spec.tapes import claimed
+from ..spec.tapes import Grads, claimed
 
-
-@dataclass(frozen=True)
-class EmbeddingGrads:
-    """Gradients of `Embedding` by parameter name; numbers have none."""
-
-    params: dict[str, np.ndarray]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Embedding(Module):
@@ -32,23 +30,31 @@ class Embedding(Module):
     Raises
     ------
     ArgumentError, DTypeError
+
+    Examples
+    --------
+    >>> table = rnncore.nn.Embedding(10, 3, seed=0)
+    >>> table([[1, 2, 1], [9, 0, 0]]).shape
+    (2, 3, 3)
     """
 
-    arguments = ("num_embeddings", "embedding_dim", "dtype")
+    arguments: tuple[str, ...] = ("num_embeddings", "embedding_dim", "dtype")
 
-    def __init__(self, num_embeddings, embedding_dim, dtype="float32", seed=None):
-        self.num_embeddings = spec.check_int("num_embeddings", num_embeddings, 1)
-        self.embedding_dim = spec.check_int("embedding_dim", embedding_dim, 1)
-        self.dtype = spec.check_dtype("dtype", dtype).name
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, dtype: str = "float32", seed: Any = None
+    ) -> None:
+        self.num_embeddings: int = spec.check_int("num_embeddings", num_embeddings, 1)
+        self.embedding_dim: int = spec.check_int("embedding_dim", embedding_dim, 1)
+        self.dtype: str = spec.check_dtype("dtype", dtype).name
         shape = (self.num_embeddings, self.embedding_dim)
         super().__init__(weight=seed_streams(seed)[0].standard_normal(shape).astype(self.dtype))
 
     @staticmethod
-    def shapes(config):
+    def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters that this description demands."""
         return {"weight": (config["num_embeddings"], config["embedding_dim"])}
 
-    def __call__(self, ids):
+    def __call__(self, ids: ArrayLike) -> np.ndarray:
         """ids: integers of any shape (...), 0..num_embeddings-1; gives (..., embedding_dim).
 
         Raises
@@ -62,11 +68,11 @@ class Embedding(Module):
             raise ArgumentError("ids", f"0..{self.num_embeddings - 1}", f"{ids.min()}..{ids.max()}")
         return self._parameters["weight"][ids]
 
-    def forward(self, ids):
+    def forward(self, ids: ArrayLike) -> tuple[np.ndarray, Tape]:
         """Return ``(rows, tape)``; the tape keeps `ids` itself, which must not change before `backward`."""
         return self(ids), Tape(self, self.version, np.asarray(ids))
 
-    def backward(self, tape, dy):
+    def backward(self, tape: Tape, dy: ArrayLike) -> Grads:
         """Gradients of one forward call.
 
         Parameters
@@ -78,8 +84,8 @@ class Embedding(Module):
 
         Returns
         -------
-        EmbeddingGrads
-            `params["weight"]`, dense: 0 in the rows that were not asked for.
+        Grads
+            `params["weight"]`, dense: 0 in the rows that were not asked for; `x` is None, numbers have no gradient.
 
         Raises
         ------
@@ -99,4 +105,4 @@ class Embedding(Module):
             order = np.argsort(flat, kind="stable")
             rows, starts = np.unique(flat[order], return_index=True)
             dweight[rows] = np.add.reduceat(dy.reshape(-1, self.embedding_dim)[order], starts, axis=0)
-        return EmbeddingGrads({"weight": dweight})
+        return Grads(None, None, {"weight": dweight})

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: MIT
 """A linear head with explicit backward, in NumPy."""
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import spec
 from ..layers.module import Module, Tape
-from ..spec.tapes import claimed
+from ..spec.tapes import Grads, claimed
 
-
-@dataclass(frozen=True)
-class LinearGrads:
-    """Gradients of `Linear`: `x` in the input's shape, `params` by parameter name."""
-
-    x: np.ndarray
-    params: dict[str, np.ndarray]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Linear(Module):
-    """A linear head, ``y = x W^T + b``, with explicit backward.
+    """A linear head, ``y = x W^T + b``.
 
     Parameters
     ----------
@@ -35,15 +32,31 @@ class Linear(Module):
     ------
     ArgumentError, DTypeError
         A size is not a positive integer, or the dtype is another one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> head = rnncore.Linear(3, 2, seed=0)
+    >>> y, tape = head.forward(np.ones((5, 4, 3), np.float32))
+    >>> grads = head.backward(tape, np.ones_like(y))
+    >>> y.shape, grads.x.shape, grads.params["weight"].shape
+    ((5, 4, 2), (5, 4, 3), (2, 3))
     """
 
-    arguments = ("in_features", "out_features", "bias", "dtype")
+    arguments: tuple[str, ...] = ("in_features", "out_features", "bias", "dtype")
 
-    def __init__(self, in_features, out_features, bias=True, dtype="float32", seed=None):
-        self.in_features = spec.check_int("in_features", in_features, 1)
-        self.out_features = spec.check_int("out_features", out_features, 1)
-        self.bias = spec.check_bool("bias", bias)
-        self.dtype = spec.check_dtype("dtype", dtype).name
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: str = "float32",
+        seed: Any = None,
+    ) -> None:
+        self.in_features: int = spec.check_int("in_features", in_features, 1)
+        self.out_features: int = spec.check_int("out_features", out_features, 1)
+        self.bias: bool = spec.check_bool("bias", bias)
+        self.dtype: str = spec.check_dtype("dtype", dtype).name
         bound, rng = 1.0 / math.sqrt(self.in_features), np.random.default_rng(seed)
         shapes = self.shapes(self.config())
         super().__init__(
@@ -51,12 +64,12 @@ class Linear(Module):
         )
 
     @staticmethod
-    def shapes(config):
+    def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters that this description demands."""
         shapes = {"weight": (config["out_features"], config["in_features"])}
         return shapes | ({"bias": (config["out_features"],)} if config["bias"] else {})
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> np.ndarray:
         """Apply the layer to `x` (..., in_features); return (..., out_features)."""
         x = self._features(x, self.in_features)
         # As one matrix: NumPy multiplies stacks of them one by one.
@@ -65,12 +78,12 @@ class Linear(Module):
             y += self._parameters["bias"]
         return y.reshape(*x.shape[:-1], self.out_features)
 
-    def forward(self, x):
+    def forward(self, x: ArrayLike) -> tuple[np.ndarray, Tape]:
         """Return ``(y, tape)``; the tape keeps `x` itself, which must not change before `backward`."""
         y = self(x)
         return y, Tape(self, self.version, np.asarray(x))
 
-    def backward(self, tape, dy):
+    def backward(self, tape: Tape, dy: ArrayLike) -> Grads:
         """Return the gradients of one forward call.
 
         Parameters
@@ -80,7 +93,7 @@ class Linear(Module):
 
         Returns
         -------
-        LinearGrads
+        Grads
             `x` (..., in_features) and `params["weight"]`, `params["bias"]`.
 
         Raises
@@ -99,4 +112,4 @@ class Linear(Module):
         if self.bias:
             params["bias"] = drows.sum(axis=0)
         # Not @, nor elementwise: five and two times as long for one output and 1600 rows of 64.
-        return LinearGrads(np.dot(drows, self._parameters["weight"]).reshape(x.shape), params)
+        return Grads(np.dot(drows, self._parameters["weight"]).reshape(x.shape), None, params)

@@ -1,22 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""A recurrent layer as a module: the reading order and outputs that other frameworks give their layers."""
+"""A recurrent layer in the reading order and with the outputs that other frameworks give theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError
-from ..layers.module import Module
+from ..errors import ArgumentError, UnsupportedError
+from ..layers.module import Tape
+from ..spec.parameters import ParameterOwner
+from ..spec.tapes import Grads, claimed
+from .container import Container
 
-MERGES = {
-    "concat": lambda forward, reverse: np.concatenate([forward, reverse], axis=-1),
-    "sum": lambda forward, reverse: forward + reverse,
-    "mul": lambda forward, reverse: forward * reverse,
-    "ave": lambda forward, reverse: (forward + reverse) / 2,
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+class Merge(NamedTuple):
+    """One row of MERGES: how two directions become one output, and the gradients of both from that of the output."""
+
+    value: Callable[..., np.ndarray]
+    slopes: Callable[..., tuple[np.ndarray, ...]]
+
+
+MERGES: dict[str, Merge] = {
+    "concat": Merge(
+        lambda forward, reverse: np.concatenate([forward, reverse], axis=-1),
+        lambda dy, forward, reverse: tuple(np.split(dy, 2, axis=-1)),
+    ),
+    "sum": Merge(lambda forward, reverse: forward + reverse, lambda dy, forward, reverse: (dy, dy)),
+    "mul": Merge(
+        lambda forward, reverse: forward * reverse,
+        lambda dy, forward, reverse: (dy * reverse, dy * forward),
+    ),
+    "ave": Merge(
+        lambda forward, reverse: (forward + reverse) / 2, lambda dy, forward, reverse: (dy / 2, dy / 2)
+    ),
 }
 ORDERS = ("forward", "reverse", "backwards")
 
 
-def reverse_valid(x, lengths=None, batch_first=False):
+def reverse_valid(x: np.ndarray, lengths: np.ndarray | None = None, batch_first: bool = False) -> np.ndarray:
     """Turn round each row's valid steps and leave its padding in place.
 
     Parameters
@@ -24,6 +51,13 @@ def reverse_valid(x, lengths=None, batch_first=False):
     x : (T, N, features), with batch_first (N, T, features), or unbatched (T, features)
     lengths : int64 (N,), optional
         Checked already; all T if left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1], [2], [3], [0]])
+    >>> rnncore.nn.reverse_valid(x, np.array([3])).ravel().tolist()
+    [3, 2, 1, 0]
     """
     axis = 1 if batch_first and x.ndim == 3 else 0
     if lengths is None:
@@ -36,7 +70,7 @@ def reverse_valid(x, lengths=None, batch_first=False):
     return np.take_along_axis(x, (source.T if axis else source)[:, :, np.newaxis], axis)
 
 
-class Recurrent(Module):
+class Recurrent(Container):
     """A recurrent layer with the reading order and outputs that other frameworks give their layers.
 
     Parameters
@@ -53,53 +87,60 @@ class Recurrent(Module):
     Raises
     ------
     ArgumentError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> last = rnncore.nn.Recurrent(rnncore.GRU(3, 4, bidirectional=True, seed=0), merge="sum", return_sequences=False)
+    >>> y, tape = last.forward(np.zeros((5, 2, 3), np.float32), lengths=[5, 3])
+    >>> y.shape, last.backward(tape, y).x.shape
+    ((2, 4), (5, 2, 3))
     """
 
-    arguments = ("layer", "order", "merge", "return_sequences")
+    arguments: tuple[str, ...] = ("layer", "order", "merge", "return_sequences")
 
-    def __init__(self, layer, *, order="forward", merge="concat", return_sequences=True):
+    def __init__(
+        self,
+        layer: Any,
+        *,
+        order: str = "forward",
+        merge: str | None = "concat",
+        return_sequences: bool = True,
+    ) -> None:
+        if not isinstance(getattr(layer, "spec", None), spec.Spec):
+            raise ArgumentError("layer", "a recurrent layer", type(layer).__name__)
         if order not in ORDERS or (order != "forward" and layer.spec.bidirectional):
             expected = "'forward'" if layer.spec.bidirectional else "one of " + ", ".join(ORDERS)
             raise ArgumentError("order", expected, repr(order))
         if merge is not None and merge not in MERGES:
             raise ArgumentError("merge", "None or one of " + ", ".join(MERGES), repr(merge))
-        self.layer, self.order, self.merge = layer, order, merge
-        self.return_sequences = spec.check_bool("return_sequences", return_sequences)
+        self.layer: Any = layer
+        self.order: str = order
+        self.merge: str | None = merge
+        self.return_sequences: bool = spec.check_bool("return_sequences", return_sequences)
         super().__init__()
 
-    def config(self):
-        from ..formats.native import architecture
-
+    def config(self) -> dict[str, Any]:
+        """What `build_module` needs beside the parameters."""
         return {
             "kind": self.kind,
-            "architecture": architecture(self.layer.spec),
+            "architecture": self.layer.spec.to_dict(),
             "order": self.order,
             "merge": self.merge,
             "return_sequences": self.return_sequences,
         }
 
-    def parameters(self):
-        """The layer's."""
-        return self.layer.parameters()
+    def parts(self) -> dict[str, ParameterOwner]:
+        """The layer, whose parameters keep their names."""
+        return {"": self.layer}
 
-    def state_dict(self):
-        """The layer's."""
-        return self.layer.state_dict()
+    def stream(self, batch_size: int = 1) -> Any:
+        """The layer's stream; UnsupportedError if steps alone do not give what the whole sequence gives."""
+        if self.order != "forward" or not self.return_sequences or self.layer.spec.bidirectional:
+            raise UnsupportedError("stream", "a layer that reads forward", repr(self), "it needs the end")
+        return self.layer.stream(batch_size)
 
-    def update_parameters(self, values):
-        """The layer's."""
-        self.layer.update_parameters(values)
-
-    def load_state_dict(self, values):
-        """The layer's."""
-        self.layer.load_state_dict(values)
-
-    @property
-    def streams(self):
-        """Whether steps alone give what the whole sequence gives."""
-        return self.order == "forward" and self.return_sequences and not self.layer.spec.bidirectional
-
-    def __call__(self, x, lengths=None):
+    def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """x and lengths as the layer takes them.
 
         Returns
@@ -109,21 +150,88 @@ class Recurrent(Module):
         """
         return self.call(x, lengths=lengths)[0]
 
-    def call(self, x, state=None, *, lengths=None):
+    def call(self, x: ArrayLike, state: Any = None, *, lengths: ArrayLike | None = None) -> tuple[Any, Any]:
         """As `__call__`, with the initial state, giving (y, state)."""
-        s = self.layer.spec
-        x, T, N, _ = spec.check_x(s, x)
-        lengths = spec.check_lengths(lengths, T, N)
-        if self.order != "forward":
-            x = reverse_valid(x, lengths, s.batch_first)
+        x, lengths = self._read(x, lengths)
         y, state = self.layer(x, state, lengths=lengths)
+        return self._merged(y, state, lengths)[0], state
+
+    def forward(self, x: ArrayLike, lengths: ArrayLike | None = None, **options: Any) -> tuple[Any, Tape]:
+        """As `__call__`, giving ``(y, tape)``; `options` are those of the layer's `forward`."""
+        x, lengths = self._read(x, lengths)
+        y, state, tape = self.layer.forward(x, lengths=lengths, **options)
+        merged, parts = self._merged(y, state, lengths)
+        one = merged[0] if isinstance(merged, tuple) else merged
+        h = state[0] if isinstance(state, tuple) else state
+        # A product's slopes are its factors; of all else the shapes are enough.
+        saved = (tape, lengths, parts if self.merge == "mul" else None, (one.shape, one.dtype), h.shape)
+        return merged, Tape(self, self.version, saved)
+
+    def backward(self, tape: Tape, dy: Any) -> Grads:
+        """Gradients of one forward call.
+
+        Parameters
+        ----------
+        tape : Tape
+            Used up by this call.
+        dy : like y
+            Ignored at padding.
+
+        Returns
+        -------
+        Grads
+            `x`, 0 at padding, and `params`.
+
+        Raises
+        ------
+        TapeError, ArgumentError, ShapeError, DTypeError
+        """
+        with claimed(tape, Tape, self, self.version):
+            inner, lengths, parts, (shape, dtype), h_shape = tape.saved
+            directions = self._directions(dy, parts, shape, dtype)
+            if self.return_sequences:
+                dy, dstate = np.concatenate(directions, axis=-1), None
+                dy = self._reversed(dy, lengths) if self.order == "reverse" else dy
+            else:
+                dh = np.zeros(h_shape, dtype)
+                dh[-len(directions) :] = directions
+                dy, dstate = None, ((dh, None) if len(self.layer.spec.table.state) == 2 else dh)
+            grads = self.layer.backward(inner, dy, dstate)
+        dx = grads.x if self.order == "forward" else self._reversed(grads.x, lengths)
+        return Grads(dx, None, grads.params)
+
+    # Parts of a call
+
+    def _reversed(self, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        return reverse_valid(x, lengths, self.layer.spec.batch_first)
+
+    def _read(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """x in the order of reading, and lengths, checked."""
+        x, T, N, _ = spec.check_x(self.layer.spec, x)
+        lengths = spec.check_lengths(lengths, T, N)
+        return (x if self.order == "forward" else self._reversed(x, lengths)), lengths
+
+    def _merged(self, y: np.ndarray, state: Any, lengths: np.ndarray | None) -> tuple[Any, Any]:
+        """The output, and the outputs of both directions if they were merged."""
         if self.return_sequences:
-            parts = np.split(y, s.directions, axis=-1)
-            if self.order == "reverse":
-                parts = [reverse_valid(part, lengths, s.batch_first) for part in parts]
+            y = self._reversed(y, lengths) if self.order == "reverse" else y
+            if not self.layer.spec.bidirectional or self.merge == "concat":
+                return y, None
+            parts = tuple(np.split(y, 2, axis=-1))
         else:
-            h = state[0] if s.cell == "lstm" else state
-            parts = list(h[-s.directions :])
-        if s.directions == 1:
-            return parts[0], state
-        return (tuple(parts) if self.merge is None else MERGES[self.merge](*parts)), state
+            h = state[0] if isinstance(state, tuple) else state
+            if not self.layer.spec.bidirectional:
+                return h[-1], None
+            parts = tuple(h[-2:])
+        return (parts if self.merge is None else MERGES[self.merge].value(*parts)), parts
+
+    def _directions(self, dy: Any, parts: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """The gradients of the directions' outputs, of that of the output."""
+        both = self.layer.spec.bidirectional
+        pair = both and self.merge is None
+        if pair and not (isinstance(dy, (tuple, list)) and len(dy) == 2):
+            raise ArgumentError("dy", "a pair, as y is", type(dy).__name__)
+        given = [spec.as_array("dy", part, (dtype,)) for part in (dy if pair else (dy,))]
+        for part in given:
+            spec.check_shape("dy", part, shape)
+        return MERGES[self.merge].slopes(given[0], *(parts or (None, None))) if both and not pair else given

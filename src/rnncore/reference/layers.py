@@ -6,63 +6,80 @@ against them.  They compute in float64 whatever `dtype` says and return float64;
 they take and how initial parameters are rounded.  Speed is no goal: one Python iteration per step and layer.
 """
 
+from __future__ import annotations
+
 from types import SimpleNamespace as Weights
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import spec
 from ..errors import UnsupportedError
 from ..spec import initializers, masks
-from ..spec.arguments import GRUArguments, LSTMArguments, RNNArguments
+from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
-from .cells import Zone, run_backward, run_forward, steps_of
+from .cells import steps_of
+from .loop import Zone, run_backward, run_forward
+
+if TYPE_CHECKING:
+    from ..spec.types import ArrayLike, Checkpoint, Lengths, Seed, StateLike
+
 
 FLOAT64 = np.dtype(np.float64)
+ALL_NAMES = {row.name for cell in spec.CELLS.values() for row in cell.parameters}
 
 
 class Tape(TapeBase):
     """What one training call leaves for its backward pass; used once."""
 
-    def __init__(self, owner, size, lengths, call_key, records, drops):
+    def __init__(
+        self,
+        owner: Layer,
+        layout: spec.Layout,
+        training: spec.Training,
+        call_key: int | None,
+        records: list[Any],
+    ) -> None:
         super().__init__(owner, owner.version)
-        self.size, self.lengths, self.call_key = size, lengths, call_key  # size: (T, N, batched)
-        self.records = records  # of each layer and direction, and with recurrent dropout of each row
-        self.drops = drops  # (recurrent_dropout, weight_dropout)
+        self.layout: spec.Layout = layout
+        self.training: spec.Training = training
+        self.call_key: int | None = call_key
+        # Of each layer and direction, and with recurrent dropout of each row.
+        self.records: list[Any] = records
 
 
-class Layer(ParameterOwner):
+class Layer(ParameterOwner, LayerArguments):
     """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
 
-    def __init__(self, layer_spec, seed):
+    def _start(self, layer_spec: spec.Spec, seed: Seed) -> None:
         self.spec = layer_spec
         parameter_rng, self._dropout_rng = initializers.seed_streams(seed)
         self._own(initializers.uniform(layer_spec, parameter_rng))
         # States and gradients may be what the twin gives, float64 whatever it takes.
         self._result_dtypes = tuple({layer_spec.dtype: 0, FLOAT64: 0})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"rnncore.reference.{type(self).__name__}({self.spec.arguments()})"
 
     def _weights(self, suffix, values):
         """One layer's and direction's arrays as attributes; absent biases are zero, other weights None."""
         zero_bias = np.zeros(self.spec.gates * self.spec.hidden_size)
-
-        def get(name, absent=None):
-            return np.asarray(values[name + suffix], FLOAT64) if name + suffix in values else absent
-
-        return Weights(
-            weight_ih=get("weight_ih"),
-            weight_hh=get("weight_hh"),
-            bias_ih=get("bias_ih", zero_bias),
-            bias_hh=get("bias_hh", zero_bias),
-            weight_hr=get("weight_hr"),
-            weight_peephole=get("weight_peephole"),
-        )
+        absent = dict.fromkeys(ALL_NAMES) | {"bias_ih": zero_bias, "bias_hh": zero_bias}
+        present = {row.name: np.asarray(values[row.name + suffix], FLOAT64) for row in self.spec.kinds}
+        return Weights(**absent | present)
 
     # Calls
 
-    def __call__(self, x, state=None, *, lengths=None, out=None, num_threads=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateLike = None,
+        *,
+        lengths: Lengths = None,
+        out: np.ndarray | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[np.ndarray, Any]:
         """Run without dropout.
 
         Parameters
@@ -86,46 +103,39 @@ class Layer(ParameterOwner):
         ------
         ShapeError, DTypeError, ArgumentError, LengthsError, OverlapError, SizeError, UnsupportedError
         """
-        x, parts, lengths, size = spec.check_call(
-            self.spec, x, state, lengths, num_threads, self._result_dtypes
-        )
-        if out is not None:
-            spec.check_out(out, spec.y_shape(self.spec, *size), self.spec.dtype, (x, lengths, *parts))
-        y, state, _ = self._run(x, parts, lengths, size, None)
-        y = self._from_time_major(y, size[2])
+        options = {"lengths": lengths, "out": out, "num_threads": num_threads, "dtypes": self._result_dtypes}
+        call = spec.Call(self.spec, x, state, **options)
+        y, state, _ = self._run(call, None)
+        y = self._from_time_major(y, call)
         if out is not None:
             out[...] = y
-        return (y if out is None else out), spec.as_state(state, size[2])
+        return (y if out is None else out), call.as_state(state)
 
     def forward(
         self,
-        x,
-        state=None,
+        x: ArrayLike,
+        state: StateLike = None,
         *,
-        lengths=None,
-        num_threads=None,
-        checkpoint=None,
-        recurrent_dropout=0.0,
-        weight_dropout=0.0,
-    ):
+        lengths: Lengths = None,
+        num_threads: int | None = None,
+        checkpoint: Checkpoint = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> tuple[np.ndarray, Any, Tape]:
         """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
 
         `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
         recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
         """
-        x, parts, lengths, size = spec.check_call(
-            self.spec, x, state, lengths, num_threads, self._result_dtypes
-        )
-        spec.check_checkpoint(checkpoint, size[0])
-        recurrent_dropout = spec.check_probability("recurrent_dropout", recurrent_dropout)
-        weight_dropout = spec.check_probability("weight_dropout", weight_dropout)
-        drops = (recurrent_dropout, weight_dropout)
-        key = masks.draw_call_key(self._dropout_rng) if self.spec.drops or any(drops) else None
-        y, state, records = self._run(x, parts, lengths, size, key, drops)
-        tape = Tape(self, size, lengths, key, records, drops)
-        return self._from_time_major(y, size[2]), spec.as_state(state, size[2]), tape
+        options = {"lengths": lengths, "num_threads": num_threads, "dtypes": self._result_dtypes}
+        call = spec.Call(self.spec, x, state, **options)
+        training = spec.Training(call, checkpoint, recurrent_dropout, weight_dropout)
+        key = masks.draw_call_key(self._dropout_rng) if training.draws else None
+        y, state, records = self._run(call, key, training)
+        tape = Tape(self, call.layout(), training, key, records)
+        return self._from_time_major(y, call), call.as_state(state), tape
 
-    def backward(self, tape, dy, dstate=None):
+    def backward(self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -148,10 +158,10 @@ class Layer(ParameterOwner):
             The tape stays usable.
         """
         with claimed(tape, Tape, self, self.version):
-            dy, parts = spec.check_upstream(self.spec, tape.size, dy, dstate, self._result_dtypes)
-        T, N, batched = tape.size
+            dy, parts = tape.layout.check_upstream(dy, dstate, self._result_dtypes)
+        at, (T, N) = tape.layout, (tape.layout.T, tape.layout.N)
         L, D = self.spec.num_layers, self.spec.directions
-        dy = np.zeros((T, N, self.spec.y_size)) if dy is None else self._to_time_major(dy, batched)
+        dy = np.zeros((T, N, self.spec.y_size)) if dy is None else at.time_major(dy.astype(FLOAT64))
         dstate = self._fresh_state(parts, N)
         params = {name: np.zeros(shape) for name, shape in self.spec.parameter_shapes().items()}
         for layer in reversed(range(L)):
@@ -161,7 +171,7 @@ class Layer(ParameterOwner):
                 suffix = self.spec.suffixes()[k]
                 _, step = steps_of(self.spec, d)
                 sums = self._weights(suffix, params)
-                pieces, factors = self._pieces(k, N, tape.call_key, tape.drops)
+                pieces, factors = self._pieces(k, N, tape.call_key, tape.training)
                 zones = self._zones(k, T, N, tape.call_key)
                 part_dx = np.zeros((T, N, self.spec.layer_input_size(layer)))
                 for rows, w, factor, record in zip(*pieces, factors, tape.records[k], strict=True):
@@ -176,22 +186,21 @@ class Layer(ParameterOwner):
                             total += getattr(dw, name)
                 dx = dx + part_dx
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
-        return Grads(self._from_time_major(dy, batched), spec.as_state(dstate, batched), params)
+        return Grads(self._from_time_major(dy, at), at.as_state(dstate), params)
 
-    def stream(self, batch_size=1):
+    def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream` of `batch_size` rows that starts from zero state."""
         return Stream(self, batch_size)
 
     # Parts of a call
 
-    def _run(self, x, parts, lengths, size, call_key, drops=(0.0, 0.0)):
+    def _run(self, call, call_key, training=None):
         """All layers and directions; gives time-major y, the final state and one record list each."""
-        T, N, batched = size
-        D = self.spec.directions
-        lengths = np.full(N, T) if lengths is None else lengths
-        state = self._fresh_state(parts, N)
+        T, N, D = call.T, call.N, self.spec.directions
+        lengths = np.full(N, T) if call.lengths is None else call.lengths
+        state = self._fresh_state(call.state, N)
         records = []
-        y = self._to_time_major(x, batched)
+        y = call.time_major(call.x.astype(FLOAT64))
         for layer in range(self.spec.num_layers):
             if layer > 0:
                 y = y * self._mask(call_key, layer - 1, y.shape)
@@ -199,7 +208,7 @@ class Layer(ParameterOwner):
             for d in range(D):
                 k = layer * D + d
                 step, _ = steps_of(self.spec, d)
-                pieces, _ = self._pieces(k, N, call_key, drops)
+                pieces, _ = self._pieces(k, N, call_key, training)
                 zones = self._zones(k, T, N, call_key)
                 output, record = np.zeros((T, N, self.spec.output_size)), []
                 for rows, w in zip(*pieces, strict=True):
@@ -214,9 +223,9 @@ class Layer(ParameterOwner):
             y = np.concatenate(outputs, axis=-1)
         return y, state, records
 
-    def _pieces(self, k, N, call_key, drops):
+    def _pieces(self, k, N, call_key, training):
         """Rows of the batch that share weights, as slices, with those weights, and factors of their weight_hh."""
-        recurrent, weight = drops
+        recurrent, weight = (training.recurrent_dropout, training.weight_dropout) if training else (0.0, 0.0)
         w = self._weights(self.spec.suffixes()[k], self._parameters)
         factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
         if not recurrent:
@@ -239,12 +248,15 @@ class Layer(ParameterOwner):
         That is `keep * old + take * new`, with keep and take rounded to the dtype, and then each product and the sum.
         """
         zones, number = [], np.dtype(self.spec.dtype).type
-        options = ((self.spec.zoneout, masks.ZONEOUT), (self.spec.zoneout_c, masks.ZONEOUT_C))
-        for (p, stream), (_, _, features) in zip(options, self.spec.state_shapes(N), strict=False):
+        streams = (masks.ZONEOUT, masks.ZONEOUT_C)
+        for part, stream, shape in zip(
+            self.spec.table.state, streams, self.spec.state_shapes(N), strict=False
+        ):
+            p = getattr(self.spec, part.zoneout)
             if call_key is None or not p:
                 zones.append(Zone(float(number(p)), float(number(1.0 - p))))
             else:
-                take = masks.keep_mask(call_key, stream + k, (T, N, features), p)
+                take = masks.keep_mask(call_key, stream + k, (T, N, shape[2]), p)
                 zones.append(Zone(1.0 - take, 1.0 * take))
         return zones
 
@@ -259,15 +271,12 @@ class Layer(ParameterOwner):
             for part, shape in zip(parts, self.spec.state_shapes(N), strict=True)
         )
 
-    def _to_time_major(self, array, batched):
-        """A float64 copy (T, N, features)."""
-        return spec.time_major(self.spec, array.astype(FLOAT64), batched)
-
-    def _from_time_major(self, array, batched):
+    @staticmethod
+    def _from_time_major(array, at):
         """Back to the caller's layout."""
-        if not batched:
+        if not at.batched:
             return array[:, 0]
-        return array.swapaxes(0, 1) if self.spec.batch_first else array
+        return array.swapaxes(0, 1) if at.spec.batch_first else array
 
 
 class RNN(RNNArguments, Layer):
@@ -298,29 +307,29 @@ class Stream:
     UnsupportedError, ArgumentError
     """
 
-    def __init__(self, layer, batch_size=1):
+    def __init__(self, layer: Layer, batch_size: int = 1) -> None:
         if layer.spec.bidirectional:
             raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
         self._layer = layer
         self._N = spec.check_int("batch_size", batch_size, 1)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Set the state to zero."""
         self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
 
     @property
-    def state(self):
+    def state(self) -> Any:
         """A copy of the state, as `layer(x)` returns it; may be assigned."""
-        return spec.as_state(tuple(part.copy() for part in self._parts), True)
+        return spec.as_state(tuple(part.copy() for part in self._parts))
 
     @state.setter
-    def state(self, value):
+    def state(self, value: StateLike) -> None:
         layer = self._layer
         parts = spec.check_state(layer.spec, value, self._N, True, dtypes=layer._result_dtypes)
         self._parts = layer._fresh_state(parts, self._N)
 
-    def step(self, x, out=None):
+    def step(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """One step: x (N, I) gives y (N, H or P); with batch_size 1 also (I,) gives (H or P,)."""
         layer = self._layer
         x, batched = spec.check_step(layer.spec, x, self._N)
@@ -329,17 +338,22 @@ class Stream:
             spec.check_out(out, shape, layer.spec.dtype, (x,))
         x = x.reshape(self._N, layer.spec.input_size)
         x = x[:, np.newaxis] if layer.spec.batch_first else x[np.newaxis]
-        y, self._parts, _ = layer._run(x, self._parts, None, (1, self._N, True), None)
+        y = self._advance(spec.Call(layer.spec, x))
         y = y[0] if batched else y[0, 0]
         if out is None:
             return y
         out[...] = y
         return out
 
-    def run(self, chunk):
+    def run(self, chunk: ArrayLike) -> np.ndarray:
         """Many steps: a chunk in the layer's layout, as `layer(chunk)` takes it, gives its y."""
         layer = self._layer
-        chunk, T, N, batched = spec.check_x(layer.spec, chunk)
-        spec.check_batch_size(layer.spec, chunk, N, self._N)
-        y, self._parts, _ = layer._run(chunk, self._parts, None, (T, N, batched), None)
-        return layer._from_time_major(y, batched)
+        call = spec.Call(layer.spec, chunk)
+        spec.check_batch_size(layer.spec, call.x, call.N, self._N)
+        return layer._from_time_major(self._advance(call), call)
+
+    def _advance(self, call):
+        """Time-major y of a call that goes on from the state."""
+        call.state = self._parts
+        y, self._parts, _ = self._layer._run(call, None)
+        return y

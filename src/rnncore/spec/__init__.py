@@ -7,13 +7,10 @@ Nothing here computes; nothing here imports more than NumPy.
 Dimensions: T steps, N batch, I input size, H hidden size, P projection size, G gates, L layers, D directions.
 """
 
-from .architecture import GATES, MAX_LAYERS, NONLINEARITIES, Spec, gate_names
+from .architecture import MAX_LAYERS, Spec
 from .calls import (
-    as_state,
     check_batch_size,
-    check_call,
     check_checkpoint,
-    check_dy,
     check_lengths,
     check_named,
     check_num_threads,
@@ -21,11 +18,10 @@ from .calls import (
     check_rows,
     check_state,
     check_step,
-    check_upstream,
     check_x,
-    time_major,
-    y_shape,
 )
+from .cells import CELLS, GATES, OPTIONS, gate_names
+from .checked import Call, Layout, Training, as_state
 from .checks import (
     DTYPES,
     INT64_MAX,
@@ -42,21 +38,23 @@ from .checks import (
 )
 
 __all__ = [
+    "CELLS",
     "DTYPES",
     "GATES",
     "INT64_MAX",
     "MAX_LAYERS",
-    "NONLINEARITIES",
+    "OPTIONS",
+    "Call",
+    "Layout",
     "Spec",
+    "Training",
     "as_array",
     "as_state",
     "check_batch_size",
     "check_bool",
-    "check_call",
     "check_checkpoint",
     "check_choice",
     "check_dtype",
-    "check_dy",
     "check_int",
     "check_lengths",
     "check_named",
@@ -69,10 +67,7 @@ __all__ = [
     "check_shape",
     "check_state",
     "check_step",
-    "check_upstream",
     "check_x",
     "gate_names",
     "shape_text",
-    "time_major",
-    "y_shape",
 ]

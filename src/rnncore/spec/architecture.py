@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""What a layer is: `Spec`, and the gates of each cell."""
+"""What a layer is: `Spec`."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, SizeError
 from . import activations, checks
+from .cells import CELLS, OPTIONS, Cell, Parameter, gate_names, places
 
-# Gate order of every stacked matrix: block k of weight_ih, weight_hh, bias_ih, bias_hh belongs to gate k.
-GATES = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
-NONLINEARITIES = ("tanh", "relu")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Far above any use; keeps a mistyped count from listing parameters until memory ends.
 MAX_LAYERS = 2**16
-
-
-def gate_names(cell, coupled=False):
-    """The gates of a cell in the order of their row blocks."""
-    return tuple(gate for gate in GATES[cell] if not (coupled and gate == "f"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +46,8 @@ class Spec:
         Bound of the gates' pre-activations.
     zoneout, zoneout_c : float
         Probability of a unit of h, and of an LSTM's c, of keeping its value of the step before; 0 <= p < 1.
+    layer_norm : bool
+        Of the LSTM and of the GRU that resets after: what the products give, and an LSTM's c, is normalised.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
 
@@ -63,51 +63,45 @@ class Spec:
     input_size: int
     hidden_size: int
     num_layers: int = 1
-    nonlinearity: str = "tanh"
+    nonlinearity: str = OPTIONS["nonlinearity"].neutral
     bias: bool = True
     batch_first: bool = False
     dropout: float = 0.0
     bidirectional: bool = False
-    dtype: np.dtype = checks.DTYPES[0]
-    proj_size: int = 0
-    reset_after: bool = True
-    peepholes: bool = False
-    coupled: bool = False
-    clip: float | None = None
-    activations: tuple = ()
-    zoneout: float = 0.0
-    zoneout_c: float = 0.0
+    dtype: np.dtype[Any] = checks.DTYPES[0]
+    proj_size: int = OPTIONS["proj_size"].neutral
+    reset_after: bool = OPTIONS["reset_after"].neutral
+    peepholes: bool = OPTIONS["peepholes"].neutral
+    coupled: bool = OPTIONS["coupled"].neutral
+    clip: float | None = OPTIONS["clip"].neutral
+    activations: tuple[Any, ...] = OPTIONS["activations"].neutral
+    zoneout: float = OPTIONS["zoneout"].neutral
+    zoneout_c: float = OPTIONS["zoneout_c"].neutral
+    layer_norm: bool = OPTIONS["layer_norm"].neutral
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        checks.check_choice("cell", self.cell, tuple(GATES))
+        checks.check_choice("cell", self.cell, tuple(CELLS))
         for name in ("input_size", "hidden_size", "num_layers"):
             put(name, checks.check_int(name, getattr(self, name), 1))
         if self.num_layers > MAX_LAYERS:
             raise ArgumentError("num_layers", f"at most {MAX_LAYERS}", self.num_layers)
-        checks.check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
-        for name in ("bias", "batch_first", "bidirectional", "reset_after", "peepholes", "coupled"):
+        for name in ("bias", "batch_first", "bidirectional"):
             put(name, checks.check_bool(name, getattr(self, name)))
-        for name in ("dropout", "zoneout", "zoneout_c"):
-            put(name, checks.check_probability(name, getattr(self, name)))
+        put("dropout", checks.check_probability("dropout", self.dropout))
         put("dtype", checks.check_dtype("dtype", self.dtype))
-        put("proj_size", checks.check_int("proj_size", self.proj_size, 0))
+        for name, option in OPTIONS.items():
+            value = option.check(name, getattr(self, name))
+            if name not in self.table.options and value != option.neutral:
+                raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", repr(value))
+            put(name, value)
+        if self.form is None:
+            asked = {name: getattr(self, name) for options in self.table.forms.values() for name in options}
+            raise ArgumentError("/".join(asked), " or ".join(map(str, self.table.forms.values())), str(asked))
         if self.proj_size >= self.hidden_size:
             raise ArgumentError("proj_size", f"less than hidden_size = {self.hidden_size}", self.proj_size)
-        for name, neutral, cell in (
-            ("proj_size", 0, "lstm"),
-            ("nonlinearity", "tanh", "rnn"),
-            ("reset_after", True, "gru"),
-            ("peepholes", False, "lstm"),
-            ("coupled", False, "lstm"),
-            ("zoneout_c", 0.0, "lstm"),
-        ):
-            if self.cell != cell and getattr(self, name) != neutral:
-                raise ArgumentError(name, f"{neutral!r} for cell {self.cell!r}", repr(getattr(self, name)))
-        if self.clip is not None:
-            put("clip", checks.check_positive("clip", self.clip))
         put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
         if self.cell == "rnn" and self.activations:
             if self.nonlinearity != "tanh":
@@ -115,6 +109,7 @@ class Spec:
             if self.activations == ((("relu",),),):  # which has a name and a kernel of its own
                 put("nonlinearity", "relu")
                 put("activations", ())
+                put("form", "rnn_relu")
         self._check_sizes()
 
     def _check_sizes(self):
@@ -127,76 +122,94 @@ class Spec:
             limit = "(input_size, hidden_size, num_layers) whose parameters fit 2**63 - 1 bytes"
             raise SizeError("hidden_size", limit, sizes)
 
+    @functools.cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Sizes by their names in the table of cells, but for "I"."""
+        G, H, P = self.gates, self.hidden_size, self.proj_size
+        return {"H": H, "P": P, "O": P or H, "GH": G * H, "(G-1)H": (G - 1) * H}
+
     def _layer_shapes(self, width):
         """Shapes of one layer and direction whose input has `width` features, in PyTorch's order."""
-        rows = self.gates * self.hidden_size
-        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self.output_size)}
-        if self.bias:
-            shapes.update(bias_ih=(rows,), bias_hh=(rows,))
-        if self.proj_size:
-            shapes["weight_hr"] = (self.proj_size, self.hidden_size)
-        if self.peepholes:
-            shapes["weight_peephole"] = ((self.gates - 1) * self.hidden_size,)
-        return shapes
+        sizes = self._sizes | {"I": width}
+        return {row.name: tuple(sizes[name] for name in row.shape) for row in self.kinds}
 
     @functools.cached_property
-    def gate_names(self):
+    def table(self) -> Cell:
+        """The cell's row of CELLS."""
+        return CELLS[self.cell]
+
+    @property
+    def title(self) -> str:
+        """The name of the cell's class."""
+        return self.table.title
+
+    @functools.cached_property
+    def form(self) -> str:
+        """The cell's name in the core; None where it has no such form."""
+        for name, options in self.table.forms.items():
+            if all(getattr(self, option) == value for option, value in options.items()):
+                return name
+        return None
+
+    @functools.cached_property
+    def kinds(self) -> tuple[Parameter, ...]:
+        """The parameters that each layer and direction has: rows of the table of cells."""
+        return tuple(row for row in self.table.parameters if not row.when or getattr(self, row.when))
+
+    @functools.cached_property
+    def gate_names(self) -> tuple[str, ...]:
         """The gates in the order of their row blocks; coupled ones leave no f."""
         return gate_names(self.cell, self.coupled)
 
     @functools.cached_property
-    def gates(self):
+    def gates(self) -> int:
         """G: number of gates."""
         return len(self.gate_names)
 
-    @functools.cached_property
-    def general(self):
-        """Whether the cell has options that its usual equations do not have."""
-        return bool(self.peepholes or self.coupled or self.clip is not None or self.activations)
-
-    def functions(self, direction):
+    def functions(self, direction: int) -> dict[str, tuple[Any, ...]]:
         """The activations of a direction: place -> (name, *parameters)."""
-        own = activations.places(self.cell, self.coupled)
+        own = places(self.cell, self.coupled)
         if not self.activations:
             return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}
         return dict(zip(own, self.activations[min(direction, len(self.activations) - 1)], strict=True))
 
     @functools.cached_property
-    def directions(self):
+    def directions(self) -> int:
         """D: 2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
     @functools.cached_property
-    def output_size(self):
+    def output_size(self) -> int:
         """Features of h in one direction: P with projection, else H."""
-        return self.proj_size or self.hidden_size
+        return self._sizes["O"]
 
     @functools.cached_property
-    def y_size(self):
+    def y_size(self) -> int:
         """Features of y: D times `output_size`."""
         return self.directions * self.output_size
 
     @functools.cached_property
-    def drops(self):
+    def drops(self) -> bool:
         """Whether training calls draw masks; dropout has none where there is no output between layers."""
-        return bool(self.dropout > 0 and self.num_layers > 1) or self.zoneout > 0 or self.zoneout_c > 0
+        zoneout = any(getattr(self, part.zoneout) for part in self.table.state)
+        return zoneout or (self.dropout > 0 and self.num_layers > 1)
 
     @functools.cached_property
-    def token_bytes(self):
+    def token_bytes(self) -> int:
         """Upper bound of the bytes that one token (one step of one row) needs in any one buffer."""
         per_layer = self.directions * (self.gates + 2) * self.hidden_size
         return self.dtype.itemsize * max(self.input_size, self.num_layers * per_layer)
 
-    def layer_input_size(self, layer):
+    def layer_input_size(self, layer: int) -> int:
         """Features that layer `layer` reads."""
         return self.input_size if layer == 0 else self.y_size
 
-    def suffixes(self):
+    def suffixes(self) -> list[str]:
         """Name suffixes in order: ``_l0``, ``_l0_reverse``, ``_l1`` ...; position is the row of the state."""
         ends = ("", "_reverse")[: self.directions]
         return [f"_l{layer}{end}" for layer in range(self.num_layers) for end in ends]
 
-    def parameter_shapes(self):
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters.
 
         Returns
@@ -206,13 +219,30 @@ class Spec:
             bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H), weight_peephole (3*H,) of gates i f o, or
             coupled (2*H,) of i o.
         """
-        return {
-            name + suffix: shape
-            for k, suffix in enumerate(self.suffixes())
-            for name, shape in self._layer_shapes(self.layer_input_size(k // self.directions)).items()
-        }
+        return dict(self._parameter_shapes)
 
-    def state_shapes(self, N):
+    @functools.cached_property
+    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: shape for name, _, shape in self.each_parameter()}
+
+    @functools.cached_property
+    def parameter_size(self) -> int:
+        """How many numbers all parameters are."""
+        return sum(map(math.prod, self._parameter_shapes.values()))
+
+    def each_parameter(self) -> Iterator[tuple[str, Parameter, tuple[int, ...]]]:
+        """Name, row of the table of cells, and shape of each parameter, in the order of `parameter_shapes`."""
+        for k, suffix in enumerate(self.suffixes()):
+            shapes = self._layer_shapes(self.layer_input_size(k // self.directions))
+            for row in self.kinds:
+                yield row.name + suffix, row, shapes[row.name]
+
+    @property
+    def parameter_count(self) -> int:
+        """How many arrays `parameter_shapes` lists."""
+        return self.num_layers * self.directions * len(self.kinds)
+
+    def state_shapes(self, N: int) -> tuple[tuple[int, int, int], ...]:
         """Shapes of the state of a batch of `N` rows.
 
         Returns
@@ -220,15 +250,59 @@ class Spec:
         tuple of tuple of int
             ``((L*D, N, H),)`` for RNN and GRU, ``((L*D, N, H or P), (L*D, N, H))`` for LSTM.
         """
-        slots = self.num_layers * self.directions
-        h = (slots, N, self.output_size)
-        return (h, (slots, N, self.hidden_size)) if self.cell == "lstm" else (h,)
+        rows, features = self._state_sizes
+        return tuple([(rows, N, size) for size in features])
 
-    def arguments(self):
+    @functools.cached_property
+    def _state_sizes(self) -> tuple[int, tuple[int, ...]]:
+        """L*D, and the features of each part of the state."""
+        sizes = tuple(self._sizes[part.size] for part in self.table.state)
+        return self.num_layers * self.directions, sizes
+
+    def arguments(self) -> str:
         """The constructor call's arguments as text; what equals its default is left out."""
         shown = [str(self.input_size), str(self.hidden_size)]
-        for field in dataclasses.fields(self)[3:]:
-            value = getattr(self, field.name)
-            if value != field.default:
-                shown.append(f"{field.name}={str(value) if field.name == 'dtype' else value!r}")
+        for name, value in self.keywords().items():
+            if name not in ("input_size", "hidden_size") and value != _DEFAULTS[name]:
+                shown.append(f"{name}={str(value) if name == 'dtype' else value!r}")
         return ", ".join(shown)
+
+    def keywords(self) -> dict[str, Any]:
+        """The arguments that make a layer of this Spec, by name: all but options of other cells."""
+        others = OPTIONS.keys() - self.table.options
+        return {name: getattr(self, name) for name in _DEFAULTS if name != "cell" and name not in others}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON.
+
+        Returns
+        -------
+        dict
+            `from_dict` reads it. The names are those of format version 1 of rnncore's files; options that came later
+            are there where they are used.
+        """
+        found = {name: getattr(self, name) for name in _DEFAULTS} | {"dtype": self.dtype.name}
+        return {
+            name: value for name, value in found.items() if name not in _LATER or value != _DEFAULTS[name]
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> Spec:
+        """The Spec of what `to_dict` gave, or of what claims to be that.
+
+        Raises
+        ------
+        ArgumentError, DTypeError, SizeError
+            It describes none.
+        """
+        if not isinstance(fields, dict) or set(fields) | _LATER != set(_DEFAULTS):
+            raise ArgumentError(
+                "architecture", f"exactly the fields {', '.join(_DEFAULTS)}", str(fields)[:200]
+            )
+        if not isinstance(fields["dtype"], str):  # NumPy would take structures, too
+            raise ArgumentError("dtype", "text", str(fields["dtype"])[:40])
+        return cls(**fields)
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Spec)}
+_LATER = {name for name, option in OPTIONS.items() if not option.always}

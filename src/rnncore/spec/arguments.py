@@ -1,7 +1,87 @@
 # SPDX-License-Identifier: MIT
 """The constructors of the layers and of their twins: what a user writes becomes a `Spec`."""
 
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+
 from .architecture import Spec
+
+if typing.TYPE_CHECKING:
+    from .types import DTypeLike, Functions, Seed
+
+
+class LayerArguments:
+    """What every layer was made with, to be read only."""
+
+    spec: Spec
+
+    def _start(self, spec: Spec, seed: Seed) -> None:
+        """What the constructors end with."""
+        raise NotImplementedError
+
+    @property
+    def input_size(self) -> int:
+        """I."""
+        return self.spec.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.spec.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return self.spec.num_layers
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are bias_ih and bias_hh."""
+        return self.spec.bias
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether x and y are (N, T, features)."""
+        return self.spec.batch_first
+
+    @property
+    def dropout(self) -> float:
+        """Probability of dropping an output of a layer before the next layer reads it."""
+        return self.spec.dropout
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether D is 2."""
+        return self.spec.bidirectional
+
+    @property
+    def dtype(self) -> np.dtype[typing.Any]:
+        """Of parameters, inputs and outputs."""
+        return self.spec.dtype
+
+    @property
+    def proj_size(self) -> int:
+        """P of an LSTM with projection, else 0."""
+        return self.spec.proj_size
+
+    @property
+    def zoneout(self) -> float:
+        """Probability that a unit of h keeps its value of the step before."""
+        return self.spec.zoneout
+
+    @property
+    def clip(self) -> float | None:
+        """Bound of the pre-activations."""
+        return self.spec.clip
+
+    @property
+    def activations(self) -> tuple[typing.Any, ...]:
+        """Functions of the places that are not the cell's own; see `Spec.functions`."""
+        return self.spec.activations
+
 
 _COMMON = """
     Parameters
@@ -32,41 +112,60 @@ _COMMON = """
     Raises
     ------
     ArgumentError, DTypeError, SizeError, MemoryExhaustedError
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> layer = rnncore.{example}
+    >>> y, state = layer(np.ones((5, 2, 3), np.float32))
+    >>> y.shape, layer.hidden_size
+    {result}
 """
 
 
-class RNNArguments:
+class RNNArguments(LayerArguments):
     __doc__ = "Basic RNN, h' = tanh or relu(W_ih x + b_ih + W_hh h + b_hh)." + _COMMON.format(
-        places="h alone", extra='nonlinearity : "tanh" or "relu"\n'
+        places="h alone",
+        extra='nonlinearity : "tanh" or "relu"\n',
+        example='RNN(3, 4, nonlinearity="relu", seed=0)',
+        result="((5, 2, 4), 4)",
     )
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
         *,
-        nonlinearity="tanh",
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-        zoneout=0.0,
-        clip=None,
-        activations=None,
-    ):
-        common = (bias, batch_first, dropout, bidirectional, dtype)
-        options = dict(zoneout=zoneout, clip=clip, activations=activations)
-        super().__init__(
-            Spec("rnn", input_size, hidden_size, num_layers, nonlinearity, *common, **options), seed
-        )
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        zoneout: float = 0.0,
+        clip: float | None = None,
+        activations: Functions = None,
+    ) -> None:
+        spec = Spec(
+            "rnn", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, dtype=dtype, nonlinearity=nonlinearity,
+            zoneout=zoneout, clip=clip, activations=activations,
+        )  # fmt: skip
+        self._start(spec, seed)
+
+    @property
+    def nonlinearity(self) -> str:
+        """ "tanh" or "relu"."""
+        return self.spec.nonlinearity
 
 
-class LSTMArguments:
+class LSTMArguments(LayerArguments):
     __doc__ = "LSTM with gates i f g o and optional projection of its output." + _COMMON.format(
         places="i f g o, and c on its way to h",
+        example="LSTM(3, 4, proj_size=2, seed=0)",
+        result="((5, 2, 2), 4)",
         extra="""proj_size : int
         P < H: h = W_hr (o * tanh(c)) has P features; 0: no projection.
     zoneout_c : float
@@ -75,58 +174,106 @@ class LSTMArguments:
         Whether i and f see c before the step and o sees it after, by weight_peephole (3*H,), blocks i f o.
     coupled : bool
         Whether f = 1 - i: there is no gate f then, and matrices have the row blocks i g o, weight_peephole i o.
+    layer_norm : bool
+        Whether W_ih x, W_hh h and c on its way to h are normalised over all of their units (Ba, Kiros and Hinton 2016),
+        with learnt gains gain_ih (G*H,), gain_hh (G*H,), gain_c (H,), the biases as the norms' biases, and bias_c (H,).
 """,
     )
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
         *,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-        zoneout=0.0,
-        zoneout_c=0.0,
-        proj_size=0,
-        peepholes=False,
-        coupled=False,
-        clip=None,
-        activations=None,
-    ):
-        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, proj_size)
-        options = dict(peepholes=peepholes, coupled=coupled, clip=clip, activations=activations)
-        options.update(zoneout=zoneout, zoneout_c=zoneout_c)
-        super().__init__(Spec("lstm", input_size, hidden_size, num_layers, *common, **options), seed)
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        zoneout: float = 0.0,
+        zoneout_c: float = 0.0,
+        proj_size: int = 0,
+        peepholes: bool = False,
+        coupled: bool = False,
+        layer_norm: bool = False,
+        clip: float | None = None,
+        activations: Functions = None,
+    ) -> None:
+        spec = Spec(
+            "lstm", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, dtype=dtype, proj_size=proj_size, peepholes=peepholes, coupled=coupled,
+            layer_norm=layer_norm,
+            zoneout=zoneout, zoneout_c=zoneout_c, clip=clip, activations=activations,
+        )  # fmt: skip
+        self._start(spec, seed)
+
+    @property
+    def zoneout_c(self) -> float:
+        """Probability that a unit of c keeps its value of the step before."""
+        return self.spec.zoneout_c
+
+    @property
+    def peepholes(self) -> bool:
+        """Whether i, f and o see c."""
+        return self.spec.peepholes
+
+    @property
+    def coupled(self) -> bool:
+        """Whether f = 1 - i."""
+        return self.spec.coupled
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether what the products give is normalised."""
+        return self.spec.layer_norm
 
 
-class GRUArguments:
+class GRUArguments(LayerArguments):
     __doc__ = "GRU with gates r z n, h' = (1 - z) * n + z * h." + _COMMON.format(
         places="r z n",
-        extra="reset_after : bool\n        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.\n",
+        example="GRU(3, 4, bidirectional=True, seed=0)",
+        result="((5, 2, 8), 4)",
+        extra="""reset_after : bool
+        Whether r multiplies W_hn h + b_hn (PyTorch) or h before the product.
+    layer_norm : bool
+        Whether W_ih x and W_hh h are normalised over all of their units (Ba, Kiros and Hinton 2016), with learnt gains
+        gain_ih (G*H,) and gain_hh (G*H,) and the biases as the norms' biases; with reset_after only.
+""",
     )
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
         *,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        dtype="float32",
-        seed=None,
-        zoneout=0.0,
-        reset_after=True,
-        clip=None,
-        activations=None,
-    ):
-        common = ("tanh", bias, batch_first, dropout, bidirectional, dtype, 0, reset_after)
-        options = dict(zoneout=zoneout, clip=clip, activations=activations)
-        super().__init__(Spec("gru", input_size, hidden_size, num_layers, *common, **options), seed)
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        zoneout: float = 0.0,
+        reset_after: bool = True,
+        layer_norm: bool = False,
+        clip: float | None = None,
+        activations: Functions = None,
+    ) -> None:
+        spec = Spec(
+            "gru", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, dtype=dtype, reset_after=reset_after, layer_norm=layer_norm,
+            zoneout=zoneout, clip=clip, activations=activations,
+        )  # fmt: skip
+        self._start(spec, seed)
+
+    @property
+    def reset_after(self) -> bool:
+        """Whether r acts after the recurrent product."""
+        return self.spec.reset_after
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether what the products give is normalised."""
+        return self.spec.layer_norm

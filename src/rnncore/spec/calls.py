@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Checks of what a caller hands to a layer, a stream or a tape, against the layer's `Spec`."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, LengthsError, ShapeError, SizeError
 from . import checks
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def check_x(spec, x):
+    from .architecture import Spec
+    from .types import ArrayLike, Checkpoint, DTypes, Lengths, Parts
+
+
+def check_x(spec: Spec, x: Any) -> tuple[np.ndarray, int, int, bool]:
     """Check the input of a call.
 
     Parameters
@@ -35,7 +44,7 @@ def check_x(spec, x):
     batched = len(shape) == 3
     if not (batched or len(shape) == 2) or shape[-1] != spec.input_size:
         layout = "(N, T, {0})" if spec.batch_first else "(T, N, {0})"
-        hint = "transposed?" if spec.input_size in shape else ""
+        hint = _rank_hint(spec, shape)
         expected = f"shape {layout} or (T, {{0}})".format(spec.input_size)
         raise ShapeError("x", expected, checks.shape_text(shape), hint)
     if not batched:
@@ -49,7 +58,24 @@ def check_x(spec, x):
     return x, T, N, batched
 
 
-def check_state(spec, state, N, batched, field="state", dtypes=None, partial=False):
+def _rank_hint(spec, shape):
+    """What may be meant by an input of a wrong shape."""
+    if len(shape) == 1 and shape == (spec.input_size,):
+        return "one step? x[np.newaxis], or step of a stream"
+    if len(shape) in (1, 2) and spec.input_size == 1:
+        return "one feature? x[..., np.newaxis]"
+    return "transposed?" if len(shape) in (2, 3) and spec.input_size in shape[:-1] else ""
+
+
+def check_state(
+    spec: Spec,
+    state: Any,
+    N: int,
+    batched: bool,
+    field: str = "state",
+    dtypes: DTypes | None = None,
+    partial: bool = False,
+) -> Parts:
     """Check an initial state or a gradient of the final state.
 
     Parameters
@@ -75,9 +101,9 @@ def check_state(spec, state, N, batched, field="state", dtypes=None, partial=Fal
     ------
     ArgumentError, ShapeError, DTypeError, UnsupportedError
     """
-    shapes = spec.state_shapes(N)
     if state is None:
-        return (None,) * len(shapes)
+        return (None,) * len(spec.table.state)
+    shapes = spec.state_shapes(N)
     if len(shapes) == 1:
         if isinstance(state, tuple):
             raise ArgumentError(field, "one array h", f"a tuple of {len(state)}")
@@ -99,7 +125,7 @@ def check_state(spec, state, N, batched, field="state", dtypes=None, partial=Fal
     return tuple(parts)
 
 
-def check_lengths(lengths, T, N):
+def check_lengths(lengths: Lengths, T: int, N: int) -> np.ndarray | None:
     """Check the lengths of a ragged batch.
 
     Parameters
@@ -133,23 +159,7 @@ def check_lengths(lengths, T, N):
     return values
 
 
-def y_shape(spec, T, N, batched):
-    """Shape of y as the caller sees it."""
-    if not batched:
-        return (T, spec.y_size)
-    return (N, T, spec.y_size) if spec.batch_first else (T, N, spec.y_size)
-
-
-def check_dy(spec, dy, T, N, batched, dtypes=None):
-    """The gradient of y, or None: y's shape and dtype; ShapeError, DTypeError, UnsupportedError."""
-    if dy is None:
-        return None
-    dy = checks.as_array("dy", dy, dtypes or (spec.dtype,))
-    checks.check_shape("dy", dy, y_shape(spec, T, N, batched))
-    return dy
-
-
-def check_batch_size(spec, chunk, N, batch_size):
+def check_batch_size(spec: Spec, chunk: np.ndarray, N: int, batch_size: int) -> None:
     """ShapeError unless a checked chunk has the N rows of its stream."""
     if batch_size != N:
         layout = "({1}, T, {0})" if spec.batch_first else "(T, {1}, {0})"
@@ -158,7 +168,7 @@ def check_batch_size(spec, chunk, N, batch_size):
         )
 
 
-def check_rows(rows, N):
+def check_rows(rows: ArrayLike, N: int) -> np.ndarray:
     """Rows of a stream of `N` rows as int64 (n,), n >= 1: each of 0..N-1 at most once, -1 any number of times.
 
     Raises
@@ -178,7 +188,7 @@ def check_rows(rows, N):
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def check_step(spec, x, N):
+def check_step(spec: Spec, x: Any, N: int) -> tuple[np.ndarray, bool]:
     """Check one sample per stream.
 
     Parameters
@@ -200,12 +210,17 @@ def check_step(spec, x, N):
     raise ShapeError("x", expected, checks.shape_text(shape))
 
 
-def check_parameters(spec, values, partial=False):
+def check_parameters(spec: Spec, values: Mapping[str, Any], partial: bool = False) -> dict[str, np.ndarray]:
     """`check_named` with the parameters of a layer."""
     return check_named(spec.parameter_shapes(), spec.dtype, values, partial)
 
 
-def check_named(shapes, dtype, values, partial=False):
+def check_named(
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any],
+    values: Mapping[str, Any],
+    partial: bool = False,
+) -> dict[str, np.ndarray]:
     """Check named arrays; all are checked before any may be used.
 
     Parameters
@@ -242,7 +257,7 @@ def check_named(shapes, dtype, values, partial=False):
     return checked
 
 
-def check_checkpoint(value, T):
+def check_checkpoint(value: Checkpoint, T: int) -> int:
     """How many segments of steps a tape's gates are computed again in; 0: none, they are recorded."""
     if value is None:
         return 0
@@ -254,56 +269,6 @@ def check_checkpoint(value, T):
     return segments
 
 
-def check_num_threads(value):
+def check_num_threads(value: int | None) -> int | None:
     """None or an int >= 1; ArgumentError otherwise."""
     return None if value is None else checks.check_int("num_threads", value, 1)
-
-
-def check_call(spec, x, state, lengths, num_threads, dtypes=None):
-    """Check the arguments of a call.
-
-    Returns
-    -------
-    x : numpy.ndarray
-    parts : tuple
-        Of the state; see `check_state`.
-    lengths : None or numpy.ndarray of int64
-    size : (T, N, batched)
-
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError, LengthsError, SizeError, UnsupportedError
-    """
-    x, T, N, batched = check_x(spec, x)
-    parts = check_state(spec, state, N, batched, dtypes=dtypes)
-    lengths = check_lengths(lengths, T, N)
-    check_num_threads(num_threads)
-    return x, parts, lengths, (T, N, batched)
-
-
-def check_upstream(spec, size, dy, dstate, dtypes=None):
-    """Check the gradients that a backward call starts from; gives dy or None, and the parts of dstate.
-
-    Raises
-    ------
-    ArgumentError, ShapeError, DTypeError, UnsupportedError
-    """
-    T, N, batched = size
-    dy = check_dy(spec, dy, T, N, batched, dtypes)
-    parts = check_state(spec, dstate, N, batched, "dstate", dtypes, partial=True)
-    if dy is None and all(part is None for part in parts):
-        raise ArgumentError("dy", "dy or dstate", "neither")
-    return dy, parts
-
-
-def as_state(parts, batched):
-    """A state as the caller sees it, of its 3-D parts: h or (h, c), without the N axis if unbatched."""
-    parts = parts if batched else tuple(part[:, 0] for part in parts)
-    return parts if len(parts) > 1 else parts[0]
-
-
-def time_major(spec, array, batched):
-    """A (T, N, features) view of x, y or a gradient of them."""
-    if not batched:
-        return array[:, np.newaxis]
-    return array.swapaxes(0, 1) if spec.batch_first else array

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Checks of numbers, dtypes and arrays that know nothing of layers."""
 
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
-from . import activations
 from .overlap import folds, overlaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .types import DTypes
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 INT64_MAX = 2**63 - 1
 
 
-def check_int(field, value, minimum):
+def check_int(field: str, value: Any, minimum: int) -> int:
     """An int or NumPy integer >= `minimum`, as int; ArgumentError for bool, float, NaN and the rest."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ArgumentError(field, f"an integer >= {minimum}", f"{value!r} of type {type(value).__name__}")
@@ -22,18 +31,20 @@ def check_int(field, value, minimum):
     return int(value)
 
 
-def check_bool(field, value):
+def check_bool(field: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ArgumentError(field, "True or False", repr(value))
     return bool(value)
 
 
-def check_choice(field, value, choices):
+def check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise ArgumentError(field, "one of " + ", ".join(map(repr, choices)), repr(value))
 
 
-def check_probability(field, value):
+def check_probability(field: str, value: Any) -> float:
+    if type(value) is float and 0 <= value < 1:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(field, "a number p, 0 <= p < 1", repr(value))
     if not 0 <= value < 1:  # NaN fails here
@@ -41,14 +52,25 @@ def check_probability(field, value):
     return float(value)
 
 
-def check_positive(field, value):
-    number = activations.finite(value)
+def finite(value: Any) -> float | None:
+    """A number as a finite float, or None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:  # an int beyond the floats
+        return None
+    return value if math.isfinite(value) else None
+
+
+def check_positive(field: str, value: Any) -> float:
+    number = finite(value)
     if number is None or number <= 0:
         raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
     return number
 
 
-def check_dtype(field, value):
+def check_dtype(field: str, value: Any) -> np.dtype[Any]:
     """The numpy.dtype float32 or float64 named by `value`; DTypeError for any other."""
     try:
         dtype = np.dtype(value)
@@ -60,7 +82,7 @@ def check_dtype(field, value):
     return dtype
 
 
-def as_array(field, value, dtypes):
+def as_array(field: str, value: Any, dtypes: DTypes) -> np.ndarray:
     """`value` as an array of one of `dtypes`, without casting.
 
     Raises
@@ -70,22 +92,46 @@ def as_array(field, value, dtypes):
     ShapeError
         A nested list whose rows differ in length.
     UnsupportedError
-        A masked array, whose mask would be lost.
+        What is more than an array, and would lose that: one with a mask, a packed sequence, a tensor that records
+        gradients; or what NumPy cannot read.
     """
+    listed = isinstance(value, (list, tuple))
     if type(value) is not np.ndarray:
-        if isinstance(value, np.ma.MaskedArray):
-            raise UnsupportedError(field, "an array without mask", "a masked array", "use lengths")
-        try:
-            value = np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(field, "a rectangular array", "rows of unequal length") from error
+        value = _read(field, value)
     if value.dtype not in dtypes:
-        hint = "use astype" if value.dtype.kind in "biufc" else ""
-        raise DTypeError(field, "dtype " + " or ".join(map(str, dtypes)), value.dtype, hint)
+        hint = ""
+        if value.dtype.kind in "biufc":
+            hint = f"np.array(..., '{dtypes[0]}')" if listed else f"use astype('{dtypes[0]}')"
+        got = f"a list of {value.dtype}" if listed else value.dtype
+        raise DTypeError(field, "dtype " + " or ".join(map(str, dtypes)), got, hint)
     return value
 
 
-def shape_text(dims):
+def _read(field: str, value: Any) -> np.ndarray:
+    """Somebody else's array as a NumPy array; its memory, where it has some that NumPy can see."""
+    kind = type(value).__name__
+    if isinstance(value, np.ma.MaskedArray):
+        raise UnsupportedError(field, "an array without mask", "a masked array", "use lengths")
+    if kind == "PackedSequence":
+        hint = "pad_packed_sequence gives the array and lengths="
+        raise UnsupportedError(field, "a padded array", "a packed sequence", hint)
+    if getattr(value, "requires_grad", False):
+        hint = "PyTorch would not see this call: use .detach().numpy(), and backward() of the layer"
+        raise UnsupportedError(field, "an array without gradient", f"a {kind} that requires grad", hint)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        hint = "pad the rows and give lengths=" if field == "x" else ""
+        raise ShapeError(field, "a rectangular array", "rows of unequal length", hint) from error
+    except (
+        TypeError,
+        RuntimeError,
+    ) as error:  # a tensor on another device, or of a type that NumPy does not have
+        said = str(error).partition("\n")[0][:120]
+        raise UnsupportedError(field, "what NumPy can read", f"a {kind}: {said}") from error
+
+
+def shape_text(dims: tuple[int, ...]) -> str:
     return "(" + ", ".join(map(str, dims)) + ("," if len(dims) == 1 else "") + ")"
 
 
@@ -93,14 +139,16 @@ def _transposed(expected, got):
     return "transposed?" if len(got) > 1 and got == expected[::-1] else ""
 
 
-def check_shape(field, array, shape):
+def check_shape(field: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """ShapeError unless `array` has exactly this shape."""
     if array.shape != shape:
         got = array.shape
         raise ShapeError(field, f"shape {shape_text(shape)}", shape_text(got), _transposed(shape, got))
 
 
-def check_out(out, shape, dtype, inputs):
+def check_out(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Iterable[np.ndarray | None]
+) -> np.ndarray:
     """Check an array that receives results.
 
     Parameters

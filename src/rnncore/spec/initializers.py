@@ -9,14 +9,21 @@ therefore hold the same numbers up to rounding, and so do the twin and the compi
 Every function returns a dict of name to array, as `layer.load_state_dict` takes it.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ArgumentError, MemoryExhaustedError
 
+if TYPE_CHECKING:
+    from .architecture import Spec
+    from .types import Seed
 
-def seed_streams(seed):
+
+def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
     """The two generators of a seed: (parameters, dropout keys).
 
     Parameters
@@ -37,35 +44,35 @@ def seed_streams(seed):
         raise ArgumentError("seed", "None or an integer >= 0", repr(seed)) from error
     # Spawning from a copy leaves the caller's sequence as it was: one seed object, one meaning.
     own = np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn_key, pool_size=sequence.pool_size)
-    return tuple(np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
+    first, second = (np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))
+    return first, second
 
 
 def _fill(spec, draw):
-    """Parameters from `draw(name, shape)`; the memory is claimed before any time is spent on drawing."""
-    shapes = spec.parameter_shapes()
+    """Parameters from `draw(row, shape)`; the memory is claimed before any time is spent on drawing."""
     try:
-        parameters = {name: np.zeros(shape, spec.dtype) for name, shape in shapes.items()}
-        for name, array in parameters.items():
-            array[...] = draw(name, array.shape)
+        parameters = {name: np.zeros(shape, spec.dtype) for name, shape in spec.parameter_shapes().items()}
+        for name, row, shape in spec.each_parameter():
+            parameters[name][...] = draw(row, shape) if row.initial is None else row.initial
     except MemoryError as error:
-        size = sum(map(math.prod, shapes.values())) * spec.dtype.itemsize
+        size = sum(map(math.prod, spec.parameter_shapes().values())) * spec.dtype.itemsize
         raise MemoryExhaustedError("hidden_size", f"{size} bytes for the parameters", "less") from error
     return parameters
 
 
-def zeros(spec):
-    """All parameters zero.
+def zeros(spec: Spec) -> dict[str, np.ndarray]:
+    """All parameters zero but gains, which are one.
 
     Raises
     ------
     MemoryExhaustedError
         The machine cannot hold them; as of every function here.
     """
-    return _fill(spec, lambda name, shape: 0.0)
+    return _fill(spec, lambda row, shape: 0.0)
 
 
-def uniform(spec, rng):
-    """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)).
+def uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """PyTorch's default: every parameter uniform in (-1/sqrt(H), 1/sqrt(H)), but gains one and bias_c zero.
 
     Parameters
     ----------
@@ -73,12 +80,17 @@ def uniform(spec, rng):
     rng : numpy.random.Generator
     """
     bound = 1.0 / math.sqrt(spec.hidden_size)
-    return _fill(spec, lambda name, shape: rng.uniform(-bound, bound, shape))
+    return _fill(spec, lambda row, shape: rng.uniform(-bound, bound, shape))
 
 
-def _xavier(rng, rows, columns, blocks):
-    bound = math.sqrt(6.0 / (rows + columns))
-    return rng.uniform(-bound, bound, (blocks * rows, columns))
+def _blocks(spec, row):
+    """How many row blocks a matrix has: one for each gate, or one in all."""
+    return spec.gates if row.shape[0] == "GH" else 1
+
+
+def _xavier(rng, shape, blocks):
+    bound = math.sqrt(6.0 / (shape[0] // blocks + shape[1]))
+    return rng.uniform(-bound, bound, shape)
 
 
 def _orthogonal(rng, rows, columns):
@@ -88,40 +100,39 @@ def _orthogonal(rng, rows, columns):
     return q if rows >= columns else q.T
 
 
-def xavier_uniform(spec, rng):
+def xavier_uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases and peepholes zero.
 
     Source: Glorot and Bengio 2010.
     """
 
-    def draw(name, shape):
+    def draw(row, shape):
         if len(shape) == 1:
             return 0.0
-        blocks = 1 if name.startswith("weight_hr") else spec.gates
-        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+        return _xavier(rng, shape, _blocks(spec, row))
 
     return _fill(spec, draw)
 
 
-def orthogonal(spec, rng):
+def orthogonal(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases and peepholes zero.
 
     Source: Saxe, McClelland, Ganguli 2014.
     """
 
-    def draw(name, shape):
+    def draw(row, shape):
         if len(shape) == 1:
             return 0.0
-        if name.startswith("weight_hh"):
-            rows = shape[0] // spec.gates
-            return np.concatenate([_orthogonal(rng, rows, shape[1]) for _ in range(spec.gates)])
-        blocks = 1 if name.startswith("weight_hr") else spec.gates
-        return _xavier(rng, shape[0] // blocks, shape[1], blocks)
+        if row.name == "weight_hh":
+            return np.concatenate([_orthogonal(rng, spec.hidden_size, shape[1]) for _ in spec.gate_names])
+        return _xavier(rng, shape, _blocks(spec, row))
 
     return _fill(spec, draw)
 
 
-def set_forget_bias(spec, parameters, value=1.0):
+def set_forget_bias(
+    spec: Spec, parameters: dict[str, np.ndarray], value: float = 1.0
+) -> dict[str, np.ndarray]:
     """Set the forget gate's bias of an LSTM in place: bias_ih gets `value`, bias_hh zero.
 
     A positive bias lets the state and its gradient pass at the start of training (Jozefowicz 2015).

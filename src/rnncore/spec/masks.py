@@ -17,9 +17,15 @@ ones by 0, so NaN stays NaN. Where zoneout does not keep i, the unit keeps its v
 A mask depends on coordinates alone, never on threads, layout or lengths.  Source: Steele, Lea, Flood 2014.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .types import DTypeLike
 
 RECURRENT, WEIGHT, ZONEOUT, ZONEOUT_C = 2**32, 2**33, 2**34, 2**35
 """Numbers of the mask streams of recurrent and weight dropout and of zoneout, in place of a layer's."""
@@ -27,35 +33,35 @@ GOLDEN = 0x9E3779B97F4A7C15
 _WORD = 2**64
 
 
-def mix(z):
+def mix(z: np.ndarray) -> np.ndarray:
     """SplitMix64's output function on an array of uint64; returns a new array."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-def draw_call_key(rng):
+def draw_call_key(rng: np.random.Generator) -> int:
     """The key of one training call: a uniform 64-bit int from `rng`, which locks itself."""
     return int(rng.integers(_WORD, dtype=np.uint64))
 
 
-def layer_key(call_key, layer):
+def layer_key(call_key: int, layer: int) -> int:
     """The key of the mask on the output of layer `layer` in the call with `call_key`."""
     z = (call_key + (layer + 1) * GOLDEN) % _WORD
     return int(mix(np.array([z], dtype=np.uint64))[0])
 
 
-def keep_threshold(p):
+def keep_threshold(p: float) -> int:
     """Smallest 53-bit draw that keeps an element; p = 0 keeps all."""
     return math.ceil(p * 2**53)
 
 
-def scale(p, dtype):
+def scale(p: float, dtype: DTypeLike) -> np.floating[Any]:
     """What kept values are multiplied by, as a scalar of `dtype`."""
     return np.dtype(dtype).type(1.0 / (1.0 - p))
 
 
-def keep_mask(call_key, layer, shape, p):
+def keep_mask(call_key: int, layer: int, shape: tuple[int, ...], p: float) -> np.ndarray:
     """Which elements of a layer's output are kept.
 
     Parameters

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Whether arrays share memory, decided for any strides."""
 
+from __future__ import annotations
+
 import numpy as np
 
 # Largest number of elementary steps spent on deciding whether two strided arrays truly share an element;
@@ -8,7 +10,7 @@ import numpy as np
 OVERLAP_WORK = 10_000
 
 
-def overlaps(a, b):
+def overlaps(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays share an element (or may: see OVERLAP_WORK)."""
     if not np.may_share_memory(a, b):  # compares bounds only
         return False
@@ -18,7 +20,7 @@ def overlaps(a, b):
         return True
 
 
-def folds(array):
+def folds(array: np.ndarray) -> bool:
     """Whether elements of one array may share memory: strides that do not nest."""
     reach = array.itemsize
     for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):

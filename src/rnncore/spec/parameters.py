@@ -5,15 +5,22 @@ Everyone else sees read-only views, and new values are copied in through `load_s
 count a version: packed weights and tapes of an older version are never used.
 """
 
+from __future__ import annotations
+
 import contextlib
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import calls
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
 
-def flat_views(shapes, flat):
+
+def flat_views(shapes: Mapping[str, tuple[int, ...]], flat: np.ndarray) -> dict[str, np.ndarray]:
     """Views of consecutive pieces of a 1-D array, one per name and shape."""
     views, start = {}, 0
     for name, shape in shapes.items():
@@ -32,35 +39,41 @@ class ParameterOwner:
         How often the parameters have changed.
     """
 
-    version = 0
-    _writer = None
+    version: int = 0
+    _writer: Callable[[Any, Any], None]
 
-    def _own(self, values):
+    def _own(self, values: Mapping[str, np.ndarray]) -> None:
         """Copy arrays of one dtype, by name, into the private array."""
         self._shapes = {name: array.shape for name, array in values.items()}
         self._flat = np.concatenate([array.ravel() for array in values.values()] or [np.empty(0, np.float32)])
         self._set_views()
 
-    def _set_views(self):
+    def _set_views(self) -> None:
         self._parameters = flat_views(self._shapes, self._flat)
         # A view of a read-only buffer: unlike a flag, it cannot be switched back.
         self._read_only = flat_views(self._shapes, np.asarray(memoryview(self._flat).toreadonly()))
 
-    def parameters(self):
+    def parameters(self) -> dict[str, np.ndarray]:
         """The parameters.
 
         Returns
         -------
         dict of str to numpy.ndarray
             PyTorch's names and shapes in PyTorch's order; read-only views that follow later changes.
+
+        Examples
+        --------
+        >>> import rnncore
+        >>> {name: array.shape for name, array in rnncore.RNN(3, 4, bias=False).parameters().items()}
+        {'weight_ih_l0': (4, 3), 'weight_hh_l0': (4, 4)}
         """
         return dict(self._read_only)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the parameters, by PyTorch's names."""
         return {name: array.copy() for name, array in self._parameters.items()}
 
-    def load_state_dict(self, values):
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Copy in all parameters; nothing changes if one of them is wrong.
 
         Parameters
@@ -74,11 +87,11 @@ class ParameterOwner:
         """
         self._assign(calls.check_named(self._shapes, self._flat.dtype, values))
 
-    def update_parameters(self, values):
+    def update_parameters(self, values: Mapping[str, Any]) -> None:
         """Copy in some parameters; otherwise like `load_state_dict`."""
         self._assign(calls.check_named(self._shapes, self._flat.dtype, values, partial=True))
 
-    def _assign(self, checked):
+    def _assign(self, checked: Mapping[str, np.ndarray]) -> None:
         # Values that are views of the parameters themselves are read before any of them is written.
         apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
         for name, value in apart.items():
@@ -86,15 +99,15 @@ class ParameterOwner:
         self._changed()
 
     @contextlib.contextmanager
-    def writing(self):
+    def writing(self) -> Iterator[dict[str, np.ndarray]]:
         """Context manager for optimisers: the parameters as arrays that may be written; they count as changed."""
         yield self._parameters
         self._changed()
 
-    def _changed(self):
+    def _changed(self) -> None:
         self.version += 1
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the architecture and the parameters to a safetensors file; `rnncore.load` reads it.
 
         Parameters
@@ -109,6 +122,7 @@ class ParameterOwner:
         ParameterOwner._writer(self, path)
 
 
-def set_writer(write):
+def set_writer(write: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """What `save` calls with the object and the path: file formats lie above everything that can be saved."""
     ParameterOwner._writer = staticmethod(write)
+    return write

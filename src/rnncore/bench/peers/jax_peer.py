@@ -2,7 +2,7 @@
 """JAX: a compiled scan with the input product hoisted out of it, the way its users write a fast recurrent
 layer."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Jax(Peer):
 
     name = "jax"
     title = "JAX"
-    needs = ("jax", "jaxlib")
+    needs: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
     distribution = "jax"
 
     def __init__(self, case: Case, problem: Problem) -> None:
@@ -49,20 +49,23 @@ class Jax(Peer):
 
         if case.dtype == "float64":
             jax.config.update("jax_enable_x64", True)
-        self.jax = jax
-        self.cell = make_cell(jax, case.cell)
-        self.params = {name: jax.numpy.asarray(value) for name, value in problem.params.items()}
-        self.x = jax.numpy.asarray(problem.x)
-        self.dy = jax.numpy.asarray(problem.dy)
-        self.run_forward = jax.jit(self._forward)
-        self.run_train = jax.jit(self._train)
-        self.run_step = jax.jit(self._step)
-        self.run_fit = jax.jit(self._fit, donate_argnums=(0, 1, 2))
+        self.jax: Any = jax
+        self.cell: Any = make_cell(jax, case.cell)
+        self.params: dict[str, Any] = {
+            name: jax.numpy.asarray(value) for name, value in problem.params.items()
+        }
+        self.x: Any = jax.numpy.asarray(problem.x)
+        self.dy: Any = jax.numpy.asarray(problem.dy)
+        self.run_forward: Any = jax.jit(self._forward)
+        self.run_train: Any = jax.jit(self._train)
+        self.run_step: Any = jax.jit(self._step)
+        self.run_fit: Any = jax.jit(self._fit, donate_argnums=(0, 1, 2))
         if case.mode == "fit":
             bias = jax.numpy.zeros(1, case.dtype)
-            self.fitted = {**self.params, "head": jax.numpy.asarray(problem.head), "bias": bias}
-            self.moments = [{name: 0 * value for name, value in self.fitted.items()} for _ in range(2)]
-            self.target, self.count = jax.numpy.asarray(problem.target), 0
+            self.fitted: Any = {**self.params, "head": jax.numpy.asarray(problem.head), "bias": bias}
+            self.moments: Any = [{name: 0 * value for name, value in self.fitted.items()} for _ in range(2)]
+            self.target: Any = jax.numpy.asarray(problem.target)
+            self.count: int = 0
         self.grads: Any = None
         self.reset()
 
@@ -130,14 +133,14 @@ class Jax(Peer):
         return self.run_forward(self.params, self.x).block_until_ready()
 
     def reset(self) -> None:
-        self.states = [self._zero_state() for _ in range(self.case.L)]
+        self.states: list[Any] = [self._zero_state() for _ in range(self.case.L)]
 
     def step(self, x: np.ndarray) -> np.ndarray:
         y, self.states = self.run_step(self.params, self.states, x)
         return np.asarray(y)
 
     def train(self) -> None:
-        self.grads = self.jax.block_until_ready(self.run_train(self.params, self.x, self.dy))
+        self.grads: Any = self.jax.block_until_ready(self.run_train(self.params, self.x, self.dy))
 
     def fit(self) -> float:
         self.count += 1

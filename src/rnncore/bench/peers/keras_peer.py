@@ -2,14 +2,14 @@
 """Keras on TensorFlow: the stock layers inside one tf.function. Inference only; training is compared with the
 others."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..cases import Case, Problem
 from .base import Peer, gate_blocks
 
-ORDER = {"rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
+ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
 """Keras's gate blocks (LSTM i f c o, GRU z r h) out of PyTorch's."""
 
 
@@ -33,7 +33,7 @@ class Keras(Peer):
 
     name = "keras"
     title = "Keras"
-    needs = ("keras", "tensorflow")
+    needs: ClassVar[tuple[str, ...]] = ("keras", "tensorflow")
     distribution = "keras"
 
     def __init__(self, case: Case, problem: Problem) -> None:
@@ -44,7 +44,7 @@ class Keras(Peer):
         tf.config.threading.set_intra_op_parallelism_threads(case.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         kind = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[case.cell]
-        self.layers = []
+        self.layers: list[Any] = []
         for layer in range(case.L):
             part = kind(case.H, return_sequences=True, stateful=case.mode == "step", dtype=case.dtype)
             part = keras.layers.Bidirectional(part, dtype=case.dtype) if case.D == 2 else part
@@ -52,10 +52,10 @@ class Keras(Peer):
             tails = [tail for number, tail in case.directions() if number == layer]
             part.set_weights([w for tail in tails for w in _layer_weights(case, problem, tail)])
             self.layers.append(part)
-        self.tf = tf
-        self.x = tf.constant(problem.x.swapaxes(0, 1))
+        self.tf: Any = tf
+        self.x: Any = tf.constant(problem.x.swapaxes(0, 1))
         spec = tf.TensorSpec((case.N, case.T, case.I), case.dtype)
-        self.function = tf.function(self._apply, input_signature=[spec])
+        self.function: Any = tf.function(self._apply, input_signature=[spec])
 
     @classmethod
     def environment(cls, threads: int) -> dict[str, str]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """NumPy: the short program people write first, one product per step, the input product hoisted."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from ..cases import Case, Problem
@@ -35,12 +37,14 @@ class Numpy(Peer):
 
     name = "numpy"
     title = "NumPy"
-    needs = ("numpy",)
+    needs: ClassVar[tuple[str, ...]] = ("numpy",)
     distribution = "numpy"
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
-        self.weights = {name: np.ascontiguousarray(value.T) for name, value in problem.params.items()}
+        self.weights: dict[str, np.ndarray] = {
+            name: np.ascontiguousarray(value.T) for name, value in problem.params.items()
+        }
         self.reset()
 
     @classmethod
@@ -75,7 +79,7 @@ class Numpy(Peer):
         return y
 
     def reset(self) -> None:
-        self.states = [self._zero_state() for _ in range(self.case.L)]
+        self.states: list[tuple[np.ndarray, ...]] = [self._zero_state() for _ in range(self.case.L)]
 
     def step(self, x: np.ndarray) -> np.ndarray:
         for layer in range(self.case.L):

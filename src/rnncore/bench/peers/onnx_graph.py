@@ -13,7 +13,7 @@ import numpy as np
 from ..cases import Case, Problem
 from .base import gate_blocks
 
-ORDER = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 """ONNX's gate blocks (LSTM i o f c, GRU z r h) out of PyTorch's (i f g o, r z n)."""
 OPSET = 17
 IR_VERSION = 8

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ONNX Runtime: plain session.run, and at its best with inputs and outputs bound to fixed buffers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class OnnxRuntime(Peer):
 
     name = "onnxruntime"
     title = "ONNX Runtime by run"
-    needs = ("onnxruntime", "onnx")
+    needs: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx")
     distribution = "onnxruntime"
 
     def __init__(self, case: Case, problem: Problem) -> None:
@@ -25,10 +25,10 @@ class OnnxRuntime(Peer):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = case.threads
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
+        self.session: Any = onnxruntime.InferenceSession(
             onnx_graph.build(case, problem), options, providers=["CPUExecutionProvider"]
         )
-        self.states = onnx_graph.state_names(case) if case.mode == "step" else []
+        self.states: list[str] = onnx_graph.state_names(case) if case.mode == "step" else []
         self.reset()
 
     @classmethod
@@ -42,7 +42,7 @@ class OnnxRuntime(Peer):
 
     def reset(self) -> None:
         zero = np.zeros((1, self.case.N, self.case.H), np.float32)
-        self.feed = dict.fromkeys(self.states, zero)
+        self.feed: dict[str, np.ndarray] = dict.fromkeys(self.states, zero)
 
     def step(self, x: np.ndarray) -> np.ndarray:
         self.feed["x"] = x[None]
@@ -59,12 +59,14 @@ class OnnxRuntimeBound(OnnxRuntime):
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
-        self.y = np.empty((case.T, case.N, case.D * case.H), np.float32)
-        self.x = problem.x if case.mode == "sequence" else np.empty((1, case.N, case.I), np.float32)
+        self.y: np.ndarray = np.empty((case.T, case.N, case.D * case.H), np.float32)
+        self.x: np.ndarray = (
+            problem.x if case.mode == "sequence" else np.empty((1, case.N, case.I), np.float32)
+        )
         shape = (len(self.states), 1, case.N, case.H)
-        self.buffers = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        self.bindings = [self._bind(*self.buffers), self._bind(*self.buffers[::-1])]
-        self.turn = 0
+        self.buffers: tuple[np.ndarray, ...] = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        self.bindings: list[Any] = [self._bind(*self.buffers), self._bind(*self.buffers[::-1])]
+        self.turn: int = 0
 
     def _bind(self, old: np.ndarray, new: np.ndarray) -> Any:
         binding = self.session.io_binding()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """OpenVINO on the CPU, fed the same ONNX model, tensors sharing NumPy's memory, float32 arithmetic."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class OpenVino(Peer):
 
     name = "openvino"
     title = "OpenVINO"
-    needs = ("openvino", "onnx")
+    needs: ClassVar[tuple[str, ...]] = ("openvino", "onnx")
     distribution = "openvino"
 
     def __init__(self, case: Case, problem: Problem) -> None:
@@ -31,15 +31,17 @@ class OpenVino(Peer):
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": 1,
         }
-        self.compiled = core.compile_model(model, "CPU", options)
-        self.tensor = openvino.Tensor
-        self.states = onnx_graph.state_names(case) if case.mode == "step" else []
-        self.y = np.empty((case.T, case.N, case.D * case.H), np.float32)
-        self.x = problem.x if case.mode == "sequence" else np.empty((1, case.N, case.I), np.float32)
+        self.compiled: Any = core.compile_model(model, "CPU", options)
+        self.tensor: Any = openvino.Tensor
+        self.states: list[str] = onnx_graph.state_names(case) if case.mode == "step" else []
+        self.y: np.ndarray = np.empty((case.T, case.N, case.D * case.H), np.float32)
+        self.x: np.ndarray = (
+            problem.x if case.mode == "sequence" else np.empty((1, case.N, case.I), np.float32)
+        )
         shape = (len(self.states), 1, case.N, case.H)
-        self.buffers = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        self.requests = [self._request(*self.buffers), self._request(*self.buffers[::-1])]
-        self.turn = 0
+        self.buffers: tuple[np.ndarray, ...] = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        self.requests: list[Any] = [self._request(*self.buffers), self._request(*self.buffers[::-1])]
+        self.turn: int = 0
 
     def _request(self, old: np.ndarray, new: np.ndarray) -> Any:
         request = self.compiled.create_infer_request()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """rnncore itself: the fused engine, and the textbook way through BLAS (one product per step)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class RnncoreFused(Peer):
     name = "rnncore"
     title = "rnncore"
     ours = True
-    needs = ("rnncore.engine._core",)
+    needs: ClassVar[tuple[str, ...]] = ("rnncore.engine._core",)
     distribution = "rnncore"
     takes_lengths = True
 
@@ -24,21 +24,22 @@ class RnncoreFused(Peer):
         import rnncore
 
         make = {"rnn": rnncore.RNN, "lstm": rnncore.LSTM, "gru": rnncore.GRU}[case.cell]
-        self.layer = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype=case.dtype)
-        self.use_backend = rnncore.use_backend
+        self.layer: Any = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype=case.dtype)
+        self.use_backend: Any = rnncore.use_backend
         self.layer.load_state_dict(problem.params)
-        self.y = np.empty((case.T, case.N, case.D * case.H), case.dtype)
+        self.y: np.ndarray = np.empty((case.T, case.N, case.D * case.H), case.dtype)
         self.grads: Any = None
-        self.lengths = case.lengths() if case.ragged else None
+        self.lengths: np.ndarray | None = case.lengths() if case.ragged else None
         if case.mode == "fit":
             from rnncore import nn
 
-            self.head = nn.Linear(case.D * case.H, 1, dtype=case.dtype)
+            self.head: Any = nn.Linear(case.D * case.H, 1, dtype=case.dtype)
             self.head.load_state_dict({"weight": problem.head, "bias": np.zeros(1, case.dtype)})
-            self.mse_loss, self.target = nn.mse_loss, problem.target
-            self.optimizer = nn.Adam([self.layer, self.head], lr=LEARNING_RATE)
+            self.mse_loss: Any = nn.mse_loss
+            self.target: np.ndarray = problem.target
+            self.optimizer: Any = nn.Adam([self.layer, self.head], lr=LEARNING_RATE)
         if case.mode == "step":
-            self.stream = self.layer.stream(batch_size=case.N)
+            self.stream: Any = self.layer.stream(batch_size=case.N)
             self.y = np.empty((case.N, case.H), case.dtype)
 
     def forward(self) -> np.ndarray:
@@ -74,6 +75,12 @@ class RnncoreBlas(RnncoreFused):
 
     name = "rnncore-blas"
     title = "rnncore with BLAS"
+    needs: ClassVar[tuple[str, ...]] = ("rnncore.engine._core", "scipy")
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        """One thread of the BLAS for each of ours."""
+        return dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
     @classmethod
     def refuses(cls, case: Case) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PyTorch: torch.nn.RNN, LSTM and GRU, in inference mode where nothing is trained."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Torch(Peer):
 
     name = "torch"
     title = "PyTorch"
-    needs = ("torch",)
+    needs: ClassVar[tuple[str, ...]] = ("torch",)
     distribution = "torch"
     takes_lengths = True
 
@@ -31,23 +31,23 @@ class Torch(Peer):
         import torch
 
         torch.set_num_threads(case.threads)
-        self.torch = torch
-        self.module = build(torch, case, problem)
-        self.x = torch.from_numpy(problem.x)
-        self.lengths = torch.from_numpy(case.lengths())
+        self.torch: Any = torch
+        self.module: Any = build(torch, case, problem)
+        self.x: Any = torch.from_numpy(problem.x)
+        self.lengths: Any = torch.from_numpy(case.lengths())
         self.state: Any = None
         if case.mode == "train":
             self.x.requires_grad_()
-            self.dy = torch.from_numpy(problem.dy)
+            self.dy: Any = torch.from_numpy(problem.dy)
         elif case.mode == "fit":
-            self.head = torch.nn.Linear(case.D * case.H, 1, dtype=self.x.dtype)
+            self.head: Any = torch.nn.Linear(case.D * case.H, 1, dtype=self.x.dtype)
             self.head.load_state_dict({"weight": torch.from_numpy(problem.head), "bias": self.x.new_zeros(1)})
-            self.target = torch.from_numpy(problem.target)
+            self.target: Any = torch.from_numpy(problem.target)
             parameters = [*self.module.parameters(), *self.head.parameters()]
-            self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE)
+            self.optimizer: Any = torch.optim.Adam(parameters, lr=LEARNING_RATE)
         else:
             # Entered once, as a server does, and never left: the process has no other use.
-            self.inference = torch.inference_mode()
+            self.inference: Any = torch.inference_mode()
             self.inference.__enter__()
 
     @classmethod

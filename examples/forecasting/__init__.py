@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Time series; run it with ``python -m examples.forecasting``."""

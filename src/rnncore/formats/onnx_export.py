@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""ONNX models of layers."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..spec import Spec
+from ..spec.activations import FUNCTIONS
+from .layouts import grouped, refuse_options
+from .records import CLASSES, one_direction
+from .systems import to_system
+
+# Our functions by ONNX' names.
+NAMES = {own: "".join(part.capitalize() for part in own.split("_")) for own in FUNCTIONS}
+OPSET = 17
+IR_VERSION = 8
+
+
+def _weights(layer: Any, k: int) -> dict[str, np.ndarray]:
+    """W, R, B and P of layer `k` in ONNX's layout."""
+    spec, parameters = layer.spec, layer.parameters()
+    found = collections.defaultdict(list)
+    for suffix in spec.suffixes()[k * spec.directions : (k + 1) * spec.directions]:
+        options = {"reset_after": spec.reset_after, "coupled": spec.coupled}
+        values = to_system("onnx", spec.cell, one_direction(parameters, suffix), **options)
+        for name, value in zip("WRBP", values, strict=False):
+            if value is not None:
+                found[name].append(value)
+    return {f"{name}{k}": np.stack(values) for name, values in found.items()}
+
+
+def _number(spec: Spec, name: str, value: float) -> float:
+    """A number as an attribute holds it: in float32, whatever the model's type.
+
+    Raises
+    ------
+    UnsupportedError
+        A float64 layer computes with digits that are lost there.
+    """
+    if spec.dtype == np.float64 and float(np.float32(value)) != value:
+        hint = "ONNX' attributes are float32"
+        raise UnsupportedError(name, "a number that float32 holds for onnx", repr(value), hint)
+    return value
+
+
+def _activations(spec: Spec) -> dict[str, Any]:
+    entries = [entry for d in range(spec.directions) for entry in grouped(spec, d, "onnx")]
+    attrs: dict[str, Any] = {"activations": [NAMES[name] for name, *_ in entries]}
+    if all(tuple(own) == FUNCTIONS[name] for name, *own in entries):
+        return attrs  # the standard's defaults need not be said, and are exact
+    for k, key in enumerate(("activation_alpha", "activation_beta")):
+        given = [_number(spec, "activations", own[k]) for _, *own in entries if len(own) > k]
+        attrs |= {key: given} if given else {}
+    return attrs
+
+
+def _node_attributes(spec: Spec) -> dict[str, Any]:
+    attrs: dict[str, Any] = {
+        "hidden_size": spec.hidden_size,
+        "direction": "bidirectional" if spec.bidirectional else "forward",
+    }
+    if spec.activations or spec.nonlinearity != "tanh":
+        attrs |= _activations(spec)
+    if spec.clip is not None:
+        attrs["clip"] = _number(spec, "clip", spec.clip)
+    if spec.coupled:
+        attrs["input_forget"] = 1
+    if spec.cell == "gru":
+        attrs["linear_before_reset"] = int(spec.reset_after)
+    return attrs
+
+
+def _layer_nodes(
+    helper: Any, spec: Spec, k: int, source: str, target: str, state: bool, lengths: bool
+) -> list[Any]:
+    """Nodes of layer `k` from (T, N, features) to (T, N, D*H)."""
+    parts = tuple(part.name for part in spec.table.state)
+    inputs = [source, f"W{k}", f"R{k}", f"B{k}" if spec.bias else "", "lengths" if lengths else ""]
+    outputs = [f"raw{k}"]
+    if state:
+        inputs += [f"{part}0_{k}" if spec.num_layers > 1 else f"{part}0" for part in parts]
+        outputs += [f"{part}n_{k}" if spec.num_layers > 1 else f"{part}n" for part in parts]
+    if spec.peepholes:
+        inputs += [""] * (7 - len(inputs)) + [f"P{k}"]
+    while not inputs[-1]:
+        inputs.pop()
+    kind = CLASSES[spec.cell]
+    node = helper.make_node(kind, inputs, outputs, name=f"{spec.cell}_l{k}", **_node_attributes(spec))
+    return [
+        node,
+        helper.make_node("Transpose", [f"raw{k}"], [f"rows{k}"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", [f"rows{k}", "flat"], [target]),
+    ]
+
+
+def _state_nodes(helper: Any, spec: Spec) -> tuple[list[Any], list[Any]]:
+    """Nodes that split the initial state between layers, and such that join the final one."""
+    before, after = [], []
+    for part in spec.table.state:
+        pieces = [f"{part.name}0_{k}" for k in range(spec.num_layers)]
+        before.append(helper.make_node("Split", [f"{part.name}0", "split"], pieces, axis=0))
+        pieces = [f"{part.name}n_{k}" for k in range(spec.num_layers)]
+        after.append(helper.make_node("Concat", pieces, [f"{part.name}n"], axis=0))
+    return before, after
+
+
+def _signature(onnx: Any, spec: Spec, state: bool, lengths: bool) -> tuple[list[Any], list[Any]]:
+    """The model's inputs and outputs."""
+    info = onnx.helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT if spec.dtype == np.float32 else onnx.TensorProto.DOUBLE
+    rows = ("N", "T") if spec.batch_first else ("T", "N")
+    inputs = [info("x", kind, (*rows, spec.input_size))]
+    outputs = [info("y", kind, (*rows, spec.y_size))]
+    if lengths:
+        inputs.append(info("lengths", onnx.TensorProto.INT32, ("N",)))
+    if state:
+        shape = (spec.num_layers * spec.directions, "N", spec.hidden_size)
+        for part in spec.table.state:
+            inputs.append(info(f"{part.name}0", kind, shape))
+            outputs.append(info(f"{part.name}n", kind, shape))
+    return inputs, outputs
+
+
+def build(layer: Any, state: bool, lengths: bool) -> Any:
+    """The model of a layer; see `onnx.export`."""
+    spec = layer.spec
+    refuse_options("onnx", spec)
+    constants = {"flat": np.array([0, 0, -1], np.int64)}
+    for k in range(spec.num_layers):
+        constants |= _weights(layer, k)
+    try:
+        import onnx
+    except ImportError as error:
+        raise UnsupportedError("onnx", "the package onnx", "none installed") from error
+    helper = onnx.helper
+    first, last, nodes = "x", "y", []
+    if spec.batch_first:
+        # ONNX has layout=1, but ONNX Runtime refuses it.
+        first, last = "x_time", "y_time"
+        nodes.append(helper.make_node("Transpose", ["x"], [first], perm=[1, 0, 2]))
+    for k in range(spec.num_layers):
+        source = first if k == 0 else f"y{k - 1}"
+        target = last if k == spec.num_layers - 1 else f"y{k}"
+        nodes += _layer_nodes(helper, spec, k, source, target, state, lengths)
+    if spec.batch_first:
+        nodes.append(helper.make_node("Transpose", [last], ["y"], perm=[1, 0, 2]))
+    if state and spec.num_layers > 1:
+        before, after = _state_nodes(helper, spec)
+        nodes = before + nodes + after
+        constants["split"] = np.full(spec.num_layers, spec.directions, np.int64)
+    inputs, outputs = _signature(onnx, spec, state, lengths)
+    stored = [onnx.numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in constants.items()]
+    graph = helper.make_graph(nodes, f"rnncore_{spec.cell}", inputs, outputs, stored)
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rnncore")
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Layers of descriptions and parameters, both of which may come from an untrusted file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..spec import Spec, check_parameters
+from . import layers
+
+
+def spec_of(fields: Any, parameters: Mapping[str, np.ndarray]) -> Spec:
+    """The Spec that these fields describe, if there are as many arrays as it has parameters.
+
+    Raises
+    ------
+    ArgumentError, DTypeError, SizeError
+    """
+    spec = Spec.from_dict(fields)
+    # Counted before it is listed: a file may claim any number of layers.
+    if len(parameters) != spec.parameter_count:
+        raise ArgumentError("tensors", f"those of {spec}", f"{len(parameters)} arrays")
+    return spec
+
+
+def build_layer(
+    spec: Spec, parameters: Mapping[str, Any], implementation: Any = None, *, seed: Any = 0
+) -> Any:
+    """A layer with these parameters.
+
+    Parameters
+    ----------
+    spec : Spec
+    parameters : mapping of str to array of spec.dtype
+        PyTorch's names; checked before the layer is made, copied into it.
+    implementation : module with RNN, LSTM, GRU, optional
+        `rnncore.layers` if left out; `rnncore.reference` gives the float64 twin.
+    seed : int or sequence of ints
+        Of its dropout.
+
+    Raises
+    ------
+    RnncoreError
+    """
+    checked = check_parameters(spec, parameters)
+    layer = getattr(implementation or layers, spec.table.title)(**spec.keywords(), seed=seed)
+    layer.load_state_dict(checked)
+    return layer
