@@ -27,12 +27,14 @@ def test_the_package_says_that_it_has_types():
     assert (pathlib.Path(rnncore.__file__).parent / "py.typed").is_file()
 
 
+@pytest.mark.full
 def test_mypy_accepts_the_users_script():
     pytest.importorskip("mypy")
     done = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", sys.executable, str(SCRIPT))
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.full
 def test_every_public_name_has_a_type():
     if shutil.which("pyright") is None:
         pytest.skip("needs pyright")

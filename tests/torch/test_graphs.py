@@ -109,7 +109,10 @@ def operands(mode, ragged, state):
 PAIRS = ("lstm", "projected")
 
 
-@modes
+@pytest.mark.parametrize(
+    "mode",
+    [mode if mode in ("lstm", "gru") else pytest.param(mode, marks=pytest.mark.full) for mode in MODES],
+)
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("state", [False, True])
 def test_operators_are_registered_well(mode, ragged, state):

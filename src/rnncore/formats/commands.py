@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import spec as checks
-from ..errors import UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..layers.build import build_layer
 from .doors import check_ending, contents, save
 from .files import Path
@@ -141,7 +141,7 @@ def inspect(path: Path) -> list[Row]:
     Raises
     ------
     RnncoreError, OSError
-        See `load`.
+        See `load`; also of a file that holds nothing.
     """
     found = contents(path)
     rows = [_row(record) for record in found.records.values()]
@@ -150,6 +150,8 @@ def inspect(path: Path) -> list[Row]:
         Row(text, found.format, "in the chain" if found.stages is not None else "not read")
         for text in found.other
     ]
+    if not rows:
+        raise FormatError(str(path), "a file that holds layers or weights", "one that holds none")
     return rows
 
 

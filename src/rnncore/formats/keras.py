@@ -4,321 +4,35 @@ them.
 
 From ``.keras`` archives, whole-model ``.h5``, weights-only ``.weights.h5`` (Keras' defaults assumed, with a
 note), or a live model or layer. A chain of known layers becomes a model as a whole. Reading needs h5py,
-writing needs keras. Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN.
+writing needs keras. Keras is always batch-first. A new kind of layer in a chain is a row in CHAIN (keras_chain).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import UnsupportedError
 from ..layers.layers import Layer
-from ..nn import build_module
+from ..spec import Spec
 from . import keras_file
-from .files import Path, replacing
-from .keras_file import major as _major
-from .layouts import grouped, refuse_options, spread
-from .records import CLASSES, Contents, Record, make_record, narrow, one_direction
-from .systems import from_system, to_system
+from .files import Path, parsing, reading, replacing
+from .keras_chain import CHAIN, Stages, masks
+from .keras_functions import FUNCTIONS
+from .keras_layers import NAMES, is_recurrent, read_layers
+from .keras_model import Entry, live_entries
+from .layouts import grouped, refuse_options
+from .records import CLASSES, Contents, one_direction
+from .systems import to_system
 
-LAYERS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
-NAMES = {cell: name for name, cell in LAYERS.items()}
-# What a layer of each cell does unless its config says otherwise: activation, recurrent_activation.
-DEFAULTS: dict[str, tuple[str, str | None]] = {
-    "rnn": ("tanh", None),
-    "lstm": ("tanh", "sigmoid"),
-    "gru": ("tanh", "sigmoid"),
-}
-# Keras' names of our functions.
-FUNCTIONS: dict[str, tuple[Any, ...]] = {
-    "linear": ("affine", 1.0, 0.0),
-    "relu": ("relu",),
-    "tanh": ("tanh",),
-    "sigmoid": ("sigmoid",),
-    "hard_sigmoid": ("hard_sigmoid", 1 / 6, 0.5),
-    "leaky_relu": ("leaky_relu", 0.2),
-    "elu": ("elu", 1.0),
-    "softsign": ("softsign",),
-    "softplus": ("softplus",),
-}
-# Up to Keras 2 the hard sigmoid was steeper.
-OLD_FUNCTIONS = {"hard_sigmoid": ("hard_sigmoid", 0.2, 0.5)}
+__all__ = ["export", "load", "model", "read_layers", "save"]
 
 
-def _activation_name(value):
-    """The name in a config entry, which may be text or a serialized function."""
-    while isinstance(value, dict):
-        value = value.get("config", value.get("class_name"))
-        if isinstance(value, dict):
-            value = value.get("name")
-    return "linear" if value is None else str(value)
-
-
-def _cell_options(cell, config, version):
-    """Layer options for a config's activations; UnsupportedError if the cells compute no such thing."""
-    activation, recurrent = DEFAULTS[cell]
-    activation = _activation_name(config.get("activation", activation))
-    recurrent = _activation_name(config.get("recurrent_activation", recurrent))
-    names = {
-        "rnn": (activation,),
-        "lstm": (recurrent, activation, activation),
-        "gru": (recurrent, activation),
-    }
-    known = FUNCTIONS | (OLD_FUNCTIONS if version < 3 else {})
-    for name in names[cell]:
-        if name not in known:
-            raise UnsupportedError("activations", "one of " + ", ".join(known), repr(name))
-    return {"activations": spread(cell, [known[name] for name in names[cell]])}
-
-
-def _direction(name, cell, config, weights):
-    """Canonical parameters of one Keras layer or cell, and whether a GRU resets after the product."""
-    expected = 3 if config.get("use_bias", True) else 2
-    if len(weights) != expected:
-        raise ArgumentError(name, f"{expected} arrays", str(len(weights)))
-    bias = weights[2] if expected == 3 else None
-    # Old files do not say: then the bias does, and without one it was the only form there was.
-    reset_after = (
-        config.get("reset_after", bias is not None and np.ndim(bias) == 2) if cell == "gru" else True
-    )
-    return from_system("keras", cell, weights[0], weights[1], bias, reset_after=bool(reset_after)), bool(
-        reset_after
-    )
-
-
-def _notes(config):
-    found = []
-    for key, text in (
-        ("stateful", "stateful: use stream() to carry the state on"),
-        ("return_state", "return_state: the layer always returns its state"),
-        ("recurrent_dropout", "recurrent_dropout acts in training only and was left out"),
-        ("assumed", "activations assumed to be Keras' defaults: the file holds no config"),
-        ("dropout", "dropout on the input acts in training only and was left out"),
-    ):
-        if config.get(key):
-            found.append(text)
-    return tuple(found)
-
-
-def _read_plain(name, kind, config, weights, version, **extra):
-    """A Record of a SimpleRNN, LSTM or GRU."""
-    cell = LAYERS[kind]
-    parameters, reset_after = _direction(name, cell, config, weights)
-    options = _cell_options(cell, config, version) | {"batch_first": not config.get("time_major", False)}
-    if cell == "gru":
-        options["reset_after"] = reset_after
-    extra.setdefault("order", "backwards" if config.get("go_backwards") else "forward")
-    extra.setdefault("return_sequences", bool(config.get("return_sequences", False)))
-    notes = _notes(config) + extra.pop("notes", ())
-    return make_record(name, f"keras {kind}", cell, [parameters], options=options, notes=notes, **extra)
-
-
-def _read_bidirectional(name, config, weights, version):
-    """A Record of a Bidirectional wrapper around two alike layers."""
-    forward = config["layer"]
-    kind, inner = forward["class_name"], forward["config"]
-    backward = (config.get("backward_layer") or {"config": inner | {"go_backwards": True}})["config"]
-    if kind not in LAYERS:
-        raise UnsupportedError(name, "Bidirectional around " + ", ".join(LAYERS), kind)
-    if inner.get("go_backwards") or not backward.get("go_backwards"):
-        raise UnsupportedError(name, "a forward layer that reads forward", "one that goes backwards")
-    half = len(weights) // 2
-    records = [
-        _read_plain(name, kind, part, piece, version, order="forward")
-        for part, piece in ((inner, weights[:half]), (backward, weights[half:]))
-    ]
-    spec, other = records[0].spec, records[1].spec
-    alike = dataclasses.replace(other, nonlinearity=spec.nonlinearity, activations=spec.activations) == spec
-    if not alike or inner.get("return_sequences") != backward.get("return_sequences"):
-        raise UnsupportedError(name, "two alike layers", "different ones", "one layer has one size and cell")
-    options = {"bidirectional": True, "batch_first": spec.batch_first, "reset_after": spec.reset_after}
-    options["activations"] = (spec.functions(0), other.functions(0))
-    directions = [one_direction(record.parameters, "_l0") for record in records]
-    return make_record(
-        name,
-        f"keras Bidirectional({kind})",
-        spec.cell,
-        directions,
-        options=options,
-        merge=config.get("merge_mode", "concat"),
-        return_sequences=records[0].return_sequences,
-        notes=records[0].notes + _notes(config),
-    )
-
-
-def _read_stacked(name, config, weights, version):
-    """Records of an RNN layer around a cell or StackedRNNCells: one if they are alike, else one per cell."""
-    cell = config.get("cell") or {}
-    cells = cell["config"]["cells"] if cell.get("class_name") == "StackedRNNCells" else [cell]
-    records, taken = [], 0
-    for entry in cells:
-        kind, inner = str(entry.get("class_name")).removesuffix("Cell"), entry.get("config", {})
-        if kind not in LAYERS:
-            raise UnsupportedError(name, "cells " + ", ".join(f"{k}Cell" for k in LAYERS), kind)
-        count = 3 if inner.get("use_bias", True) else 2
-        records.append(_read_plain(name, kind, inner, weights[taken : taken + count], version))
-        taken += count
-    first = records[0].spec
-    backwards, sequences = bool(config.get("go_backwards")), bool(config.get("return_sequences", False))
-    if any(dataclasses.replace(r.spec, input_size=first.input_size) != first for r in records):
-        # The first one turns the sequence round, the others take what comes.
-        for k, record in enumerate(records):
-            record.name, record.order = f"{name}/{k}", "backwards" if backwards and k == 0 else "forward"
-            record.return_sequences = sequences or k < len(records) - 1
-            record.notes = _notes(config) if k == 0 else ()
-        return records
-    directions = [one_direction(record.parameters, "_l0") for record in records]
-    record = make_record(
-        name,
-        f"keras RNN({', '.join(NAMES[r.spec.cell] + 'Cell' for r in records)})",
-        first.cell,
-        directions,
-        options={
-            "batch_first": first.batch_first,
-            "reset_after": first.reset_after,
-            "activations": first.functions(0),
-        },
-        order="backwards" if backwards else "forward",
-        return_sequences=sequences,
-        notes=_notes(config),
-    )
-    return [record]
-
-
-def read_layers(
-    name: str, kind: str, config: Mapping[str, Any], weights: Sequence[Any], version: int = 3
-) -> list[Record]:
-    """The Records of one Keras layer, to be run one after the other: several for stacked cells that differ.
-
-    Parameters
-    ----------
-    name : str
-    kind : str
-        Its class, e.g. ``"Bidirectional"``.
-    config : dict
-        As its get_config() gives it.
-    weights : list of arrays
-        As its get_weights() gives them.
-    version : int
-        Of Keras; the hard sigmoid changed with 3.
-
-    Raises
-    ------
-    RnncoreError
-        UnsupportedError where the cells cannot compute what it does.
-    """
-    weights = [np.asarray(array) for array in weights]
-    if kind == "RNN":
-        return _read_stacked(name, config, weights, version)
-    if kind == "Bidirectional":
-        return [_read_bidirectional(name, config, weights, version)]
-    return [_read_plain(name, kind, config, weights, version)]
-
-
-def is_recurrent(kind: str) -> bool:
-    """Whether this class is read as a recurrent layer, or refused as one."""
-    return kind in (*LAYERS, "Bidirectional", "RNN")
-
-
-# Chains ----------------------------------------------------------------------------------------------------
-
-
-def _make(kind, parameters, **fields):
-    config = {"kind": kind} | fields
-    return [functools.partial(build_module, config, parameters)]
-
-
-def _activation(name):
-    if name == "linear":
-        return []
-    if name == "softmax":
-        return _make("Softmax", {})
-    known = {"swish": ("silu",), "silu": ("silu",)} | FUNCTIONS
-    if name not in known:
-        raise UnsupportedError("activation", "softmax or one of " + ", ".join(known), name)
-    return _make("Activation", {}, **dict(zip(("name", "alpha", "beta"), known[name], strict=False)))
-
-
-def _dense(name, config, weights):
-    weight = narrow(weights[0].T, name)
-    bias = len(weights) > 1
-    parameters = {"weight": weight} | ({"bias": narrow(weights[1], name)} if bias else {})
-    linear = _make(
-        "Linear",
-        parameters,
-        in_features=weight.shape[1],
-        out_features=weight.shape[0],
-        bias=bias,
-        dtype=weight.dtype.name,
-    )
-    return linear + _activation(_activation_name(config.get("activation")))
-
-
-def _embedding(name, config, weights):
-    if config.get("mask_zero"):
-        raise UnsupportedError(name, "mask_zero False", True, "pass lengths instead of masks")
-    weight = narrow(weights[0], name)
-    rows, features = weight.shape
-    return _make(
-        "Embedding", {"weight": weight}, num_embeddings=rows, embedding_dim=features, dtype=weight.dtype.name
-    )
-
-
-def _layer_norm(name, config, weights):
-    axis = config.get("axis", -1)
-    if axis not in (-1, [-1], 2, [2]) or config.get("rms_scaling"):
-        raise UnsupportedError(name, "normalization over the last axis", f"axis {axis}")
-    own, dtype = list(weights), narrow(weights[0], name).dtype if weights else np.dtype("f4")
-    features = len(own[0]) if own else 0
-    weight = own.pop(0) if config.get("scale", True) and own else np.ones(features, dtype)
-    bias = own.pop(0) if config.get("center", True) and own else np.zeros(features, dtype)
-    parameters = {"weight": narrow(weight, name), "bias": narrow(bias, name)}
-    eps = float(config.get("epsilon", 1e-3))
-    return _make("LayerNorm", parameters, features=features, eps=eps, dtype=dtype.name)
-
-
-def _time_distributed(name, config, weights):
-    inner = config["layer"]
-    if inner["class_name"] not in ("Dense", "Activation", "LayerNormalization", "Dropout"):
-        raise UnsupportedError(name, "TimeDistributed around Dense", inner["class_name"])
-    return CHAIN[inner["class_name"]](name, inner["config"], weights)
-
-
-def _plain_relu(name, config, weights):
-    for key, neutral in (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)):
-        if config.get(key, neutral) != neutral and config.get(key) is not None:
-            raise UnsupportedError(name, f"{key} {neutral}", config[key])
-    return _activation("relu")
-
-
-def _nothing(name, config, weights):
-    return []
-
-
-CHAIN: dict[str, Callable[..., Any]] = {
-    "InputLayer": _nothing,
-    "Dropout": _nothing,
-    "SpatialDropout1D": _nothing,
-    "GaussianNoise": _nothing,
-    "Dense": _dense,
-    "Embedding": _embedding,
-    "LayerNormalization": _layer_norm,
-    "TimeDistributed": _time_distributed,
-    "Activation": lambda name, config, weights: _activation(_activation_name(config["activation"])),
-    "ReLU": _plain_relu,
-    "Softmax": lambda name, config, weights: _activation("softmax"),
-}
-
-
-def _read_entries(entries, chain_error, version):
+def _read_entries(entries: Sequence[Entry], chain_error: str | None, version: int) -> Contents:
     """Contents of (name, class, config, weights) entries in the model's order."""
-    found, stages = Contents("keras"), []
+    found = Contents("keras")
+    stages: Stages = []
     for name, kind, config, weights in entries:
         if is_recurrent(kind):
             try:
@@ -336,12 +50,16 @@ def _read_entries(entries, chain_error, version):
         try:
             if kind not in CHAIN:
                 raise UnsupportedError(name, "one of " + ", ".join(CHAIN), kind)
-            stages += CHAIN[kind](name, config, [np.asarray(array) for array in weights])
+            stages += CHAIN[kind](name, config, weights, version)
         except UnsupportedError as error:
             chain_error = chain_error or str(error)
             shown += f" (not read: {error})" if kind in CHAIN else " (not read)"
         if kind != "InputLayer":
             found.other.append(shown)
+    for name, kind, config, _ in entries:
+        if masks(kind, config):
+            for record in found.records.values():
+                record.notes += (f"{name} masks steps: pass lengths",)
     if chain_error is None and stages:
         found.stages = stages
     else:
@@ -373,17 +91,11 @@ def load(source: Any) -> Contents:
         h5py is not installed.
     """
     if not hasattr(source, "get_config"):
-        return _read_entries(*keras_file.read(source))
-    version = _major(getattr(sys.modules[type(source).__module__.split(".")[0]], "__version__", None))
-    if hasattr(source, "layers") and hasattr(source, "get_layer"):
-        listed, chain_error = keras_file.listed_layers(type(source).__name__, source.get_config())
-        entries = [
-            (name, kind, config, [] if kind == "InputLayer" else source.get_layer(name).get_weights())
-            for name, kind, config in listed
-        ]
-        return _read_entries(entries, chain_error, version)
-    entry = (source.name, type(source).__name__, source.get_config(), source.get_weights())
-    return _read_entries([entry], None, version)
+        with reading(source, "a Keras file"):
+            return _read_entries(*keras_file.read(source))
+    package = sys.modules[type(source).__module__.split(".")[0]]
+    with parsing(source.name, "a Keras model or layer"):
+        return _read_entries(*live_entries(source), keras_file.major(getattr(package, "__version__", None)))
 
 
 def export(layer: Layer[Any]) -> list[dict[str, Any]]:
@@ -436,7 +148,7 @@ def export(layer: Layer[Any]) -> list[dict[str, Any]]:
     return made
 
 
-def _function_config(spec):
+def _function_config(spec: Spec) -> dict[str, str]:
     """The activations of a layer as Keras says them."""
     each = {tuple(grouped(spec, d, "keras")) for d in range(spec.directions)}
     recurrent, *others = each.pop()

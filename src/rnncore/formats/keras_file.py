@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from ..errors import FormatError, UnsupportedError
 from . import safetensors
 from .files import Path, reading, zipped
 from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
+from .keras_guess import read_bare
+from .keras_model import Entry, Group, Legacy, walk
 from .safetensors import parse_json
 
 MAX_CONFIG = 8 * 2**20
@@ -40,10 +42,6 @@ START_SECONDS, BYTE_SECONDS = 60, 1e-7
 def is_file(path: Path, head: bytes) -> bool:
     """Whether a file that starts like this may be one: HDF5, or an archive of a model."""
     return head.startswith(SIGNATURE) or "model.weights.h5" in zipped(path, head)
-
-
-Entry = tuple[str, str, dict[str, Any], list[np.ndarray]]
-"""Name, class, config and arrays of a layer."""
 
 
 def read(path: Path) -> tuple[list[Entry], str | None, int]:
@@ -64,15 +62,15 @@ def read(path: Path) -> tuple[list[Entry], str | None, int]:
     with reading(path, "a Keras file"):
         if zipfile.is_zipfile(path):
             with _unzipped(path) as (config, weights, version):
-                return *_read_config(path, config, File(path, weights)), version
+                return *_entries(config, File(path, weights)), version
         with open(path, "rb") as start:
             if start.read(len(SIGNATURE)) != SIGNATURE:
                 raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
         file = File(path, path)
         version = major(file.attributes.get("keras_version"))
         if "model_config" in file.attributes:
-            return *_read_config(path, _config(path, file.attributes["model_config"]), file), version
-        return _read_bare(file), "a file of weights alone holds no model", version
+            return *_entries(_config(path, file.attributes["model_config"]), file), version
+        return read_bare(file, CONTAINERS), "a file of weights alone holds no model", version
 
 
 def major(version: Any) -> int:
@@ -82,7 +80,7 @@ def major(version: Any) -> int:
 
 
 @contextlib.contextmanager
-def _unzipped(path):
+def _unzipped(path: Path) -> Iterator[tuple[dict[str, Any], str, int]]:
     """config.json, parsed, the path of a copy of model.weights.h5 that lives as long as the block, Keras' version."""
     limits = {"config.json": MAX_CONFIG, "model.weights.h5": MAX_EXPANSION * os.path.getsize(path)}
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
@@ -98,7 +96,7 @@ def _unzipped(path):
         yield config, archive.extract("model.weights.h5", folder), major(says.get("keras_version"))
 
 
-def _config(path, text):
+def _config(path: Path, text: str) -> dict[str, Any]:
     if len(text) > MAX_CONFIG:
         raise FormatError(str(path), f"a config of at most {MAX_CONFIG} characters", len(text))
     config = parse_json(text)
@@ -107,7 +105,7 @@ def _config(path, text):
     return config
 
 
-def _read_hdf5(path, source):
+def _read_hdf5(path: Path, source: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """All arrays of an HDF5 file by path, and its attributes of interest."""
     if importlib.util.find_spec("h5py") is None:
         raise UnsupportedError(str(path), "the package h5py", "none installed")
@@ -169,10 +167,10 @@ class File:
             raise FormatError(str(self.path), f"arrays 0, 1, 2 ... in {group}", ", ".join(names)[:80])
         return [self.arrays[f"{group}/vars/{k}"] for k in expected]
 
-    def by_class(self, kind: str, count: int) -> str | None:
-        """Keras 3: the group of the layer number `count` of its class."""
-        name = _snake(kind, count)
-        return next((f"{c}/{name}" for c in CONTAINERS if self.below(f"{c}/{name}")), None)
+    def by_class(self, kind: str, count: int, inside: str = "") -> str | None:
+        """Keras 3: the group of the layer number `count` of its class, in the group of a model."""
+        names = (f"{inside}/{c}/{_snake(kind, count)}".strip("/") for c in CONTAINERS)
+        return next((name for name in names if self.below(name)), None)
 
     def weights(self, group: str | None, cells: Sequence[str] = ()) -> list[np.ndarray]:
         """Keras 3: a layer's arrays in the order of get_weights(); `cells`: classes of stacked cells."""
@@ -194,7 +192,11 @@ class File:
 
     def legacy_weights(self, name: str) -> list[np.ndarray]:
         """Keras 2: a layer's arrays in the order of get_weights()."""
-        return [self.arrays[f"{self.legacy}/{name}/{key}".strip("/")] for key in self.legacy_names(name)]
+        return [self.legacy_array(name, key) for key in self.legacy_names(name)]
+
+    def legacy_array(self, name: str, key: str) -> np.ndarray:
+        """Keras 2: one of a layer's arrays."""
+        return self.arrays[f"{self.legacy}/{name}/{key}".strip("/")]
 
     def legacy_both_ways(self, name: str) -> bool:
         """Keras 2: whether a layer's arrays belong to a forward and a backward layer."""
@@ -202,129 +204,18 @@ class File:
         return sum("/backward_" in key for key in keys) * 2 == len(keys) > 0
 
 
-def _snake(kind, count):
+def _snake(kind: str, count: int) -> str:
     """Keras' name of the object number `count` of a class."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() + (f"_{count}" if count else "")
 
 
-def _cells(config):
-    """Classes of the cells of an RNN layer around StackedRNNCells."""
-    inner = (config.get("cell") or {}).get("config") or {}
-    return [str(cell["class_name"]) for cell in inner.get("cells", []) if "class_name" in cell]
-
-
-def _number(name):
+def _number(name: str) -> int:
     """Sorts lstm_cell, lstm_cell_1, lstm_cell_2 ... as Keras counts them."""
     digits = re.search(r"_(\d{1,9})$", name)
     return int(digits.group(1)) if digits else 0
 
 
-def _read_config(path, config, file):
-    layers, chain_error = listed_layers(config.get("class_name"), config.get("config"))
-    entries, counts = [], {}
-    for name, kind, inner in layers:
-        if file.legacy is not None:
-            weights = file.legacy_weights(name)
-        else:
-            weights = file.weights(file.by_class(kind, counts.get(kind, 0)), _cells(inner))
-            counts[kind] = counts.get(kind, 0) + 1
-        entries.append((name, kind, inner, weights))
-    return entries, chain_error
-
-
-def listed_layers(kind: Any, config: Any) -> tuple[list[tuple[str, str, dict[str, Any]]], str | None]:
-    """(name, class, config) of a model's layers, and why they are no chain (None if they are).
-
-    Raises
-    ------
-    FormatError
-        The config describes no model.
-    """
-    entries = config.get("layers") if isinstance(config, dict) else config
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and "class_name" in e for e in entries):
-        raise FormatError("config", "a Sequential or Functional model", str(kind)[:40])
-    layers, chain_error, before = [], None, None
-    names = {_layer_name(entry) for entry in entries}
-    for entry in entries:
-        name = _layer_name(entry)
-        layers.append((name, str(entry["class_name"]), dict(entry.get("config") or {})))
-        if kind == "Sequential":
-            continue
-        feeds = [found for found in _texts(entry.get("inbound_nodes", [])) if found in names]
-        if feeds != ([] if before is None else [before]):
-            chain_error = chain_error or f"{name} is fed by {', '.join(feeds) or 'an input of its own'}"
-        before = name
-    return layers, chain_error
-
-
-def _layer_name(entry):
-    return str(entry.get("name") or (entry.get("config") or {}).get("name") or entry["class_name"])
-
-
-def _texts(value):
-    """All texts in the histories of a layer's inputs, in order."""
-    if isinstance(value, dict):
-        inner = value.get("keras_history", None)
-        if inner is not None:
-            yield str(inner[0])
-            return
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
-    elif isinstance(value, str):
-        yield value
-
-
-# Files without a config ------------------------------------------------------------------------------------
-
-
-def _guess(arrays):
-    """Class and config of a recurrent layer from how many gates its kernels stack, or None."""
-    if len(arrays) not in (2, 3) or any(array.ndim != 2 for array in arrays[:2]):
-        return None
-    kernel, recurrent = arrays[:2]
-    units = len(recurrent)
-    gates, rest = divmod(kernel.shape[1], units) if units else (0, 1)
-    kinds = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
-    if rest or gates not in kinds or recurrent.shape[1] != kernel.shape[1]:
-        return None
-    config = {"use_bias": len(arrays) == 3, "return_sequences": True}
-    if gates == 3 and len(arrays) == 2:
-        config["reset_after"] = True
-    return kinds[gates], config
-
-
-def _bare_entry(name, arrays, both_ways):
-    half = len(arrays) // 2
-    guess = None if both_ways else _guess(arrays)
-    if both_ways and len(arrays) in (4, 6):
-        inner = _guess(arrays[:half])
-        if inner is not None and _guess(arrays[half:]) == inner:
-            layer = {"class_name": inner[0], "config": inner[1]}
-            backward = {"class_name": inner[0], "config": inner[1] | {"go_backwards": True}}
-            guess = "Bidirectional", {"layer": layer, "backward_layer": backward}
-    kind, config = guess or ("unknown", {})
-    return name, kind, config | {"assumed": True}, arrays
-
-
-def _read_bare(file):
-    """Entries of a weights-only file, with classes guessed from shapes and Keras' defaults for the rest."""
-    if file.legacy is not None:
-        names = file.groups[file.legacy]["layer_names"]
-        found = [(name, file.legacy_weights(name), file.legacy_both_ways(name)) for name in names]
-        return [_bare_entry(*entry) for entry in found if entry[1]]
-    for container in CONTAINERS:
-        if names := file.below(container):
-            found = [
-                (
-                    name,
-                    file.weights(f"{container}/{name}"),
-                    "backward_layer" in file.below(f"{container}/{name}"),
-                )
-                for name in names
-            ]
-            return [_bare_entry(*entry) for entry in found if entry[1]]
-    raise FormatError(str(file.path), "a Keras model or weights file", "another HDF5 file")
+def _entries(config: dict[str, Any], file: File) -> tuple[list[Entry], str | None]:
+    place = Group(file) if file.legacy is None else Legacy(file)
+    return walk(config.get("class_name"), config.get("config"), place)
