@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from . import formats as formats
     from . import nn as nn
     from . import reference as reference
-    from .estimators import Forecaster
+    from .forecast import Forecaster
     from .formats.doors import load, save
     from .nn import SGD, Adam, Linear, cross_entropy, mixture_loss, mixture_sample, mse_loss
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +26,10 @@ class Forecast:
     median: np.ndarray
     lower: dict[float, np.ndarray]
     upper: dict[float, np.ndarray]
-    index: object = None
+    index: Any = None
 
     @classmethod
-    def of(cls, quantiles, bounds, index, horizon):
+    def of(cls, quantiles: np.ndarray, bounds: dict[float, np.ndarray], index: Any, horizon: int) -> Forecast:
         """From quantiles (H, 3) and bounds, level -> (2, H); the first `horizon` steps of them."""
         return cls(
             quantiles[:horizon, 1],
@@ -63,7 +64,7 @@ class Backtest:
     lines: np.ndarray
 
     @property
-    def scores(self):
+    def scores(self) -> dict[str, tuple[float, float]]:
         """Mean absolute and root mean square error over all steps ahead: name -> (mae, rmse)."""
         return {
             name: (
@@ -73,12 +74,12 @@ class Backtest:
             for name, made in self.forecasts.items()
         }
 
-    def by_step(self, name):
+    def by_step(self, name: str) -> np.ndarray:
         """Mean absolute error of each step ahead, (horizon,)."""
         return np.nanmean(np.abs(self.forecasts[name] - self.truth), axis=0)
 
     @property
-    def coverage(self):
+    def coverage(self) -> dict[float, float]:
         """Share of the true values inside the interval of each level."""
         there = np.isfinite(self.truth)
         return {

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from .columns import is_missing, is_number
 from .times import is_time
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "missing", "-", "--", ".", "..", "?"})
 """Cells that stand for a missing value, in lower case."""

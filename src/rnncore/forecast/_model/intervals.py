@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 
 FLOOR = 1e-6
 """The narrowest width, in spreads of the series: nothing is divided by zero."""

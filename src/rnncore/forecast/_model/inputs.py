@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from . import calendars
 from .panel import Line, check_table, check_values
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
-from . import calendars
-from .model import Forecaster, fit_together
-from .modelfile import prefixed, read_file, strip, write_file
+from ...errors import ArgumentError
+from .._model import calendars
+from .._model.forecaster import Forecaster, fit_together
+from .._model.modelfile import prefixed, read_file, strip, write_file
 
 STUDY_FORMAT = "rnncore-forecast-2"
 SHORT = 1_000

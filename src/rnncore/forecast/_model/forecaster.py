@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from . import fitting, intervals, seasons
 from .files import ForecasterFile
 from .inputs import as_lines, tail
-from .panel import Panel
+from .origins import Fitted
+from .panel import Line, Panel
 from .results import Backtest, Forecast
-from .training import Run, identify
+from .training import Progress, Run, identify
 from .windows import Windows, thin
 
 __all__ = ["Forecaster", "fit_together"]
@@ -74,35 +78,51 @@ class Forecaster(ForecasterFile):
     (6,)
     """
 
+    # What `fit` leaves behind beside the facts of `fitting.prepare`.
+    history_: list[Line]
+    trained_: list[np.ndarray]
+    future_: list[Any]
+    interrupted_: bool
+
     def __init__(
         self,
-        horizon=12,
+        horizon: int = 12,
         *,
-        cell="gru",
-        seasons=None,
-        context=None,
-        hidden_size=None,
-        batch_size=None,
-        steps=None,
-        lr=5e-3,
-        weight_decay=0.02,
-        dropout=0.1,
-        budget=None,
-        nonnegative=None,
-        seed=0,
-        num_threads=None,
-    ):
-        self.horizon, self.cell, self.seasons, self.context = horizon, cell, seasons, context
-        self.hidden_size, self.batch_size, self.steps = hidden_size, batch_size, steps
-        self.lr, self.weight_decay, self.dropout = lr, weight_decay, dropout
-        self.budget, self.nonnegative, self.seed, self.num_threads = budget, nonnegative, seed, num_threads
-        self.shape_ = None
+        cell: str = "gru",
+        seasons: Sequence[int] | None = None,
+        context: int | None = None,
+        hidden_size: int | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        lr: float = 5e-3,
+        weight_decay: float = 0.02,
+        dropout: float = 0.1,
+        budget: float | None = None,
+        nonnegative: bool | None = None,
+        seed: int = 0,
+        num_threads: int | None = None,
+    ) -> None:
+        self.horizon: int = horizon
+        self.cell: str = cell
+        self.seasons: Sequence[int] | None = seasons
+        self.context: int | None = context
+        self.hidden_size: int | None = hidden_size
+        self.batch_size: int | None = batch_size
+        self.steps: int | None = steps
+        self.lr: float = lr
+        self.weight_decay: float = weight_decay
+        self.dropout: float = dropout
+        self.budget: float | None = budget
+        self.nonnegative: bool | None = nonnegative
+        self.seed: int = seed
+        self.num_threads: int | None = num_threads
+        self.shape_: Any = None
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Arguments of the constructor by name, as scikit-learn has it."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Forecaster:
         """Set arguments of the constructor.
 
         Raises
@@ -117,14 +137,22 @@ class Forecaster(ForecasterFile):
             setattr(self, name, value)
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
         given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name]]
         return f"Forecaster({', '.join(given)})"
 
     # -- fitting --------------------------------------------------------------------------------------------
 
-    def fit(self, series, *, known=None, past=None, progress=None, checkpoint=None):
+    def fit(
+        self,
+        series: Any,
+        *,
+        known: Any = None,
+        past: Any = None,
+        progress: Callable[[Progress], object] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Forecaster:
         """Train on all of `series`.
 
         Parameters
@@ -161,7 +189,7 @@ class Forecaster(ForecasterFile):
         self.trained_ = [panel.values[max(end - FINGERPRINT, 0) : end] for end in panel.ends]
         self.interrupted_ = interrupted
 
-    def update(self, series, *, known=None, past=None):
+    def update(self, series: Any, *, known: Any = None, past: Any = None) -> Forecaster:
         """Take a newer history to forecast from; nothing is trained.
 
         Parameters
@@ -184,7 +212,15 @@ class Forecaster(ForecasterFile):
 
     # -- using ----------------------------------------------------------------------------------------------
 
-    def forecast(self, horizon=None, *, series=None, known=None, past=None, levels=(0.8, 0.95)):
+    def forecast(
+        self,
+        horizon: int | None = None,
+        *,
+        series: Any = None,
+        known: Any = None,
+        past: Any = None,
+        levels: float | Sequence[float] = (0.8, 0.95),
+    ) -> Any:
         """Forecast the steps after the series of `fit`, or after a newer `series`.
 
         Parameters
@@ -226,8 +262,16 @@ class Forecaster(ForecasterFile):
         return found[0] if single else found
 
     def backtest(
-        self, series, start=None, *, known=None, past=None, levels=(0.8, 0.95), step=1, limit=MAX_ORIGINS
-    ):
+        self,
+        series: Any,
+        start: int | Sequence[int] | None = None,
+        *,
+        known: Any = None,
+        past: Any = None,
+        levels: float | Sequence[float] = (0.8, 0.95),
+        step: int = 1,
+        limit: int = MAX_ORIGINS,
+    ) -> Backtest:
         """Test on the values from `start` on, against naive forecasts and a linear autoregression.
 
         From every origin a forecast is made with the true values before it; nothing is trained again.
@@ -256,7 +300,10 @@ class Forecaster(ForecasterFile):
         self._require_fit()
         lines, _, _ = self._lines(series, known, past)
         panel = Panel.of(lines, self.horizon)
-        origins = thin(self._test_origins(panel, start, step), limit)
+        given = np.atleast_1d(self.counts_ if start is None else start)
+        starts = np.broadcast_to([fitting.check_int("start", one, 0) for one in given], len(lines))
+        fitted = Fitted(self.counts_, self.trained_, self.shape_)
+        origins = thin(fitted.test_origins(panel, starts, fitting.check_int("step", step)), limit)
         windows = self._windows(panel)
         truth, there = windows.targets(origins)
         quantiles, bounds = self._quantiles(panel, origins, intervals.check_levels(levels), windows)
@@ -285,29 +332,6 @@ class Forecaster(ForecasterFile):
                     raise ArgumentError(name, f"{wanted} covariates", got)
         return lines, indices, single
 
-    def _test_origins(self, panel, start, step):
-        given = [
-            fitting.check_int("start", int(one), 0)
-            for one in np.atleast_1d(self.counts_ if start is None else start)
-        ]
-        fitted = np.broadcast_to(given, self.counts_.shape)
-        step, spans = fitting.check_int("step", step), []
-        for k, (begin, end) in enumerate(zip(panel.starts, panel.ends, strict=True)):
-            count = self.counts_[k]
-            known = self.trained_[k]
-            same = np.array_equal(panel.values[begin:end][count - len(known) : count], known)
-            if same and fitted[k] < count:
-                hint = "testing on training values would flatter the model"
-                raise ArgumentError(
-                    "start", f"at least {count}, where the fitted series ends", fitted[k], hint
-                )
-            origins = np.arange(end - self.horizon, begin + max(fitted[k], self.shape_.first) - 1, -step)
-            if not len(origins):
-                got = max(end - begin - fitted[k], 0)
-                raise ArgumentError("series", f"at least {self.horizon} values after those of the fit", got)
-            spans.append(origins[::-1])
-        return np.concatenate(spans)
-
     def _windows(self, panel, lens=None):
         return Windows(panel, lens or self.lens_, self.shape_, self.scales_)
 
@@ -330,7 +354,14 @@ class Forecaster(ForecasterFile):
         return np.maximum(values, 0.0) if self.nonnegative_ else values
 
 
-def fit_together(models, inputs, *, budget=None, progress=None, checkpoint=None):
+def fit_together(
+    models: Sequence[Forecaster],
+    inputs: Sequence[tuple[Any, Any, Any]],
+    *,
+    budget: float | None = None,
+    progress: Callable[[Progress], object] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+) -> None:
     """Train several models in one run, a step of each in turn, within one budget.
 
     Parameters

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from .columns import is_numeric, to_numbers
 from .grid import Grid, make_grid
 from .times import Times, find_time_column, read_times, step_name, write

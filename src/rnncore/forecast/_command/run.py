@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import interrupts
-from ..errors import ArgumentError
+from ... import interrupts
+from ...errors import ArgumentError
+from .._model.intervals import check_levels
+from .._reading.lines import FILLS, Wanted, read_tracks
+from .._reading.source import read_source
 from . import output
-from .intervals import check_levels
-from .lines import FILLS, Wanted, read_tracks
-from .reading import read_source
 from .report import Report
 from .shipped import EXAMPLES
 from .study import Plan, Study, load_models, plan
@@ -43,7 +43,7 @@ class Options:
     timezone: str | None = None
     horizon: int | None = None
     season: tuple[int, ...] = ()
-    level: tuple[float, ...] = ()
+    level: tuple[float, ...] = (80.0, 95.0)
     test: int | None = None
     cell: str = "gru"
     hidden_size: int | None = None
@@ -54,7 +54,7 @@ class Options:
     threads: int | None = None
     load: Path | None = None
     out: Path = Path("forecast.csv")
-    plot: tuple[Path, ...] = ()
+    plot: tuple[Path, ...] = tuple(map(Path, ("forecast.png", "forecast.svg", "forecast-dark.svg")))
     save: Path | None = None
     checkpoint: Path | None = None
     force: bool = False
@@ -174,7 +174,7 @@ def _wanted(options, notes):
 
 def _train(options, shipped, study, report):
     settings = {
-        "cell": options.cell,
+        "cell": str(options.cell),
         "seasons": options.season or (shipped.seasons if shipped else None),
         "context": options.context,
         "hidden_size": options.hidden_size,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ...errors import ArgumentError, DTypeError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ def check_values(values, name="series"):
         raise DTypeError(name, "real numbers", str(values.dtype))
     if values.ndim != 1:
         raise ShapeError(name, "one dimension", str(values.shape))
+    if not len(values):
+        raise ArgumentError(name, "values", "none")
     values = values.astype(np.float64)
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:

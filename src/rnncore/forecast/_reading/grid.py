@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
-from .calendars import infer
+from ...errors import ArgumentError
+from .._model.calendars import infer
 
 MOST_MISSING = 0.5
 """A grid of which more than this share is empty is no grid."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
-from .calendars import infer, name_of
+from ...errors import ArgumentError
+from .._model.calendars import infer, name_of
 
 NAMES = frozenset(
     {

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from .modelfile import prefixed, read_file, strip, write_file
 
 CHECKPOINT_FORMAT = "rnncore-forecaster-checkpoint-2"
 CHECKPOINT_SECONDS = 1.0
 """A checkpoint is written at most this often: what a killed run repeats is bounded by it."""
 CHECKS = 20
-"""How often in a run the networks are judged."""
+"""How often in a run the networks are judged, at least."""
+LONGEST_STRETCH = 250
+"""Steps between two checks, at most: the networks of a long run are judged, and its state is kept, more often."""
 RACE = 0.2
 """Share of the run after which the view that is behind drops out."""
 SURE = 0.1
@@ -109,7 +111,7 @@ class Run:
         while self.round < self.steps and not self.stopped:
             losses = [entry.job.step(self.round / self.steps) for entry in self.running()]
             self.round += 1
-            every = max(1, self.steps // CHECKS)
+            every = min(max(1, self.steps // CHECKS), LONGEST_STRETCH)
             due = self.round % every == 0 or self.round == self.steps
             if due:
                 self._check()

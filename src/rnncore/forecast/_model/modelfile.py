@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 
-from ..errors import ArgumentError, FormatError, ShapeError
-from ..formats import safetensors
+from ...errors import ArgumentError, FormatError, ShapeError
+from ...formats import safetensors
 
 
 def prefixed(prefix, state):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from . import calendars, intervals, seasons
 from .inputs import as_lines, dates_of, freq_of
 from .linear import Choice, fit_linear

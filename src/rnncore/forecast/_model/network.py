@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import layers
-from ..nn import Adam, Linear, quantile_loss
+from ... import layers
+from ...nn import Adam, Linear, quantile_loss
 
 QUANTILES = np.array([0.1, 0.5, 0.9])
 MEDIAN = 1

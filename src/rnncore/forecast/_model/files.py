@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from typing import Any, Self
+
 import numpy as np
 
-from ..errors import ArgumentError, FormatError
+from ...errors import ArgumentError, FormatError
 from . import calendars
 from .linear import LinearPath
 from .modelfile import expect, prefixed, read_file, strip, write_file
@@ -22,7 +25,7 @@ LARGEST_SIZE = 2**24
 class ForecasterFile:
     """The part of `Forecaster` that writes and reads files."""
 
-    def save(self, path):
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the model to a safetensors file (atomically).
 
         Parameters
@@ -38,7 +41,7 @@ class ForecasterFile:
         write_file(path, tensors, meta | {"format": MODEL_FORMAT})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Read a model that `save` wrote.
 
         Raises
@@ -48,7 +51,7 @@ class ForecasterFile:
         """
         return cls.of_state(path, *read_file(path, MODEL_FORMAT))
 
-    def state(self):
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What `save` writes: (arrays by name, JSON of the rest)."""
         self._require_fit()
         tensors = {"scores": self.scores_, "counts": self.counts_}
@@ -79,7 +82,9 @@ class ForecasterFile:
         return tensors, meta
 
     @classmethod
-    def of_state(cls, path, tensors, meta):
+    def of_state(
+        cls, path: str | PathLike[str], tensors: dict[str, np.ndarray], meta: dict[str, Any]
+    ) -> Self:
         """The model of a state; FormatError with the name of the file for a damaged one."""
         try:
             return _restored(cls, tensors, meta)
@@ -93,7 +98,10 @@ def _path_state(path):
 
 
 def _restored(cls, tensors, meta):
-    model = cls(**meta["params"])
+    params = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in meta["params"].items()
+    }
+    model = cls(**params)
     context, horizon, lags, level_rows = meta["shape"]
     sizes = [context, horizon, level_rows, len(meta["anchors"]), meta["hidden_size"], *lags]
     if not all(type(size) is int and 0 < size < LARGEST_SIZE for size in sizes):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import ArgumentError
-from ..formats.safetensors import replacing
+from ...errors import ArgumentError
+from ...formats.safetensors import replacing
 
 
 def check_outputs(source, targets, force):
