@@ -16,7 +16,8 @@ MODULES = {
     "rnncore.nn": "modules, losses, optimisers",
     "rnncore.torch": "layers for PyTorch",
     "rnncore.jax": "layers for JAX",
-    "rnncore.estimators": "forecasts, scikit-learn's interface",
+    "rnncore.estimators": "scikit-learn's interface",
+    "rnncore.forecast": "forecasts of time series",
     "rnncore.formats": "files of other systems",
     "rnncore.engine": "the core, with anybody's arrays",
     "rnncore.reference": "the NumPy twins",
@@ -28,11 +29,8 @@ OWNERS = ("rnncore.errors", "rnncore.nn", "rnncore")
 INTERNAL = {
     "bench": "the command rnncore bench",
     "cli": "the command line",
-    "data": "data of the command line",
-    "ensemble": "parts of the forecaster",
-    "forecasting": "parts of the forecaster",
+    "interrupts": "how commands end when they are interrupted",
     "layers": "its names are rnncore's",
-    "modelfile": "parts of the forecaster",
     "spec": "what layers are, for the parts of the package; users meet engine.Spec",
     "version": "rnncore.__version__",
 }
@@ -144,7 +142,15 @@ def skip(app, what, name, value, skipped, options):
     return True if module and not module.startswith("rnncore") else None
 
 
+def list_modules(app, docname, source):
+    """Sphinx's event: the contents of the reference name the modules that are there."""
+    if docname == "reference/index":
+        with mock(app.config.autodoc_mock_imports):
+            source[0] = source[0].replace("python/*", "\n".join(f"python/{name}" for name in modules()))
+
+
 def setup(app):
+    app.connect("source-read", list_modules)
     app.connect("builder-inited", write)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True}
