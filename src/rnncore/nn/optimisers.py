@@ -10,20 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import spec
 from ..engine import _core, backends
 from ..engine.threads import team_for, threads_for
 from ..errors import ArgumentError, DTypeError, MemoryExhaustedError, ShapeError, shown
-from ..spec import (
-    DTYPES,
-    as_array,
-    check_bool,
-    check_int,
-    check_num_threads,
-    check_shape,
-    check_type,
-    numbers,
-    read_array,
-)
 from ..spec.checks import finite
 from ..spec.parameters import flat_views
 from .container import leaves_of
@@ -52,8 +42,8 @@ def _finite_number(
 
 def _item(name: str, value: Any) -> Any:
     """The number in a 0-d array, which is how `state_dict` gives one."""
-    array = numbers(name, value)
-    check_shape(name, array, ())
+    array = spec.numbers(name, value)
+    spec.check_shape(name, array, ())
     return array.item()
 
 
@@ -88,7 +78,7 @@ class _Group:
     def __init__(self, index: int, module: Any, moments: tuple[str, ...]) -> None:
         parameters = module.parameters()
         dtypes = {array.dtype for array in parameters.values()}
-        if len(dtypes) > 1 or not dtypes <= set(DTYPES):
+        if len(dtypes) > 1 or not dtypes <= set(spec.DTYPES):
             got = ", ".join(sorted(map(str, dtypes)))
             raise DTypeError(f"modules[{index}]", "parameters of float32 or of float64", got)
         self.module = module
@@ -117,7 +107,7 @@ class _Group:
             raise ArgumentError(self.name, expected, got, hint)
         dense = []
         for name, shape in self.shapes.items():
-            grad = read_array(f"{self.name}[{name!r}]", grads[name])
+            grad = spec.read_array(f"{self.name}[{name!r}]", grads[name])
             if grad.shape != shape:
                 raise ShapeError(f"{self.name}[{name!r}]", str(shape), str(grad.shape))
             if grad.dtype != self.dtype:
@@ -176,7 +166,7 @@ class _Optimizer:
             None if clip_norm is None else _finite_number("clip_norm", clip_norm, 0.0, open_low=True)
         )
         self.weight_decay: float = _finite_number("weight_decay", weight_decay, 0.0)
-        self.decoupled: bool = check_bool("decoupled", decoupled)
+        self.decoupled: bool = spec.check_bool("decoupled", decoupled)
         self.step_count: int = 0
         self._groups = [_Group(index, module, self._moments) for index, module in enumerate(_listed(modules))]
 
@@ -216,7 +206,7 @@ class _Optimizer:
         """
         dense = self._check(grads)
         scale = _finite_number("grad_scale", grad_scale, -math.inf, open_low=True)
-        check_num_threads(num_threads)
+        spec.check_num_threads(num_threads)
         with _writing_all([group.module for group in self._groups]) as values:
             tensors = [
                 tensor
@@ -292,14 +282,14 @@ class _Optimizer:
             for name, moment in group.moments.items()
         }
         expected = {"step", "lr", *targets}
-        check_type("state_dict", state, Mapping, "a mapping of names to arrays")
+        spec.check_type("state_dict", state, Mapping, "a mapping of names to arrays")
         if set(state) != expected:
             raise ArgumentError("state_dict", f"keys {sorted(expected)}", str(sorted(map(str, state))))
-        moments = {key: as_array(key, state[key], (moment.dtype,)) for key, moment in targets.items()}
+        moments = {key: spec.as_array(key, state[key], (moment.dtype,)) for key, moment in targets.items()}
         for key, moment in targets.items():
-            check_shape(key, moments[key], moment.shape)
+            spec.check_shape(key, moments[key], moment.shape)
         step, lr = (_item(key, state[key]) for key in ("step", "lr"))
-        self.step_count, self.lr = check_int("step", step, 0), _finite_number("lr", lr, 0.0)
+        self.step_count, self.lr = spec.check_int("step", step, 0), _finite_number("lr", lr, 0.0)
         for key, moment in targets.items():
             moment[...] = moments[key]
 
@@ -397,7 +387,7 @@ class SGD(_Optimizer):
         decoupled: bool = True,
     ) -> None:
         self.momentum: float = _finite_number("momentum", momentum, 0.0, 1.0)
-        self.nesterov: bool = check_bool("nesterov", nesterov)
+        self.nesterov: bool = spec.check_bool("nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ArgumentError("momentum", "a number above 0 with nesterov=True", shown(momentum))
         self._moments = ("momentum_buffer",) if self.momentum else ()
