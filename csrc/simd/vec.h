@@ -4,7 +4,7 @@
  * RC_ISA_SCALAR) and one element type (RC_F32 or RC_F64); everything above this file is written once, in `vec` and
  * `real`. Each operation rounds once, in IEEE round-to-nearest, so all widths give the same bits.
  *
- * A section also says how many vector registers there are (RC_REGISTERS, 16 or 32).
+ * A section also says how many vector registers there are (RC_REGISTERS: 32, 16 or 8).
  *
  * v_max(a, b) is a > b ? a : b and v_min(a, b) is a < b ? a : b: when either is NaN, or both are zeros, the result is b. */
 #ifndef RC_VEC_H
@@ -120,6 +120,16 @@ RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2
     return RC_FROM_BITS(RC_BITS_OP(add)(n, RC_SET1_BITS(RC_ONE_BITS)));
 }
 
+#if RC_F32 /* floats whose upper 16 bits lie in the upper, or the lower, half of each lane; and IEEE halves, one a lane */
+RC_INLINE vec v_upper_halves(const void *p) { return RC_OP(and)(v_load(p), RC_FROM_BITS(RC_SET1_BITS(0xFFFF0000))); }
+RC_INLINE vec v_lower_halves(const void *p) { return RC_FROM_BITS(RC_BITS_OP(slli)(RC_TO_BITS(v_load(p)), 16)); }
+#if RC_ISA_AVX512
+RC_INLINE vec v_load_float16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+#else
+RC_INLINE vec v_load_float16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
+#endif
+#endif
+
 /* -- AArch64 ------------------------------------------------------------------------------------------------------- */
 #elif RC_ISA_NEON
 #include <arm_neon.h>
@@ -164,13 +174,23 @@ RC_INLINE vec v_exp2i(vec t)
     return RC_FROM_BITS(RC_BITS_OP(vaddq)(n, RC_BITS_OP(vdupq_n)(RC_ONE_BITS)));
 }
 
+#if RC_F32
+RC_INLINE vec v_upper_halves(const void *p)
+{
+    return RC_FROM_BITS(vandq_u32(RC_TO_BITS(v_load(p)), vdupq_n_u32(0xFFFF0000)));
+}
+RC_INLINE vec v_lower_halves(const void *p) { return RC_FROM_BITS(vshlq_n_u32(RC_TO_BITS(v_load(p)), 16)); }
+RC_INLINE vec v_load_float16(const void *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+#endif
+
 /* -- Scalar: plain C11 ---------------------------------------------------------------------------------------------- */
 #elif RC_ISA_SCALAR
 #include "../base/fma.h"
+#include "../base/half.h"
 
 typedef real vec;
 enum { RC_VECTOR_BYTES = sizeof(real) };
-#define RC_REGISTERS 16
+#define RC_REGISTERS 8 /* as many as a tile needs that is quick to compile: who has no vectors is slow anyway */
 #if RC_F32
 #define RC_OP(name) name##f
 #else
@@ -201,6 +221,11 @@ RC_INLINE vec v_exp2i(vec t)
     memcpy(&t, &n, sizeof t);
     return t;
 }
+#if RC_F32
+RC_INLINE vec v_upper_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[1]); }
+RC_INLINE vec v_lower_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[0]); }
+RC_INLINE vec v_load_float16(const void *p) { return rc_from_float16(*(const uint16_t *)p); }
+#endif
 #else
 #error "define the instruction set"
 #endif

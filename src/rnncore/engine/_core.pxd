@@ -5,6 +5,10 @@ from libc.stdint cimport int64_t, uint64_t
 cdef extern from "rnncore.h" nogil:
     ctypedef enum rnncore_status:
         RNNCORE_OK
+    ctypedef enum rnncore_store:
+        RNNCORE_STORE_REAL
+        RNNCORE_STORE_BFLOAT16
+        RNNCORE_STORE_FLOAT16
     ctypedef enum rnncore_dtype:
         RNNCORE_FLOAT32, RNNCORE_FLOAT64
     ctypedef enum rnncore_backend:
@@ -34,6 +38,7 @@ cdef extern from "rnncore.h" nogil:
         size_t struct_size
         const char *cell
         rnncore_dtype dtype
+        rnncore_store store
         int64_t input_size, hidden_size, proj_size, num_layers
         int bidirectional
         double dropout, zoneout, zoneout_c

@@ -36,6 +36,7 @@ from .checks import (
     check_shape,
     shape_text,
 )
+from .stores import check_store
 
 __all__ = [
     "CELLS",
@@ -67,6 +68,7 @@ __all__ = [
     "check_shape",
     "check_state",
     "check_step",
+    "check_store",
     "check_x",
     "gate_names",
     "shape_text",
