@@ -14,7 +14,6 @@
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
-enum { RC_ROW_ACCUMULATORS = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12 }; /* of a tile of one row */
 enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
 
 typedef struct rc_tile {
@@ -139,8 +138,8 @@ static cut cut_rows(int rows, int blocks, int gates)
  * walk left in it is found again only if the tiles are small against it. */
 static cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block)
 {
-    const int most =
-        (rows == 1 && p->mat->planes > 1 ? RC_ROW_ACCUMULATORS : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
+    const int most = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
     if (rows == 1 && p->large && p->mat->k) {
         const int64_t few = RC_WALK_BYTES / w_block;
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);

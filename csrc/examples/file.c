@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs a layer that Python saved, layer.save("layer.safetensors"):  run_file LAYER STEPS ROWS < x > y
+ * Runs a layer that Python saved, layer.save("layer.safetensors"):  file LAYER STEPS ROWS < x > y
  * x (T, N, I) and y (T, N, D*O) are dense arrays of the layer's element type. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     size_t bytes = 0;
     rnncore_config config = {.struct_size = sizeof config};
     rnncore_plan *plan = NULL;
-    if (argc != 4) return fail("usage: run_file LAYER STEPS ROWS", RNNCORE_ERROR_ARGUMENT);
+    if (argc != 4) return fail("usage: file LAYER STEPS ROWS", RNNCORE_ERROR_ARGUMENT);
     void *file = read_file(argv[1], &bytes);
     if (!file) return fail(argv[1], RNNCORE_ERROR_MEMORY);
 
