@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stores: packed matrices at half the bytes give the bits of a float32 layer with the rounded weights, in every call."""
+"""Stores: matrices packed at half the bytes give the bits of a float32 layer with the rounded weights."""
 
 import numpy as np
 import pytest

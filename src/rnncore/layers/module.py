@@ -83,7 +83,7 @@ class Module(ParameterOwner):
             self._changed()
 
     def quantize(self, store: str | None) -> Self:
-        """The same module with the matrices of recurrent layers packed in another store; everything else stays as it is.
+        """The same module with the matrices of recurrent layers packed in another store; all else stays.
 
         Parameters
         ----------
