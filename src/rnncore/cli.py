@@ -8,8 +8,8 @@ formats, packages) is checked before the training starts.
 from __future__ import annotations
 
 import json
-import os
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +24,7 @@ app: typer.Typer = typer.Typer(
     help="Recurrent networks on CPUs: forecast a series, look into and convert models, measure.",
 )
 
-SERIES, TRAINING, OUTPUT = "What is read", "Training", "What is written"
-OTHERS = {"allow_extra_args": True, "ignore_unknown_options": True}
+_OTHERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class Cell(StrEnum):
@@ -36,7 +35,7 @@ class Cell(StrEnum):
     rnn = "rnn"
 
 
-def _version(wanted: bool):
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"rnncore {__version__}")
         raise typer.Exit
@@ -51,97 +50,96 @@ def _top(
     """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
 
 
-def _read(text, *names, **more):
-    return typer.Option(*names, help=text, rich_help_panel=SERIES, **more)
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-def _train(text, *names, **more):
-    return typer.Option(*names, help=text, rich_help_panel=TRAINING, **more)
+_read = partial(_option, "What is read")
+_train = partial(_option, "Training")
+_make = partial(_option, "What is written")
 
-
-def _make(text, *names, **more):
-    return typer.Option(*names, help=text, rich_help_panel=OUTPUT, **more)
+_File = typer.Argument(
+    metavar="FILE",
+    help="The series: CSV in most dialects, compressed or not, Parquet, or - for standard input. "
+    "Default: two years of hourly bike hire, shipped with the package.",
+)
+_Example = _read("A series that ships with the package: bikes or sunspots.")
+_Column = _read("Column to forecast; may be repeated.")
+_Covariate = _read("Column that helps; known ahead if the file goes on with it. May be repeated.")
+_Group = _read("Column that tells several series in one file apart.")
+_Time = _read("Column of times; default: found.")
+_Fill = _read("Fill missing values: interpolate, previous or zero.")
+_Header = _read("Whether the first line holds names; default: found.", "--header/--no-header")
+_Skip = _read("Lines to leave out at the start.", min=0)
+_Decimal = _read("Decimal sign, . or , if it cannot be told.")
+_Missing = _read("Text that stands for a missing value, such as -9999; may be repeated.")
+_DateFormat = _read("How dates are written, such as %d/%m/%Y.")
+_Timezone = _read("Time zone of local times, such as Europe/Berlin.")
+_Horizon = _train("Steps to forecast; default: what is usual, such as a day of hours.", min=1)
+_Season = _train("Steps in a season; may be repeated. Default: by the calendar.", min=2)
+_Test = _train("Last values to hold out for the test; default: a tenth or a fifth.", min=0)
+_Cell = _train("Recurrent cell.")
+_HiddenSize = _train("Units of each network; default: by length.", min=1)
+_Context = _train("Steps that the network reads; default: a season.", min=1)
+_Steps = _train("Training steps of each network; default: by length.", min=1)
+_Budget = _train("Training takes at most so many seconds.", min=0.01)
+_Seed = _train("Seed of all random numbers.", min=0)
+_Threads = _train("Threads of the layers.", min=1)
+_Load = _train("Forecast with a saved model; nothing is trained.")
+_Checkpoint = _train("Keep the state of the training here; if the file exists, go on from it.")
+_Level = _make("Level of an interval in percent [default: 80, 95]; may be repeated.")
+_Out = _make("Where to write the forecast.")
+_Plot = _make(
+    "Where to draw the picture [default: forecast.png, forecast.svg, forecast-dark.svg]; -dark draws dark."
+)
+_Save = _make("Where to save the model (safetensors).")
+_Force = _make("Overwrite files that exist.", "--force")
+_Title = _make("Title of the picture.")
+_Unit = _make("Unit of the values, for table and picture.")
 
 
 @app.command()
 def forecast(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="The series: CSV in most dialects, compressed or not, Parquet, or - for standard input. "
-            "Default: two years of hourly bike hire, shipped with the package.",
-        ),
-    ] = None,
-    example: Annotated[str | None, _read("A series that ships with the package: bikes or sunspots.")] = None,
-    column: Annotated[list[str] | None, _read("Column to forecast; may be repeated.")] = None,
-    covariate: Annotated[
-        list[str] | None,
-        _read("Column that helps; known ahead if the file goes on with it. May be repeated."),
-    ] = None,
-    group: Annotated[str | None, _read("Column that tells several series in one file apart.")] = None,
-    time: Annotated[str | None, _read("Column of times; default: found.")] = None,
-    fill: Annotated[str | None, _read("Fill missing values: interpolate, previous or zero.")] = None,
-    header: Annotated[
-        bool | None, _read("Whether the first line holds names; default: found.", "--header/--no-header")
-    ] = None,
-    skip: Annotated[int, _read("Lines to leave out at the start.", min=0)] = 0,
-    decimal: Annotated[str | None, _read("Decimal sign, . or , if it cannot be told.")] = None,
-    missing: Annotated[
-        list[str] | None, _read("Text that stands for a missing value, such as -9999.")
-    ] = None,
-    date_format: Annotated[str | None, _read("How dates are written, such as %d/%m/%Y.")] = None,
-    timezone: Annotated[str | None, _read("Time zone of local times, such as Europe/Berlin.")] = None,
-    horizon: Annotated[
-        int | None, _train("Steps to forecast; default: what is usual, such as a day of hours.", min=1)
-    ] = None,
-    season: Annotated[
-        list[int] | None, _train("Steps in a season; may be repeated. Default: by the calendar.", min=2)
-    ] = None,
-    test: Annotated[
-        int | None, _train("Last values to hold out for the test; default: a tenth or a fifth.", min=0)
-    ] = None,
-    cell: Annotated[Cell, _train("Recurrent cell.")] = Cell.gru,
-    hidden_size: Annotated[int | None, _train("Units of each network; default: by length.", min=1)] = None,
-    context: Annotated[int | None, _train("Steps that the network reads; default: a season.", min=1)] = None,
-    steps: Annotated[int | None, _train("Training steps of each network; default: by length.", min=1)] = None,
-    budget: Annotated[float, _train("Training takes at most so many seconds.", min=0.01)] = 20.0,
-    seed: Annotated[int, _train("Seed of all random numbers.", min=0)] = 0,
-    threads: Annotated[int | None, _train("Threads of the layers.", min=1)] = None,
-    load: Annotated[Path | None, _train("Forecast with a saved model; nothing is trained.")] = None,
-    checkpoint: Annotated[
-        Path | None, _train("Keep the state of the training here; if the file exists, go on from it.")
-    ] = None,
-    level: Annotated[
-        list[float] | None, _make("Level of an interval in percent [default: 80, 95]; may be repeated.")
-    ] = None,
-    out: Annotated[Path, _make("Where to write the forecast.")] = Path("forecast.csv"),
-    plot: Annotated[
-        list[Path] | None,
-        _make(
-            "Where to draw the picture [default: forecast.png, forecast.svg, forecast-dark.svg]; -dark draws dark."
-        ),
-    ] = None,
-    save: Annotated[Path | None, _make("Where to save the model (safetensors).")] = None,
-    force: Annotated[bool, _make("Overwrite files that exist.", "--force")] = False,
-    title: Annotated[str | None, _make("Title of the picture.")] = None,
-    unit: Annotated[str | None, _make("Unit of the values, for table and picture.")] = None,
+    file: Annotated[Path | None, _File] = None,
+    example: Annotated[str | None, _Example] = None,
+    column: Annotated[list[str] | None, _Column] = None,
+    covariate: Annotated[list[str] | None, _Covariate] = None,
+    group: Annotated[str | None, _Group] = None,
+    time: Annotated[str | None, _Time] = None,
+    fill: Annotated[str | None, _Fill] = None,
+    header: Annotated[bool | None, _Header] = None,
+    skip: Annotated[int, _Skip] = 0,
+    decimal: Annotated[str | None, _Decimal] = None,
+    missing: Annotated[list[str] | None, _Missing] = None,
+    date_format: Annotated[str | None, _DateFormat] = None,
+    timezone: Annotated[str | None, _Timezone] = None,
+    horizon: Annotated[int | None, _Horizon] = None,
+    season: Annotated[list[int] | None, _Season] = None,
+    test: Annotated[int | None, _Test] = None,
+    cell: Annotated[Cell, _Cell] = Cell.gru,
+    hidden_size: Annotated[int | None, _HiddenSize] = None,
+    context: Annotated[int | None, _Context] = None,
+    steps: Annotated[int | None, _Steps] = None,
+    budget: Annotated[float, _Budget] = 20.0,
+    seed: Annotated[int, _Seed] = 0,
+    threads: Annotated[int | None, _Threads] = None,
+    load: Annotated[Path | None, _Load] = None,
+    checkpoint: Annotated[Path | None, _Checkpoint] = None,
+    level: Annotated[list[float] | None, _Level] = None,
+    out: Annotated[Path, _Out] = Path("forecast.csv"),
+    plot: Annotated[list[Path] | None, _Plot] = None,
+    save: Annotated[Path | None, _Save] = None,
+    force: Annotated[bool, _Force] = False,
+    title: Annotated[str | None, _Title] = None,
+    unit: Annotated[str | None, _Unit] = None,
 ) -> None:
     """Train on a series, test against simple forecasts, forecast what comes next."""
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in locals().items()}
     try:
-        from .forecast.command import Options, run
+        from .forecast._command.run import Options, run
 
-        given |= {
-            "cell": cell.value,
-            "column": given["column"] or (),
-            "covariate": given["covariate"] or (),
-            "missing": given["missing"] or (),
-            "season": given["season"] or (),
-            "level": given["level"] or (80.0, 95.0),
-            "plot": given["plot"] or tuple(map(Path, ("forecast.png", "forecast.svg", "forecast-dark.svg"))),
-        }
-        run(Options(**given))
+        # An option that was left out has the default of `Options`.
+        run(Options(**{name: value for name, value in given.items() if value is not None}))
     except ModuleNotFoundError as error:
         _refuse(f'the forecast needs the package {error.name}: pip install "rnncore[cli]"', error)
     except (RnncoreError, OSError) as error:
@@ -185,8 +183,8 @@ def _flatten(found: Any, prefix: str = "") -> Any:
             )
 
 
-@app.command(add_help_option=False, context_settings=OTHERS)
-def inspect(ctx: typer.Context):
+@app.command(add_help_option=False, context_settings=_OTHERS)
+def inspect(ctx: typer.Context) -> None:
     """Show what a model file holds: layers, shapes, parameters, what maps to what."""
     from .formats.__main__ import main
 
@@ -194,8 +192,8 @@ def inspect(ctx: typer.Context):
     raise typer.Exit(main(["inspect", *ctx.args]))
 
 
-@app.command(add_help_option=False, context_settings=OTHERS)
-def convert(ctx: typer.Context):
+@app.command(add_help_option=False, context_settings=_OTHERS)
+def convert(ctx: typer.Context) -> None:
     """Convert a model between file formats; the names' endings say which."""
     from .formats.__main__ import main
 
@@ -203,8 +201,8 @@ def convert(ctx: typer.Context):
     raise typer.Exit(main(["convert", *ctx.args]))
 
 
-@app.command(add_help_option=False, context_settings=OTHERS)
-def bench(ctx: typer.Context):
+@app.command(add_help_option=False, context_settings=_OTHERS)
+def bench(ctx: typer.Context) -> None:
     """Measure this machine and the installed systems against each other; see rnncore bench --help."""
     from .bench.__main__ import main
 

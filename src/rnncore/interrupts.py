@@ -11,22 +11,24 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from typing import NoReturn
 
-EXIT_CODE = 130
+EXIT_CODE: int = 130
 """What shells give for a command that SIGINT ended."""
 
 
 class Asked:
     """Whether Ctrl-C was pressed; as a condition, true if it was."""
 
-    def __init__(self):
-        self.asked = False
+    def __init__(self) -> None:
+        self.asked: bool = False
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.asked
 
 
-def leave(sentence="interrupted, nothing was written"):
+def leave(sentence: str = "interrupted, nothing was written") -> NoReturn:
     """End the process with a sentence; the cursor that a progress bar hides is shown again."""
     show_cursor = "\r\x1b[K\x1b[?25h" if sys.stdout.isatty() else ""
     with contextlib.suppress(OSError):
@@ -35,20 +37,20 @@ def leave(sentence="interrupted, nothing was written"):
     os._exit(EXIT_CODE)
 
 
-def install():
+def install() -> None:
     """From now on, Ctrl-C ends the process with a sentence; where signals cannot be handled, nothing changes."""
     with contextlib.suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, lambda *_: leave())
 
 
-def use_exceptions():
+def use_exceptions() -> None:
     """From now on, Ctrl-C raises KeyboardInterrupt again: for code that cleans up after itself."""
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
-def noted(sentence):
+def noted(sentence: str) -> Iterator[Asked]:
     """While the block runs, the first Ctrl-C is only noted in the `Asked` it gives; a second leaves with `sentence`."""
     asked = Asked()
 

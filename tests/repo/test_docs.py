@@ -76,20 +76,33 @@ def test_build_options_exist():
 
 # C ---------------------------------------------------------------------------------------------------------
 
-*COMPILE, LINK = blocks("docs/embedding.md", "sh")[0].splitlines()
+# Where the sources are, the compilation, the archive, the link.
+INSTALL, RECIPE = blocks("docs/embedding.md", "sh")[:2]
+SRC, *COMPILE, LINK = RECIPE.splitlines()
+AS_DOCUMENTED = "rnncore/csrc"
+
+
+def compiler(*names):
+    for name in names:
+        if not shutil.which(name):
+            pytest.skip(f"needs {name}")
+
+
+def recipe(command, folder, source=ROOT / "csrc"):
+    """Run a command of the recipe in a folder, with the sources where they are."""
+    assert AS_DOCUMENTED in SRC
+    run("sh", "-c", f"{SRC.replace(AS_DOCUMENTED, str(source))}\n{command}", folder=folder)
 
 
 @pytest.fixture
 def program(c_build, tmp_path):
     """A function that gives what a C file prints: built as docs/embedding.md does, with the library of CMake."""
-    if not shutil.which("cc"):
-        pytest.skip("needs cc")
-    (tmp_path / "csrc").symlink_to(ROOT / "csrc")
+    compiler("cc")
     shutil.copy(c_build / "librnncore.a", tmp_path)
 
     def output(source):
         (tmp_path / "main.c").write_text(source)
-        run("sh", "-c", LINK, folder=tmp_path)
+        recipe(LINK, tmp_path)
         return run("./main", folder=tmp_path).split()
 
     return output
@@ -118,25 +131,37 @@ def assert_guide(words):
     assert float(h_last) != 0
 
 
+def contents(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 @pytest.mark.full
-def test_commands_of_the_embedding_guide(tmp_path):
-    if not shutil.which("cc") or not shutil.which("ar"):
-        pytest.skip("needs cc and ar")
-    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+def test_recipe_without_cmake_leaves_the_sources_alone(tmp_path):
+    compiler("cc", "ar")
+    source = shutil.copytree(ROOT / "csrc", tmp_path / "rnncore" / "csrc")
+    before = contents(source)
     (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
     for command in (*COMPILE, LINK):
-        run("sh", "-c", command, folder=tmp_path)
+        recipe(command.replace("-O3", "-O1"), tmp_path, source)
     assert_guide(run("./main", folder=tmp_path).split())
+    assert contents(source) == before
 
 
 @pytest.mark.full
-def test_cmake_of_the_embedding_guide(tmp_path):
-    if not shutil.which("cmake") or not shutil.which("cc"):
-        pytest.skip("needs cmake and cc")
-    (tmp_path / "CMakeLists.txt").write_text(blocks("docs/embedding.md", "cmake")[0])
-    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+@pytest.mark.parametrize("inside", [False, True], ids=["installed", "inside another project"])
+def test_cmake_of_the_embedding_guide(tmp_path, monkeypatch, inside):
+    compiler("cmake", "cc")
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "rnncore").symlink_to(ROOT)
-    run("cmake", "-S", ".", "-B", "out", "-DCMAKE_BUILD_TYPE=Debug", folder=tmp_path)
+    lines = blocks("docs/embedding.md", "cmake")[0]
+    if inside:
+        lines = lines.replace("find_package(rnncore REQUIRED)", "add_subdirectory(rnncore)")
+    else:
+        run("sh", "-c", INSTALL, folder=tmp_path)
+    (tmp_path / "CMakeLists.txt").write_text(lines)
+    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    options = ["-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_PREFIX_PATH={tmp_path / '.local'}"]
+    run("cmake", "-S", ".", "-B", "out", *options, folder=tmp_path)
     run("cmake", "--build", "out", "--parallel", "2", folder=tmp_path)
     assert_guide(run("out/yours", folder=tmp_path).split())
 

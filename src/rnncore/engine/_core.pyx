@@ -13,6 +13,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 cimport numpy as cnp
+from rnncore cimport *
 
 import numpy as np
 
