@@ -21,8 +21,9 @@ except ImportError as error:
     ) from error
 
 from .classifier import RNNClassifier
+from .forecaster import Forecaster
 from .regressor import RNNRegressor
 from .scaler import SequenceScaler
 from .transformer import RNNTransformer
 
-__all__ = ["RNNClassifier", "RNNRegressor", "RNNTransformer", "SequenceScaler"]
+__all__ = ["Forecaster", "RNNClassifier", "RNNRegressor", "RNNTransformer", "SequenceScaler"]
