@@ -94,6 +94,7 @@ def test_once_while_training_goes_on_with_what_there_is(good_csv):
     assert Path("forecast.csv").exists()
 
 
+@pytest.mark.full
 def test_twice_while_training_leaves(good_csv):
     with start("forecast", good_csv, *LONG, "--checkpoint", "run", **PIPES) as process:
         assert wait_for(Path("run").exists, process)
