@@ -15,10 +15,10 @@ extra ``sklearn``.
 
 try:
     import sklearn as _sklearn  # noqa: F401 (its own error would not name the extra)
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "rnncore.estimators: expected scikit-learn, got none (pip install 'rnncore[sklearn]')"
-    ) from error
+    ) from _error
 
 from .classifier import RNNClassifier
 from .forecaster import Forecaster

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 
 from ..errors import ArgumentError
 from ..nn import sigmoid, softmax
+from .bases import ClassifierMixin
 from .losses import logistic_loss, softmax_loss
 from .sequences import Sequences
 from .training import SequenceModel, given
@@ -105,19 +105,28 @@ class RNNClassifier(ClassifierMixin, SequenceModel):
         dtype: str = "float32",
         num_threads: int | None = None,
     ) -> None:
-        self.cell, self.hidden_size, self.num_layers = cell, hidden_size, num_layers
-        self.bidirectional: bool = bidirectional
-        self.pooling, self.dropout, self.batch_size = pooling, dropout, batch_size
-        self.learning_rate_init, self.weight_decay, self.clip_norm = (
-            learning_rate_init,
-            weight_decay,
-            clip_norm,
+        super().__init__(
+            cell,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            pooling=pooling,
+            dropout=dropout,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            dtype=dtype,
+            num_threads=num_threads,
         )
-        self.max_iter, self.tol, self.n_iter_no_change = max_iter, tol, n_iter_no_change
-        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
         self.class_weight: Any = class_weight
-        self.warm_start, self.random_state = warm_start, random_state
-        self.dtype, self.num_threads = dtype, num_threads
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train.

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import forecast
 from ..errors import ArgumentError
+from .bases import BaseEstimator
 
 
 class Forecaster(BaseEstimator):

@@ -86,7 +86,7 @@ class Network:
     def __init__(self, features: int, outputs: int, pooling: str, seed: int, settings: Any) -> None:
         seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
         options = {
-            "bidirectional": getattr(settings, "bidirectional", False),
+            "bidirectional": settings.bidirectional,
             "dropout": settings.dropout if settings.num_layers > 1 else 0.0,
             "dtype": settings.dtype,
         }

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
+from .bases import RegressorMixin
 from .losses import squared_loss
 from .sequences import Sequences
 from .training import SequenceModel, given
@@ -51,42 +51,6 @@ num_threads
     >>> model.predict(X).shape, model.score(X, y) > 0.9
     ((60,), True)
     """
-
-    def __init__(
-        self,
-        cell: str = "gru",
-        hidden_size: int = 64,
-        num_layers: int = 1,
-        *,
-        bidirectional: bool = False,
-        pooling: str = "last",
-        dropout: float = 0.0,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 1e-3,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = 1.0,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        warm_start: bool = False,
-        random_state: Any = None,
-        dtype: str = "float32",
-        num_threads: int | None = None,
-    ) -> None:
-        self.cell, self.hidden_size, self.num_layers = cell, hidden_size, num_layers
-        self.bidirectional: bool = bidirectional
-        self.pooling, self.dropout, self.batch_size = pooling, dropout, batch_size
-        self.learning_rate_init, self.weight_decay, self.clip_norm = (
-            learning_rate_init,
-            weight_decay,
-            clip_norm,
-        )
-        self.max_iter, self.tol, self.n_iter_no_change = max_iter, tol, n_iter_no_change
-        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
-        self.warm_start, self.random_state = warm_start, random_state
-        self.dtype, self.num_threads = dtype, num_threads
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train.

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .bases import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from .sequences import Sequences, like, read
 
-DTYPES = [np.float64, np.float32]
+DTYPES: list[Any] = [np.float64, np.float32]
 
 
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

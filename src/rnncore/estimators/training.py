@@ -7,7 +7,6 @@ import warnings
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state
@@ -17,6 +16,7 @@ from .. import spec
 from ..errors import ArgumentError, ShapeError
 from ..nn import Adam
 from ..spec.checks import finite
+from .bases import BaseEstimator
 from .network import Network
 from .sequences import Sequences, read
 
@@ -35,24 +35,6 @@ def given(y: Any, dtype: Any) -> np.ndarray:
 class SequenceModel(BaseEstimator):
     """The base of classifier, regressor and transformer: everything but targets, loss and score."""
 
-    cell: str
-    hidden_size: int
-    num_layers: int
-    pooling: str
-    dropout: float
-    batch_size: int | str
-    learning_rate_init: float
-    weight_decay: float
-    clip_norm: float | None
-    max_iter: int
-    tol: float
-    n_iter_no_change: int
-    early_stopping: bool
-    validation_fraction: float
-    warm_start: bool
-    random_state: Any
-    dtype: str
-    num_threads: int | None
     network_: Network
     loss_curve_: list[float]
     validation_scores_: list[float]
@@ -60,6 +42,49 @@ class SequenceModel(BaseEstimator):
     _optimizer: Adam
     _step_features: int
     _random_state: np.random.RandomState
+
+    def __init__(
+        self,
+        cell: str = "gru",
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        pooling: str = "last",
+        dropout: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 1e-3,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = 1.0,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        dtype: str = "float32",
+        num_threads: int | None = None,
+    ) -> None:
+        self.cell: str = cell
+        self.hidden_size: int = hidden_size
+        self.num_layers: int = num_layers
+        self.bidirectional: bool = bidirectional
+        self.pooling: str = pooling
+        self.dropout: float = dropout
+        self.batch_size: int | str = batch_size
+        self.learning_rate_init: float = learning_rate_init
+        self.weight_decay: float = weight_decay
+        self.clip_norm: float | None = clip_norm
+        self.max_iter: int = max_iter
+        self.tol: float = tol
+        self.n_iter_no_change: int = n_iter_no_change
+        self.early_stopping: bool = early_stopping
+        self.validation_fraction: float = validation_fraction
+        self.warm_start: bool = warm_start
+        self.random_state: Any = random_state
+        self.dtype: str = dtype
+        self.num_threads: int | None = num_threads
 
     # What a subclass says ----------------------------------------------------------------------------------
 

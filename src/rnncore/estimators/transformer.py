@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .bases import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from .losses import squared_loss
 from .network import has_next
 from .sequences import Sequences, read
@@ -67,17 +67,26 @@ max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, warm_start
         dtype: str = "float32",
         num_threads: int | None = None,
     ) -> None:
-        self.cell, self.hidden_size, self.num_layers = cell, hidden_size, num_layers
-        self.pooling, self.dropout, self.batch_size = pooling, dropout, batch_size
-        self.learning_rate_init, self.weight_decay, self.clip_norm = (
-            learning_rate_init,
-            weight_decay,
-            clip_norm,
+        super().__init__(
+            cell,
+            hidden_size,
+            num_layers,
+            pooling=pooling,
+            dropout=dropout,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            dtype=dtype,
+            num_threads=num_threads,
         )
-        self.max_iter, self.tol, self.n_iter_no_change = max_iter, tol, n_iter_no_change
-        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
-        self.warm_start, self.random_state = warm_start, random_state
-        self.dtype, self.num_threads = dtype, num_threads
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn to predict next steps.
