@@ -9,7 +9,10 @@
  *
  * Dimensions: T steps, N batch, I input size, H hidden size, P projection size, L layers, D directions (1 or 2).
  * O = P when there is a projection, else H. Everything is float or double, as the plan says. Nothing prints, exits or
- * keeps global state; every failure is a status, and nothing is written before all arguments have been checked. */
+ * keeps global state; every failure is a status, and nothing is written before all arguments have been checked.
+ *
+ * Calls round to nearest, trap nothing, and take subnormal numbers for zeros of their sign, as operands and as results (on
+ * x86-64 and AArch64), whatever floating-point environment the caller has; it is his again, flags included, when they return. */
 #ifndef RNNCORE_H
 #define RNNCORE_H
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../model/config.h"
+#include "../base/fpenv.h"
 #include "../base/json.h"
 
 enum { MOST_LAYER_TEXT = 8192, MOST_NAME = 64 }; /* bytes of the architecture, and of an array's name */
@@ -303,8 +304,8 @@ static int read_metadata(layer_file *file)
     return !json.bad && found;
 }
 
-rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, const void **params,
-                                 int64_t count)
+static rnncore_status read_file(const void *memory, size_t bytes, rnncore_config *config, const void **params,
+                                int64_t count)
 {
     if (!memory || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
     const unsigned char *start = memory;
@@ -327,4 +328,13 @@ rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_confi
         if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
     }
     return rc_give_config(config, &file.config);
+}
+
+rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config, const void **params,
+                                 int64_t count)
+{
+    const rc_fpenv outside = rc_fpenv_enter(); /* strtod rounds as the environment says */
+    const rnncore_status status = read_file(file, bytes, config, params, count);
+    rc_fpenv_leave(outside);
+    return status;
 }

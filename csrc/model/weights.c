@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 
 /* The header of packed weights; its own 64 bytes keep what follows aligned. */
 typedef struct weights_header {
@@ -145,6 +146,7 @@ rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const vo
     if (!plan || !params || !weights || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     const rnncore_status status = rc_check_uses(plan, uses);
     if (status) return status;
+    const rc_fpenv outside = rc_fpenv_enter(); /* sums of biases are rounded */
     ((weights_header *)weights)->uses = uses;
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
         const int64_t layer = i / plan->directions;
@@ -152,5 +154,6 @@ rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const vo
         const rc_weights w = rc_weights_of(plan, weights, layer, direction);
         pack_layer(plan, params, layer, direction, &w);
     }
+    rc_fpenv_leave(outside);
     return RNNCORE_OK;
 }

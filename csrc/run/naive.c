@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 #include "../model/weights.h"
 #include "call.h"
 #include "share.h"
@@ -176,8 +177,7 @@ static rnncore_status run_rows(naive *n)
     return RNNCORE_OK;
 }
 
-rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
-                                     const rnncore_forward_args *given)
+static rnncore_status run_naive(const rnncore_plan *plan, const void *const *params, const rnncore_forward_args *given)
 {
     int64_t valid;
     rnncore_forward_args args;
@@ -191,5 +191,14 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const
     if (status) return status;
     status = run_rows(&(naive){.plan = scalar, .args = &args, .params = params});
     rnncore_plan_destroy(scalar);
+    return status;
+}
+
+rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
+                                     const rnncore_forward_args *args)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const rnncore_status status = run_naive(plan, params, args);
+    rc_fpenv_leave(outside);
     return status;
 }

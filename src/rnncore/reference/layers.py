@@ -200,7 +200,8 @@ class Layer(ParameterOwner, LayerArguments):
         lengths = np.full(N, T) if call.lengths is None else call.lengths
         state = self._fresh_state(call.state, N)
         records = []
-        y = call.time_major(call.x.astype(FLOAT64))
+        with spec.claiming("x", call.x.shape):
+            y = call.time_major(call.x.astype(FLOAT64))
         for layer in range(self.spec.num_layers):
             if layer > 0:
                 y = y * self._mask(call_key, layer - 1, y.shape)
@@ -316,7 +317,9 @@ class Stream:
 
     def reset(self) -> None:
         """Set the state to zero."""
-        self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
+        shapes = self._layer.spec.state_shapes(self._N)
+        with spec.claiming("batch_size", shapes[0]):
+            self._parts = tuple(np.zeros(shape) for shape in shapes)
 
     @property
     def state(self) -> Any:

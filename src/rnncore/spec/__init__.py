@@ -34,6 +34,10 @@ from .checks import (
     check_positive,
     check_probability,
     check_shape,
+    check_type,
+    claiming,
+    numbers,
+    read_array,
     shape_text,
 )
 
@@ -67,7 +71,11 @@ __all__ = [
     "check_shape",
     "check_state",
     "check_step",
+    "check_type",
     "check_x",
+    "claiming",
     "gate_names",
+    "numbers",
+    "read_array",
     "shape_text",
 ]

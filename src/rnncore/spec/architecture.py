@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, SizeError
+from ..errors import ArgumentError, SizeError, shown
 from . import activations, checks
 from .cells import CELLS, OPTIONS, Cell, Parameter, gate_names, places
 
@@ -95,7 +95,7 @@ class Spec:
         for name, option in OPTIONS.items():
             value = option.check(name, getattr(self, name))
             if name not in self.table.options and value != option.neutral:
-                raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", repr(value))
+                raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", shown(value))
             put(name, value)
         if self.form is None:
             asked = {name: getattr(self, name) for options in self.table.forms.values() for name in options}
@@ -105,7 +105,7 @@ class Spec:
         put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
         if self.cell == "rnn" and self.activations:
             if self.nonlinearity != "tanh":
-                raise ArgumentError("nonlinearity", "'tanh' beside activations", repr(self.nonlinearity))
+                raise ArgumentError("nonlinearity", "'tanh' beside activations", shown(self.nonlinearity))
             if self.activations == ((("relu",),),):  # which has a name and a kernel of its own
                 put("nonlinearity", "relu")
                 put("activations", ())
@@ -167,7 +167,7 @@ class Spec:
         return len(self.gate_names)
 
     def functions(self, direction: int) -> dict[str, tuple[Any, ...]]:
-        """The activations of a direction: place -> (name, *parameters)."""
+        """The activations of a direction: place -> (name, parameter, ...)."""
         own = places(self.cell, self.coupled)
         if not self.activations:
             return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}
