@@ -17,6 +17,7 @@ MODULES = {
     "rnncore.torch": "layers for PyTorch",
     "rnncore.jax": "layers for JAX",
     "rnncore.estimators": "scikit-learn's interface",
+    "rnncore.ragged": "columns of sequences",
     "rnncore.forecast": "forecasts of time series",
     "rnncore.formats": "files of other systems",
     "rnncore.engine": "the core, with anybody's arrays",
