@@ -83,7 +83,7 @@ class _Group:
             raise DTypeError(f"modules[{index}]", "parameters of float32 or of float64", got)
         self.module = module
         self.name = f"grads[{index}]"
-        self.dtype = dtypes.pop() if dtypes else DTYPES[0]
+        self.dtype = dtypes.pop() if dtypes else spec.DTYPES[0]
         self.shapes = {name: array.shape for name, array in parameters.items()}
         size = sum(array.size for array in parameters.values())
         try:
