@@ -136,3 +136,14 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_stream_select(rnncore_stream *stream, const int64_t *rows, int64_t n)
     void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
     void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)
+
+cdef extern from "xla.h" nogil:
+    enum:
+        RNNCORE_XLA_ALIGN
+    ctypedef struct xla_call:
+        pass
+    ctypedef struct xla_error:
+        pass
+    xla_error *rnncore_xla_forward(xla_call *call)
+    xla_error *rnncore_xla_backward(xla_call *call)
+    void rnncore_xla_set_team(rnncore_team *team)
