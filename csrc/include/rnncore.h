@@ -24,10 +24,12 @@ extern "C" {
 #define RNNCORE_VERSION_MINOR 1
 #define RNNCORE_VERSION_PATCH 0
 
-#if defined(_WIN32)
-#define RNNCORE_API
-#else
+#if !defined(_WIN32)
 #define RNNCORE_API __attribute__((visibility("default")))
+#elif defined(RNNCORE_BUILDING) /* only while the library itself is compiled */
+#define RNNCORE_API __declspec(dllexport)
+#else
+#define RNNCORE_API
 #endif
 
 /* -- Status ------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 #include "../base/tuning.h"
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
-enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : 12 };
+enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
 enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
 
 typedef struct rc_tile {
@@ -126,7 +126,8 @@ static cut cut_rows(int rows, int blocks, int gates)
  * walk left in it is found again only if the tiles are small against it. */
 static cut cut_blocks(const rc_product *p, int blocks, int rows)
 {
-    const int most = (rows == 1 && p->mat->planes > 1 ? 12 : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
+    const int most = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
     if (rows == 1 && p->large && p->mat->k) {
         const int64_t few = RC_WALK_BYTES / (p->mat->k * p->mat->planes * RC_VECTOR_BYTES);
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);

@@ -4,7 +4,7 @@
  * RC_ISA_SCALAR) and one element type (RC_F32 or RC_F64); everything above this file is written once, in `vec` and
  * `real`. Each operation rounds once, in IEEE round-to-nearest, so all widths give the same bits.
  *
- * A section also says how many vector registers there are (RC_REGISTERS, 16 or 32).
+ * A section also says how many vector registers there are (RC_REGISTERS: 8, 16 or 32).
  *
  * v_max(a, b) is a > b ? a : b and v_min(a, b) is a < b ? a : b: when either is NaN, or both are zeros, the result is b. */
 #ifndef RC_VEC_H
@@ -170,7 +170,11 @@ RC_INLINE vec v_exp2i(vec t)
 
 typedef real vec;
 enum { RC_VECTOR_BYTES = sizeof(real) };
+#if defined(__x86_64__) || defined(__aarch64__)
+#define RC_REGISTERS 8 /* a stand-in for vectors, which calls fma(): more tiles would be size without speed */
+#else
 #define RC_REGISTERS 16
+#endif
 #if RC_F32
 #define RC_OP(name) name##f
 #else

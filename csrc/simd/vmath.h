@@ -5,7 +5,7 @@
  * gives the same bits. For both dtypes, exactly:
  *   NaN gives NaN; tanh keeps the sign of zero; tanh(x) = x for tiny and subnormal x; |tanh| <= 1, tanh(inf) = 1;
  *   0 <= sigmoid <= 1, sigmoid(0) = 0.5, sigmoid(-inf) = 0, sigmoid(inf) = 1.
- * Method, measured bounds and sources: docs/numerics.md. Coefficients: tools/fit_vmath.py.
+ * Method, measured bounds and sources: docs/explanation/numerics.md. Coefficients: tools/fit_vmath.py.
  * Bounds and identities are checked by tests/c/vmath_ulp.c. */
 
 /* b[0] + b[1] w + ... by Horner's rule; unrolls where the degree is known. */

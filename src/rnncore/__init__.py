@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from . import formats as formats
     from . import nn as nn
     from . import reference as reference
-    from .estimators import Forecaster
+    from .engine.development import get_include, get_library_dir
+    from .forecast import Forecaster
     from .formats.doors import load, save
     from .nn import SGD, Adam, Linear, cross_entropy, mixture_loss, mixture_sample, mse_loss
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
     "Adam": "nn",
-    "Forecaster": "estimators",
+    "Forecaster": "forecast",
     "Linear": "nn",
     "SGD": "nn",
     "cross_entropy": "nn",
+    "get_include": "engine.development",
+    "get_library_dir": "engine.development",
     "load": "formats.doors",
     "mixture_loss": "nn",
     "mixture_sample": "nn",
@@ -74,6 +77,8 @@ __all__ = [
     "Stream",
     "cross_entropy",
     "formats",
+    "get_include",
+    "get_library_dir",
     "get_num_threads",
     "isas",
     "load",

@@ -16,7 +16,9 @@ import rnncore
 ROOT = Path(__file__).resolve().parents[2]
 # Programs, their arguments and what they say at the end.
 PROGRAMS = {
-    "embed": ((), "agree to the last bit"),
+    "example_sequence": ((), "agree with the outputs"),
+    "example_stream": ((), "agree to the last bit"),
+    "example_threads": ((), "agree to the last bit"),
     "bits": ((), "gru_norm float64 "),
     "test_core": ((), "test_core: "),
     "test_blas": ((), "test_blas: "),
@@ -50,7 +52,7 @@ def test_every_program_is_run(c_build):
 def run_file(folder, path, x):
     """The example that runs a saved layer: the finished process."""
     steps, rows = map(str, x.shape[:2])
-    command = [str(folder / "run_file"), str(path), steps, rows]
+    command = [str(folder / "example_file"), str(path), steps, rows]
     return subprocess.run(command, input=x.tobytes(), capture_output=True, timeout=PATIENCE)
 
 

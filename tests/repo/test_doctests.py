@@ -2,20 +2,21 @@
 """The examples in docstrings are run."""
 
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 
 import pytest
 
 import rnncore
 
-PARTS = ("engine", "formats", "layers", "nn", "reference", "spec")
+PARTS = ("engine", "forecast", "forecast._model", "formats", "layers", "nn", "reference", "spec")
+FRAMEWORKS = ("jax", "torch")  # parts of their names, where they are installed
 
 
 def modules():
     """Names of the package and of all modules of these parts."""
     found = ["rnncore"]
-    for part in PARTS:
+    for part in (*PARTS, *(name for name in FRAMEWORKS if importlib.util.find_spec(name))):
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]
         names = [

@@ -16,7 +16,9 @@ NOT_IMPORTED = (
     "scipy",
     "safetensors",
     "torch",
-    "rnncore.estimators",
+    "jax",
+    "pandas",
+    "rnncore.forecast",
     "rnncore.formats",
 )
 

@@ -13,10 +13,22 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 cimport numpy as cnp
+from rnncore cimport *
 
 import numpy as np
 
 from .. import errors
+
+cdef extern from "xla.h" nogil:
+    enum:
+        RNNCORE_XLA_ALIGN
+    ctypedef struct xla_call:
+        pass
+    ctypedef struct xla_error:
+        pass
+    xla_error *rnncore_xla_forward(xla_call *call)
+    xla_error *rnncore_xla_backward(xla_call *call)
+    void rnncore_xla_set_team(rnncore_team *team)
 
 cnp.import_array()
 

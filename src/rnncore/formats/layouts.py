@@ -94,6 +94,7 @@ SYSTEMS: dict[str, Convention] = {
         options=frozenset({"peepholes"}),
     ),
 }
+"""Layouts of other systems by name: order of gates, biases, orientation of matrices, options."""
 
 # Options that are told by the cell's row, and one that every system has.
 _BY_CELL = frozenset({"reset_after", "nonlinearity"})

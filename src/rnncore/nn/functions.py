@@ -85,3 +85,4 @@ _ROWS = {
 ACTIVATIONS: dict[str, Function] = {
     name: row._replace(defaults=activations.FUNCTIONS.get(name, ())) for name, row in _ROWS.items()
 }
+"""Activations by name: value, slope, and the defaults of alpha and beta."""

@@ -35,6 +35,7 @@ KINDS: dict[str, type[Module]] = {
         Softmax,
     )
 }
+"""Modules that a file may describe, by the name of their class."""
 
 
 def build_module(

@@ -40,6 +40,7 @@ MERGES: dict[str, Merge] = {
         lambda forward, reverse: (forward + reverse) / 2, lambda dy, forward, reverse: (dy / 2, dy / 2)
     ),
 }
+"""Ways to merge the outputs of two directions, by name: value and gradients."""
 ORDERS = ("forward", "reverse", "backwards")
 
 

@@ -167,7 +167,7 @@ class Spec:
         return len(self.gate_names)
 
     def functions(self, direction: int) -> dict[str, tuple[Any, ...]]:
-        """The activations of a direction: place -> (name, *parameters)."""
+        """The activations of a direction: place -> (name, parameter, ...)."""
         own = places(self.cell, self.coupled)
         if not self.activations:
             return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}

@@ -84,6 +84,7 @@ class LayerArguments:
 
 
 _COMMON = """
+
     Parameters
     ----------
     input_size, hidden_size, num_layers : int
