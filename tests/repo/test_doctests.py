@@ -9,7 +9,17 @@ import pytest
 
 import rnncore
 
-PARTS = ("engine", "forecast", "forecast._model", "formats", "layers", "nn", "reference", "spec")
+PARTS = (
+    "engine",
+    "estimators",
+    "forecast",
+    "forecast._model",
+    "formats",
+    "layers",
+    "nn",
+    "reference",
+    "spec",
+)
 FRAMEWORKS = ("jax", "torch")  # parts of their names, where they are installed
 
 

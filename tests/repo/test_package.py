@@ -18,6 +18,8 @@ NOT_IMPORTED = (
     "torch",
     "jax",
     "pandas",
+    "sklearn",
+    "rnncore.estimators",
     "rnncore.forecast",
     "rnncore.formats",
 )
