@@ -25,7 +25,7 @@ FRAMEWORKS = ("jax", "torch")  # parts of their names, where they are installed
 
 def modules():
     """Names of the package and of all modules of these parts."""
-    found = ["rnncore"]
+    found = ["rnncore", "rnncore.ragged"]
     for part in (*PARTS, *(name for name in FRAMEWORKS if importlib.util.find_spec(name))):
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]
