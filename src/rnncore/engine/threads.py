@@ -30,6 +30,8 @@ _team: _core.Team | None = None
 def set_num_threads(n: int) -> None:
     """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1.
 
+    However many that are, a call never starts more than four for each core of the machine, or 16 where it has few.
+
     Examples
     --------
     >>> import rnncore
