@@ -33,7 +33,7 @@ static const struct cell_words {
              {2, 0, 1, 0, RNNCORE_GRU},
              {2, 0, 1, 1, "gru_norm"},
              {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
-static const char *const dtypes[] = {"float32", "float64", NULL};
+static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
                                         "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
                                         "softplus",         NULL}; /* from RNNCORE_SIGMOID on */
@@ -88,10 +88,10 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
 static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
 {
-    static const char *const fields[] = {"cell",        "input_size",  "hidden_size", "num_layers",    "nonlinearity",
-                                         "bias",        "batch_first", "dropout",     "bidirectional", "dtype",
-                                         "proj_size",   "reset_after", "peepholes",   "coupled",       "clip",
-                                         "activations", "zoneout",     "zoneout_c",   "layer_norm",    NULL};
+    static const char *const fields[] = {
+        "cell",    "input_size",    "hidden_size", "num_layers", "nonlinearity", "bias",      "batch_first",
+        "dropout", "bidirectional", "dtype",       "proj_size",  "reset_after",  "peepholes", "coupled",
+        "clip",    "activations",   "zoneout",     "zoneout_c",  "layer_norm",   "store",     NULL};
     enum { REQUIRED = (1 << 12) - 1 };
     rnncore_config *c = &file->config;
     int seen = 0;
@@ -124,6 +124,7 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
         case 16: c->zoneout = rc_json_number(json); break;
         case 17: c->zoneout_c = rc_json_number(json); break;
         case 18: words->layer_norm = rc_json_bool(json); break;
+        case 19: c->store = (rnncore_store)(RNNCORE_STORE_BFLOAT16 + rc_json_word(json, stores)); break;
         }
     }
     if ((seen & REQUIRED) != REQUIRED) json->bad = 1;

@@ -20,6 +20,7 @@ typedef struct naive {
     char *h_prev, *c_prev; /* the state before a step */
     char *numbers;         /* of layer normalisations */
     char *zero;            /* [gates]: vectors that are left out */
+    char *row;             /* [widest]: a row of a matrix, rounded as it is stored */
     char *x, *y;           /* [T][widest] */
     int64_t layer;
     int direction;
@@ -39,6 +40,7 @@ static void lay_out(naive *n, rc_arena *arena)
     n->c_prev = rc_arena_take(arena, plan->hidden, plan->elem);
     n->numbers = rc_arena_take(arena, RC_NORM_NUMBERS, plan->elem);
     n->zero = rc_arena_take(arena, plan->cell->gates * plan->hidden, plan->elem);
+    n->row = rc_arena_take(arena, widest > plan->hidden ? widest : plan->hidden, plan->elem);
     const int64_t steps = n->args->batch ? n->args->steps : 0;
     n->x = rc_arena_take(arena, steps, widest * plan->elem);
     n->y = rc_arena_take(arena, steps, widest * plan->elem);
@@ -47,6 +49,14 @@ static void lay_out(naive *n, rc_arena *arena)
 static const char *param(const naive *n, int row)
 {
     return rc_param_of(n->plan, (void *const *)n->params, n->layer, n->direction, row);
+}
+
+/* A chain with a row of a matrix, whose values are what the plan's store holds. */
+static void chain(const naive *n, char *out, const char *row, const char *in, int64_t k)
+{
+    static const int first[] = {0};
+    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, n->plan->config.store});
+    n->plan->kernels->chain(out, n->row, in, k);
 }
 
 /* Continues the chains of a term's units in `out`, plane after plane. */
@@ -58,8 +68,7 @@ static void add_term(const naive *n, int index, char *out, const char *in)
     const char *matrix = param(n, term->param);
     for (int p = 0; p < term->planes; p++)
         for (int64_t u = 0; u < units; u++)
-            n->plan->kernels->chain(out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in,
-                                    k);
+            chain(n, out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in, k);
 }
 
 static char *planes_of(const naive *n, int index)

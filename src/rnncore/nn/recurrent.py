@@ -147,6 +147,11 @@ class Recurrent(Container):
         """The layer, whose parameters keep their names."""
         return {"": self.layer}
 
+    def quantize(self, store: str | None) -> Recurrent:
+        """The same with the layer's matrices packed in another store; see `Module.quantize`."""
+        layer = self.layer.quantize(store)
+        return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
+
     def stream(self, batch_size: int = 1) -> Any:
         """The layer's stream; UnsupportedError if steps alone do not give what the whole sequence gives."""
         if self.order != "forward" or not self.return_sequences or self.layer.spec.bidirectional:

@@ -107,6 +107,10 @@ class Sequential(Container):
         """The modules, by ``0.``, ``1.`` and so on."""
         return {f"{k}.": module for k, module in enumerate(self)}
 
+    def quantize(self, store: str | None) -> Sequential:
+        """The same chain with the matrices of recurrent layers packed in another store; see `Module.quantize`."""
+        return Sequential(*(module.quantize(store) for module in self))
+
     def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Run all modules.
 

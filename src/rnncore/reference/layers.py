@@ -18,6 +18,7 @@ from ..errors import UnsupportedError
 from ..spec import initializers, masks
 from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
+from ..spec.stores import rounded
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
 from .loop import Zone, run_backward, run_forward
@@ -229,8 +230,11 @@ class Layer(ParameterOwner, LayerArguments):
         recurrent, weight = (training.recurrent_dropout, training.weight_dropout) if training else (0.0, 0.0)
         w = self._weights(self.spec.suffixes()[k], self._parameters)
         factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
+        w.weight_hh = w.weight_hh * factor
+        for row in self.spec.kinds:
+            if self.spec.store and len(row.shape) == 2:
+                setattr(w, row.name, rounded(self.spec.store, getattr(w, row.name)).astype(FLOAT64))
         if not recurrent:
-            w.weight_hh = w.weight_hh * factor
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]

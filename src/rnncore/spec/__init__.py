@@ -40,6 +40,7 @@ from .checks import (
     read_array,
     shape_text,
 )
+from .stores import check_store
 
 __all__ = [
     "CELLS",
@@ -71,6 +72,7 @@ __all__ = [
     "check_shape",
     "check_state",
     "check_step",
+    "check_store",
     "check_type",
     "check_x",
     "claiming",

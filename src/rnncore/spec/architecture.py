@@ -50,6 +50,8 @@ class Spec:
         Of the LSTM and of the GRU that resets after: what the products give, and an LSTM's c, is normalised.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
+    store : {None, "bfloat16", "float16"}
+        What packed matrices hold their values in, of a float32 layer; None: the dtype itself.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Spec:
     zoneout: float = OPTIONS["zoneout"].neutral
     zoneout_c: float = OPTIONS["zoneout_c"].neutral
     layer_norm: bool = OPTIONS["layer_norm"].neutral
+    store: str | None = OPTIONS["store"].neutral
 
     def __post_init__(self) -> None:
         def put(name, value):
@@ -100,6 +103,8 @@ class Spec:
         if self.form is None:
             asked = {name: getattr(self, name) for options in self.table.forms.values() for name in options}
             raise ArgumentError("/".join(asked), " or ".join(map(str, self.table.forms.values())), str(asked))
+        if self.store and self.dtype.itemsize != checks.DTYPES[0].itemsize:
+            raise ArgumentError("store", f"None for dtype {self.dtype}", repr(self.store))
         if self.proj_size >= self.hidden_size:
             raise ArgumentError("proj_size", f"less than hidden_size = {self.hidden_size}", self.proj_size)
         put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
