@@ -24,7 +24,7 @@ PARTS = (
 
 def modules():
     """Names of the package and of all modules of these parts."""
-    found = ["rnncore"]
+    found = ["rnncore", "rnncore.ragged"]
     for part in PARTS:
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]

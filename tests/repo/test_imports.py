@@ -26,6 +26,7 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE, ()),
     "spec": BASE,
     "engine": SPEC,
+    "ragged": SPEC,
     "layers": ENGINE,
     "reference": SPEC,
     "torch": ENGINE,
