@@ -2,7 +2,7 @@
  *
  * Vectors of 32-bit integers, and what the products of integer stores need: the second file with intrinsics. `ints` has as many
  * lanes as a vector of floats; a lane of weights is four codes, and so is an operand, which all lanes share. Sums are exact, so
- * all forms of i_dot give the same; i_dot_offset takes operands + 128, which its accumulators make up for (rc_mat.offset). */
+ * all forms of i_dot give the same; RC_DOT_OFFSET takes operands + 128, which its accumulators make up for (rc_mat.offset). */
 #ifndef RC_DOT_H
 #define RC_DOT_H
 
@@ -21,6 +21,7 @@ RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
     const ints pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(operand), signed_weights);
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
+#define RC_DOT_OFFSET _mm512_dpbusd_epi32 /* of operands + 128; where the CPU has it */
 RC_INLINE void v_store_codes(int8_t *p, vec a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(RC_TO_BITS(a))); }
 
 #elif RC_ISA_AVX2
