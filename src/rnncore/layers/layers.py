@@ -90,8 +90,8 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         ----------
         store : {"int8", "int8x16", "bfloat16", "float16", None}
             What packed matrices hold their values in; None: float32 again. With the first two a matrix is integers of 8
-            bits with a scale for each row, and what it is multiplied with becomes integers, too, of 8 or of 16 bits, row
-            by row; a weight_ih of fewer than 32 columns stays in floats.
+            bits with a scale for each row, and what it is multiplied with becomes integers, too, of 8 or 16 bits, row by
+            row; a weight_ih of fewer than 32 columns stays in floats.
 
         Returns
         -------
@@ -108,8 +108,8 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         -----
         Packed forward weights take a quarter of the bytes, or half, and one row, which is bound by them, that much less
         time; integers are faster in batches, too. Results of bfloat16 and float16 are those of float32 arithmetic with
-        the rounded weights, bit for bit. Integer sums are exact, so integers give the same bits in every batch, on every
-        instruction set and with any number of threads, too. Gradients leave out the rounding of operands.
+        the rounded weights, bit for bit. Integer sums are exact, so integers give the same bits in every batch, on
+        every instruction set and with any number of threads, too. Gradients leave out the rounding of operands.
 
         Examples
         --------

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spec import stores
+from ..spec import Spec, stores
 
 FLOAT32 = np.float32
 
@@ -57,6 +57,25 @@ def product(
         total = (half.astype(np.int64) @ codes.astype(np.int64).T).astype(FLOAT32)
         start = multiply_add(total, unit * scale.T, start)
     return start
+
+
+def least_range(spec: Spec, name: str) -> float:
+    """What codes of a matrix' operand tell apart even where all of it is small.
+
+    Parameters
+    ----------
+    spec : Spec
+    name : str
+        The matrix: weight_ih, weight_hh or weight_hr.
+
+    Returns
+    -------
+    float
+        1 for an operand that the cell's functions keep within -1 ... 1; 0 for inputs and all else.
+    """
+    functions = {function for d in range(spec.directions) for function, *_ in spec.functions(d).values()}
+    projected = name == "weight_hh" and spec.proj_size
+    return 1.0 if name != "weight_ih" and functions <= {"sigmoid", "tanh"} and not projected else 0.0
 
 
 class Coded(np.ndarray):

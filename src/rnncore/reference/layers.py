@@ -20,7 +20,7 @@ from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArg
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
-from .integers import coded
+from .integers import coded, least_range
 from .loop import Zone, run_backward, run_forward
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Layer(ParameterOwner, LayerArguments):
             value = getattr(w, row.name)
             held = stores.rounded(store, row.name, value).astype(FLOAT64)
             if value.ndim == 2 and stores.is_coded(store, row.name, value.shape[1]):
-                held = coded(store, held, stores.least_range(self.spec, row.name))
+                held = coded(store, held, least_range(self.spec, row.name))
             setattr(w, row.name, held)
 
     def _factors(self, call_key, number, shape, p):

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .architecture import Spec
-
 # Input features from which on a layer's weight_ih becomes integers.
 LEAST_INPUTS = 32
 MOST_CODE = 127
@@ -87,25 +85,6 @@ def rounded(store: str | None, name: str, values: np.ndarray) -> np.ndarray:
     if store is None or values.ndim < 2 or (store in OPERANDS and not is_coded(store, name, values.shape[1])):
         return values
     return _ROUND[store](np.ascontiguousarray(values, np.float32))
-
-
-def least_range(spec: Spec, name: str) -> float:
-    """What codes of a matrix' operand tell apart even where all of it is small.
-
-    Parameters
-    ----------
-    spec : Spec
-    name : str
-        The matrix: weight_ih, weight_hh or weight_hr.
-
-    Returns
-    -------
-    float
-        1 for an operand that the cell's functions keep within -1 ... 1; 0 for inputs and all else.
-    """
-    functions = {function for d in range(spec.directions) for function, *_ in spec.functions(d).values()}
-    projected = name == "weight_hh" and spec.proj_size
-    return 1.0 if name != "weight_ih" and functions <= {"sigmoid", "tanh"} and not projected else 0.0
 
 
 def weight_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
