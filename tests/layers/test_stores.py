@@ -9,6 +9,7 @@ from compiled import CELL, ISA, as_state, assert_near, assert_same_bits, build, 
 import rnncore
 from rnncore import reference
 from rnncore.errors import ArgumentError, ShapeError, UnsupportedError
+from rnncore.formats import convert
 from rnncore.reference import integers
 from rnncore.spec import stores
 
@@ -183,6 +184,21 @@ def test_files_keep_store_and_parameters(store, tmp_path):
     loaded = rnncore.load(tmp_path / "layer.safetensors")
     assert loaded.spec == layer.spec
     assert_same_bits(loaded.state_dict(), layer.state_dict())
+
+
+@STORE
+def test_convert_writes_a_store_and_other_formats_refuse_it(store, tmp_path):
+    layer = rnncore.GRU(3, 8, seed=0)
+    layer.save(tmp_path / "layer.safetensors")
+    convert(tmp_path / "layer.safetensors", tmp_path / "small.safetensors", dtype=store)
+    small = rnncore.load(tmp_path / "small.safetensors")
+    assert_same_bits(small.state_dict(), layer.state_dict())
+    assert small.store == store
+    for ending in ("onnx", "keras", "pt"):
+        with pytest.raises(UnsupportedError, match="store: expected none"):
+            small.save(tmp_path / f"small.{ending}")
+    with pytest.raises(ArgumentError, match="dtype: expected one of 'float32', 'float64', 'bfloat16'"):
+        convert(tmp_path / "layer.safetensors", tmp_path / "other.safetensors", dtype="int4")
 
 
 def test_refused():

@@ -90,8 +90,8 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         ----------
         store : {"int8", "int8x16", "bfloat16", "float16", None}
             What packed matrices hold their values in; None: float32 again. With the first two a matrix is integers of 8
-            bits with a scale for each row, and what it is multiplied with becomes integers, too, of 8 or 16 bits, row by
-            row; a weight_ih of fewer than 32 columns stays in floats.
+            bits with a scale for each row, and what it is multiplied with becomes integers, too, of 8 or 16 bits, row
+            by row; a weight_ih of fewer than 32 columns stays in floats.
 
         Returns
         -------

@@ -45,14 +45,15 @@ _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "int8": _integers,
     "int8x16": _integers,
 }
+STORES: tuple[str, ...] = tuple(_ROUND)
 # Largest code of an operand.
 OPERANDS: dict[str, int] = {"int8": MOST_CODE, "int8x16": MOST_CODE * 256}
 
 
 def check_store(field: str, value: Any) -> str | None:
-    """A name of `_ROUND`, or None."""
+    """One of STORES, or None."""
     if value is not None:
-        checks.check_choice(field, value, tuple(_ROUND))
+        checks.check_choice(field, value, STORES)
     return value
 
 
