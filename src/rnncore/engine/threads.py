@@ -67,4 +67,5 @@ def _forget_team():
     _team = None
 
 
-os.register_at_fork(after_in_child=_forget_team)
+if hasattr(os, "register_at_fork"):  # a system without it has no fork
+    os.register_at_fork(after_in_child=_forget_team)
