@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import reference as reference
     from .engine.development import get_include, get_library_dir
-    from .estimators import Forecaster
+    from .forecast import Forecaster
     from .formats.doors import load, save
     from .nn import SGD, Adam, Linear, cross_entropy, mixture_loss, mixture_sample, mse_loss
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
     "Adam": "nn",
-    "Forecaster": "estimators",
+    "Forecaster": "forecast",
     "Linear": "nn",
     "SGD": "nn",
     "cross_entropy": "nn",

@@ -9,7 +9,7 @@ import pytest
 
 import rnncore
 
-PARTS = ("engine", "formats", "layers", "nn", "reference", "spec")
+PARTS = ("engine", "forecast", "forecast._model", "formats", "layers", "nn", "reference", "spec")
 
 
 def modules():

@@ -21,7 +21,7 @@ ENGINE = (*SPEC, "engine")
 LAYERS = (*ENGINE, "layers")
 NN = (*LAYERS, "nn")
 FORMATS = (*NN, "formats")
-TOP = (*FORMATS, "data", "ensemble", "estimators", "forecasting", "modelfile")
+TOP = (*FORMATS, "forecast")
 MAY_IMPORT = {
     **dict.fromkeys(BASE, ()),
     "spec": BASE,
@@ -32,10 +32,11 @@ MAY_IMPORT = {
     "jax": ENGINE,
     "nn": LAYERS,
     "formats": NN,
-    **dict.fromkeys(("data", "ensemble", "estimators", "forecasting", "modelfile"), TOP),
+    "forecast": (*FORMATS, "interrupts"),
+    "interrupts": (),
     "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do
-    "cli": (*TOP, "bench"),
-    "__main__": ("cli",),
+    "cli": (*TOP, "bench", "interrupts"),
+    "__main__": ("cli", "interrupts"),
 }
 
 # (module, part): imports against the direction that are known. Each goes when its reason has gone.
@@ -170,5 +171,5 @@ def test_importing_the_package_needs_numpy_only():
     loaded = {"", *reached("", graph)}
     foreign = {name for module in loaded for name in AT_IMPORT[module][1]}
     assert foreign - set(sys.stdlib_module_names) == {"numpy"}
-    late = {"nn", "formats", "reference", "estimators", "torch", "bench", "cli"}
+    late = {"nn", "formats", "reference", "forecast", "torch", "bench", "cli"}
     assert {part_of(module) for module in loaded} & late == set()

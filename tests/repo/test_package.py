@@ -16,7 +16,8 @@ NOT_IMPORTED = (
     "scipy",
     "safetensors",
     "torch",
-    "rnncore.estimators",
+    "pandas",
+    "rnncore.forecast",
     "rnncore.formats",
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tolerances and bad-input tables of the training, forecast and command-line tests, with their reasons."""
+"""Tolerances of the training, forecast and command-line tests, with their reasons."""
 
 # Central differences in float64 with step h: error h^2/6 * f''' + eps/h; h = eps^(1/3) balances them.
 DIFFERENCE_STEP = 6e-6
@@ -31,46 +31,8 @@ LEARNED_RATIO = 0.5
 # A 90 % interval on 52 overlapping test windows of a series whose amplitude grows.
 COVERAGE = (0.7, 1.0)
 
-HEADER = "month,sales\n"
-ROWS = [f"2010-{m:02d}-01,{m}.5\n" for m in range(1, 13)]
-
-BAD_CSV = {
-    # name: (content or None for a missing file, extra arguments, words the sentence must hold)
-    "missing-file": (None, [], ["No such file"]),
-    "empty": ("", [], ["empty file"]),
-    "blank-lines": ("\n\n\n", [], ["empty file"]),
-    "header-only": (HEADER, [], ["header alone"]),
-    "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", [], ["not text"]),
-    "nul-bytes": (b"a,b\n1,\x00\n", [], ["not text"]),
-    "too-short": ("".join([HEADER, *ROWS]), [], ["sales", "values", "12 values less"]),
-    "missing-column": ("".join([HEADER, *ROWS]), ["--column", "profit"], ["--column", "sales", "profit"]),
-    "text-cell": (
-        "".join([HEADER, *ROWS[:5], "2010-06-01,six\n", *ROWS[6:]]),
-        [],
-        ["line 7", '"sales"', '"six"'],
-    ),
-    "only-text": (
-        "".join(["month,note\n", *[f"2010-{m:02d}-01,word\n" for m in range(1, 13)]]),
-        [],
-        ["line 2", "word"],
-    ),
-    "empty-cell": ("".join([HEADER, *ROWS[:5], "2010-06-01,\n", *ROWS[6:]]), [], ["line 7", "empty cell"]),
-    "empty-line": ("".join([HEADER, *ROWS[:5], "\n", *ROWS[5:]]), [], ["line 7", "empty line"]),
-    "nan-cell": ("".join([HEADER, *ROWS[:5], "2010-06-01,nan\n", *ROWS[6:]]), [], ["line 7", '"nan"']),
-    "infinite-cell": (
-        "".join([HEADER, *ROWS[:5], "2010-06-01,1e999\n", *ROWS[6:]]),
-        [],
-        ["line 7", '"1e999"'],
-    ),
-    "time-gap": ("".join([HEADER, *ROWS[:5], *ROWS[6:]]), [], ["line 7", "2010-07-01 after 2010-05-01"]),
-    "disorder": ("".join([HEADER, *ROWS[:5], ROWS[3], *ROWS[5:]]), [], ["line 7", "ascending"]),
-    "ragged": ("".join([HEADER, *ROWS[:5], "2010-06-01,1,2\n"]), [], ["line 7", "2 cells", "3"]),
-    "open-quote": ("".join([HEADER, *ROWS[:5], '2010-06-01,"6\n']), [], ["well-formed"]),
-    "several-columns": ("a,b\n" + "1,2\n" * 99, [], ["--column", "a, b", "several"]),
-    "constant": ("a\n" + "3\n" * 200, [], ["vary"]),
-    "huge-numbers": ("a\n" + "1e200\n-1e200\n" * 100, [], ["vary"]),
-    "long-horizon": ("a\n" + "1\n2\n4\n" * 30, ["--horizon", "500"], ["at least"]),
-}
+# The smallest penalty is 1e-5 in units of correlations, and the weakest direction of a window of a sine has hundredths.
+SINE_ATOL = 1e-3
 
 # The example's network forecasts a smooth series some ten times better than its last value does.
 PERSISTENCE_SHARE = 0.5
@@ -97,3 +59,6 @@ HALF_A_UNIT = 0.5 + 1e-4
 
 # Numbers in files of results have four digits: half a unit of the last one is at most 0.5e-3 of the number.
 WRITTEN_RTOL = 1e-3
+
+# The default forecast beats the linear autoregression by 12 to 13 %; the last digits depend on the machine's BLAS.
+DEFAULT_MARGIN = 0.08
