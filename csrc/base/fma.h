@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * fma() that rounds once, in integers and in double: the C libraries of Windows have one that rounds twice (a fifth of random
- * arguments give another last bit). Everywhere else the C library's is right, and often one instruction. */
+ * fma() that rounds once and flushes as base/fpenv.h says: the processor's, or else in integers and in double. C libraries have
+ * others: those of Windows round twice (a fifth of random arguments give another last bit), and in software they compute with
+ * subnormal numbers. */
 #ifndef RC_FMA_H
 #define RC_FMA_H
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -83,6 +85,17 @@ static inline double rc_exact_fma(double a, double b, double c)
     const double size = rc_round_wide(sum, big.exponent);
     return negative ? -size : size;
 }
+
+/* The same in the environment of base/fpenv.h as x86 has it: comparisons take subnormal operands for zeros, and a result is zero
+ * when it is below the smallest normal number after rounding to 53 bits, which a scaled sum tells. */
+static inline double rc_flushing_fma(double a, double b, double c)
+{
+    const double result = rc_exact_fma(a, b, c), scale = 0x1p100;
+    if (!(fabs(result) <= DBL_MIN)) return result;
+    const int scales_a = fabs(a) < fabs(b); /* the smaller one, and c beside so small a sum, are far from overflow */
+    const double scaled = rc_exact_fma(scales_a ? a * scale : a, scales_a ? b : b * scale, c * scale);
+    return fabs(scaled) < DBL_MIN * scale ? copysign(0, result) : result;
+}
 #endif
 
 /* The product of two floats is exact in double; the sum is rounded to odd, so that the rounding to float is the only one. */
@@ -100,9 +113,24 @@ static inline float rc_exact_fmaf(float a, float b, float c)
     return (float)sum;
 }
 
-#if defined(_WIN32) && !defined(__FMA__) && !defined(__aarch64__)
-static inline double rc_fma(double a, double b, double c) { return rc_exact_fma(a, b, c); }
-static inline float rc_fmaf(float a, float b, float c) { return rc_exact_fmaf(a, b, c); }
+/* An x86-64 C library may compute it in software that knows nothing of flushing, or rounds twice. */
+#if defined(__x86_64__) && !defined(__FMA__)
+__attribute__((target("fma"))) static inline double rc_fma_instruction(double a, double b, double c)
+{
+    return __builtin_fma(a, b, c);
+}
+__attribute__((target("fma"))) static inline float rc_fmaf_instruction(float a, float b, float c)
+{
+    return __builtin_fmaf(a, b, c);
+}
+static inline double rc_fma(double a, double b, double c)
+{
+    return __builtin_cpu_supports("fma") ? rc_fma_instruction(a, b, c) : rc_flushing_fma(a, b, c);
+}
+static inline float rc_fmaf(float a, float b, float c)
+{
+    return __builtin_cpu_supports("fma") ? rc_fmaf_instruction(a, b, c) : rc_exact_fmaf(a, b, c);
+}
 #else
 static inline double rc_fma(double a, double b, double c) { return fma(a, b, c); }
 static inline float rc_fmaf(float a, float b, float c) { return fmaf(a, b, c); }

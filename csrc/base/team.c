@@ -9,6 +9,7 @@
 #include "team.h"
 
 #include "arena.h"
+#include "fpenv.h"
 #include "os.h"
 #include "tuning.h"
 #include "wait.h"
@@ -82,7 +83,9 @@ static void *thread_main(void *argument)
         seen = atomic_load_explicit(&team->generation, memory_order_acquire);
         const int seat = take_seat(team);
         if (!seat) continue;
+        const rc_fpenv outside = rc_fpenv_enter(); /* a thread is born with that of whoever started it */
         team->work(team->context, &(rc_worker){team, seat});
+        rc_fpenv_leave(outside);
         seen = atomic_load_explicit(&team->generation, memory_order_acquire); /* of the call just left */
         atomic_fetch_add_explicit(&team->left, 1, memory_order_release);
     }

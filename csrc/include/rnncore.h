@@ -9,7 +9,10 @@
  *
  * Dimensions: T steps, N batch, I input size, H hidden size, P projection size, L layers, D directions (1 or 2).
  * O = P when there is a projection, else H. Everything is float or double, as the plan says. Nothing prints, exits or
- * keeps global state; every failure is a status, and nothing is written before all arguments have been checked. */
+ * keeps global state; every failure is a status, and nothing is written before all arguments have been checked.
+ *
+ * Calls round to nearest, trap nothing, and take subnormal numbers for zeros of their sign, as operands and as results (on
+ * x86-64 and AArch64), whatever floating-point environment the caller has; it is his again, flags included, when they return. */
 #ifndef RNNCORE_H
 #define RNNCORE_H
 
@@ -108,6 +111,16 @@ RNNCORE_API const char *rnncore_cell_name(int index);
 
 typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
 
+/* How packed matrices hold their values. Parameters come in the config's dtype and are rounded when they are packed; what is
+ * computed with them, forward and backward, is what the dtype's arithmetic gives with the rounded values, bit for bit. Vectors
+ * (biases, peepholes, gains) are kept as they are. The two small ones are for RNNCORE_FLOAT32. */
+typedef enum rnncore_store {
+    RNNCORE_STORE_REAL,     /* in the dtype itself */
+    RNNCORE_STORE_BFLOAT16, /* the upper half of a float: 8 bits of precision */
+    RNNCORE_STORE_FLOAT16,  /* IEEE binary16: 11 bits, at most 65504 (larger values become infinite) */
+    RNNCORE_STORE_COUNT
+} rnncore_store;
+
 /* The functions of ONNX's recurrent operators. Parameters are taken as they are: an operator's defaults stand in
  * parentheses. */
 typedef enum rnncore_function {
@@ -138,6 +151,7 @@ typedef struct rnncore_config {
     size_t struct_size; /* sizeof(rnncore_config) */
     const char *cell;   /* a name from rnncore_cell_name */
     rnncore_dtype dtype;
+    rnncore_store store; /* of the matrices */
     int64_t input_size;  /* I >= 1 */
     int64_t hidden_size; /* H >= 1 */
     int64_t proj_size;   /* P, 1 .. H-1, LSTM only; 0: none */

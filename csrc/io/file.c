@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../model/config.h"
+#include "../base/fpenv.h"
 #include "../base/json.h"
 
 enum { MOST_LAYER_TEXT = 8192, MOST_NAME = 64 }; /* bytes of the architecture, and of an array's name */
@@ -32,7 +33,7 @@ static const struct cell_words {
              {2, 0, 1, 0, RNNCORE_GRU},
              {2, 0, 1, 1, "gru_norm"},
              {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
-static const char *const dtypes[] = {"float32", "float64", NULL};
+static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
                                         "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
                                         "softplus",         NULL}; /* from RNNCORE_SIGMOID on */
@@ -87,10 +88,10 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
 static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
 {
-    static const char *const fields[] = {"cell",        "input_size",  "hidden_size", "num_layers",    "nonlinearity",
-                                         "bias",        "batch_first", "dropout",     "bidirectional", "dtype",
-                                         "proj_size",   "reset_after", "peepholes",   "coupled",       "clip",
-                                         "activations", "zoneout",     "zoneout_c",   "layer_norm",    NULL};
+    static const char *const fields[] = {
+        "cell",    "input_size",    "hidden_size", "num_layers", "nonlinearity", "bias",      "batch_first",
+        "dropout", "bidirectional", "dtype",       "proj_size",  "reset_after",  "peepholes", "coupled",
+        "clip",    "activations",   "zoneout",     "zoneout_c",  "layer_norm",   "store",     NULL};
     enum { REQUIRED = (1 << 12) - 1 };
     rnncore_config *c = &file->config;
     int seen = 0;
@@ -123,6 +124,7 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
         case 16: c->zoneout = rc_json_number(json); break;
         case 17: c->zoneout_c = rc_json_number(json); break;
         case 18: words->layer_norm = rc_json_bool(json); break;
+        case 19: c->store = (rnncore_store)(RNNCORE_STORE_BFLOAT16 + rc_json_word(json, stores)); break;
         }
     }
     if ((seen & REQUIRED) != REQUIRED) json->bad = 1;
@@ -303,8 +305,8 @@ static int read_metadata(layer_file *file)
     return !json.bad && found;
 }
 
-rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_config *config, const void **params,
-                                 int64_t count)
+static rnncore_status read_file(const void *memory, size_t bytes, rnncore_config *config, const void **params,
+                                int64_t count)
 {
     if (!memory || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
     const unsigned char *start = memory;
@@ -327,4 +329,13 @@ rnncore_status rnncore_file_read(const void *memory, size_t bytes, rnncore_confi
         if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
     }
     return rc_give_config(config, &file.config);
+}
+
+rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config, const void **params,
+                                 int64_t count)
+{
+    const rc_fpenv outside = rc_fpenv_enter(); /* strtod rounds as the environment says */
+    const rnncore_status status = read_file(file, bytes, config, params, count);
+    rc_fpenv_leave(outside);
+    return status;
 }

@@ -120,6 +120,8 @@ rnncore_status rc_check_config(const rnncore_config *c)
     if (!rc_in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) || !rc_in_range(c->bidirectional, 0, 1) ||
         !rc_in_range(c->coupled, 0, 1) || !rc_is_probability(c->dropout))
         return RNNCORE_ERROR_ARGUMENT;
+    if (!rc_in_range(c->store, RNNCORE_STORE_REAL, c->dtype == RNNCORE_FLOAT32 ? RNNCORE_STORE_COUNT - 1 : 0))
+        return RNNCORE_ERROR_ARGUMENT;
     const rc_cell *cell = rc_find_table(c);
     if (!cell || !are_options(c, cell)) return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;

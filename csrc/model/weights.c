@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 
 /* The header of packed weights; its own 64 bytes keep what follows aligned. */
 typedef struct weights_header {
@@ -18,16 +19,22 @@ static const char *take(rc_arena *arena, const rnncore_plan *plan, int wanted, i
     return wanted ? rc_arena_take(arena, elements, plan->elem) : NULL;
 }
 
+static const char *take_stored(rc_arena *arena, const rnncore_plan *plan, int wanted, int64_t units, int64_t k)
+{
+    return wanted ? rc_arena_take(arena, rc_store_bytes(plan->config.store, k, units, plan->elem), 1) : NULL;
+}
+
 static rc_packed take_term(rc_arena *arena, const rnncore_plan *plan, int uses, int term, int64_t layer)
 {
     const int64_t lanes = plan->kernels->lanes, k = rc_term_k(plan, term, layer);
     const int64_t units = rc_round_up(rc_term_units(plan, term), lanes), columns = rc_round_up(k, lanes);
     const int planes = plan->term[term].planes;
     return (rc_packed){
-        .forward = {.w = take(arena, plan, uses & RNNCORE_PACK_FORWARD, planes * units * k),
+        .forward = {.w = take_stored(arena, plan, uses & RNNCORE_PACK_FORWARD, planes * units, k),
                     .k = k,
                     .units = units,
-                    .planes = planes},
+                    .planes = planes,
+                    .store = plan->config.store},
         .backward = {.w = take(arena, plan, uses & RNNCORE_PACK_BACKWARD, planes * units * columns),
                      .k = planes * units,
                      .units = columns,
@@ -117,7 +124,8 @@ static void pack_term(const rnncore_plan *plan, const rc_packed *to, int term, c
 {
     const rc_kernels *k = plan->kernels;
     const rc_term *t = &plan->term[term];
-    const rc_matrix matrix = {data, rc_term_units(plan, term), rc_term_k(plan, term, layer), t->planes, t->gate};
+    const rc_matrix matrix = {data,    rc_term_units(plan, term), rc_term_k(plan, term, layer), t->planes,
+                              t->gate, plan->config.store};
     if (to->forward.w) k->pack((void *)(uintptr_t)to->forward.w, &matrix);
     if (to->backward.w) k->pack_transposed((void *)(uintptr_t)to->backward.w, &matrix);
     if (to->rows) k->pack_rows((void *)(uintptr_t)to->rows, &matrix);
@@ -132,8 +140,12 @@ static void pack_layer(const rnncore_plan *plan, const void *const *params, int6
     for (int i = 0; i < plan->term_count; i++)
         pack_term(plan, &w->term[i], i, rc_param_of(plan, from, layer, direction, plan->term[i].param), layer);
     for (int row = 0; row < plan->cell->param_count; row++) {
-        const rc_matrix vector = {rc_param_of(plan, from, layer, direction, row), plan->hidden, 1,
-                                  (int)blocks_of(plan, row), all};
+        const rc_matrix vector = {rc_param_of(plan, from, layer, direction, row),
+                                  plan->hidden,
+                                  1,
+                                  (int)blocks_of(plan, row),
+                                  all,
+                                  RNNCORE_STORE_REAL};
         void *to = (void *)(uintptr_t)w->vector[row];
         if (to && vector.data) plan->kernels->pack_rows(to, &vector);
         else if (to) memset(to, 0, (size_t)(vector.planes * plan->ld * plan->elem));
@@ -145,6 +157,7 @@ rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const vo
     if (!plan || !params || !weights || !rc_check_params(plan, params)) return RNNCORE_ERROR_ARGUMENT;
     const rnncore_status status = rc_check_uses(plan, uses);
     if (status) return status;
+    const rc_fpenv outside = rc_fpenv_enter(); /* sums of biases are rounded */
     ((weights_header *)weights)->uses = uses;
     for (int64_t i = 0; i < plan->config.num_layers * plan->directions; i++) {
         const int64_t layer = i / plan->directions;
@@ -152,5 +165,6 @@ rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const vo
         const rc_weights w = rc_weights_of(plan, weights, layer, direction);
         pack_layer(plan, params, layer, direction, &w);
     }
+    rc_fpenv_leave(outside);
     return RNNCORE_OK;
 }

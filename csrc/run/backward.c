@@ -6,6 +6,7 @@
 #include "call.h"
 #include "products.h"
 #include "share.h"
+#include "../base/fpenv.h"
 #include "../base/team.h"
 
 typedef struct backward_call {
@@ -355,7 +356,7 @@ static void set_segments(backward_call *call, int64_t segments)
     call->segments = (steps + call->segment_steps - 1) / call->segment_steps;
 }
 
-static rnncore_status run_backward(backward_call *call)
+static rnncore_status run_call(backward_call *call)
 {
     rc_arena counting = rc_arena_counting();
     lay_out(call, &counting);
@@ -371,7 +372,7 @@ static rnncore_status run_backward(backward_call *call)
     return RNNCORE_OK;
 }
 
-rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given)
+static rnncore_status run_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given)
 {
     rnncore_backward_args own;
     const rnncore_backward_args *args = &own;
@@ -390,7 +391,15 @@ rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, c
     set_segments(&call, header->segments);
     if (rc_shares_units(plan, args, call.parts, call.threads)) /* NULL: on fewer threads */
         call.crew = rc_crew_create(call.threads, rc_patience(plan, 2 * call.valid));
-    status = run_backward(&call);
+    status = run_call(&call);
     rc_crew_destroy(call.crew);
+    return status;
+}
+
+rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const rnncore_status status = run_backward(plan, weights, args);
+    rc_fpenv_leave(outside);
     return status;
 }

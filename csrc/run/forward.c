@@ -6,6 +6,7 @@
 #include "call.h"
 #include "sequence.h"
 #include "share.h"
+#include "../base/fpenv.h"
 #include "../base/team.h"
 #include "../base/tuning.h"
 
@@ -218,7 +219,7 @@ static void forward_work(void *context, const rc_worker *worker)
     }
 }
 
-rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *given)
+static rnncore_status run_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *given)
 {
     rnncore_forward_args own;
     const rnncore_forward_args *args = &own;
@@ -252,4 +253,12 @@ rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, co
     rc_crew_destroy(call.crew);
     rnncore_free(memory);
     return RNNCORE_OK;
+}
+
+rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const rnncore_status status = run_forward(plan, weights, args);
+    rc_fpenv_leave(outside);
+    return status;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "../base/fpenv.h"
 #include "../isa/find.h"
 
 /* -- Dropout between layers -------------------------------------------------------------------------------------------- */
@@ -33,7 +34,9 @@ rnncore_status rnncore_dropout(rnncore_dtype dtype, void *out, const void *a, in
     if (dtype != RNNCORE_FLOAT32 && dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
     if (!out || !a || !(p >= 0 && p < 1)) return RNNCORE_ERROR_ARGUMENT;
     if (size < 0) return RNNCORE_ERROR_SHAPE;
+    const rc_fpenv outside = rc_fpenv_enter();
     rc_find_kernels(NULL, dtype)->dropout(out, a, size, key, 0, p);
+    rc_fpenv_leave(outside);
     return RNNCORE_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 #include "../model/weights.h"
 #include "call.h"
 #include "share.h"
@@ -19,6 +20,7 @@ typedef struct naive {
     char *h_prev, *c_prev; /* the state before a step */
     char *numbers;         /* of layer normalisations */
     char *zero;            /* [gates]: vectors that are left out */
+    char *row;             /* [widest]: a row of a matrix, rounded as it is stored */
     char *x, *y;           /* [T][widest] */
     int64_t layer;
     int direction;
@@ -38,6 +40,7 @@ static void lay_out(naive *n, rc_arena *arena)
     n->c_prev = rc_arena_take(arena, plan->hidden, plan->elem);
     n->numbers = rc_arena_take(arena, RC_NORM_NUMBERS, plan->elem);
     n->zero = rc_arena_take(arena, plan->cell->gates * plan->hidden, plan->elem);
+    n->row = rc_arena_take(arena, widest > plan->hidden ? widest : plan->hidden, plan->elem);
     const int64_t steps = n->args->batch ? n->args->steps : 0;
     n->x = rc_arena_take(arena, steps, widest * plan->elem);
     n->y = rc_arena_take(arena, steps, widest * plan->elem);
@@ -46,6 +49,14 @@ static void lay_out(naive *n, rc_arena *arena)
 static const char *param(const naive *n, int row)
 {
     return rc_param_of(n->plan, (void *const *)n->params, n->layer, n->direction, row);
+}
+
+/* A chain with a row of a matrix, whose values are what the plan's store holds. */
+static void chain(const naive *n, char *out, const char *row, const char *in, int64_t k)
+{
+    static const int first[] = {0};
+    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, n->plan->config.store});
+    n->plan->kernels->chain(out, n->row, in, k);
 }
 
 /* Continues the chains of a term's units in `out`, plane after plane. */
@@ -57,8 +68,7 @@ static void add_term(const naive *n, int index, char *out, const char *in)
     const char *matrix = param(n, term->param);
     for (int p = 0; p < term->planes; p++)
         for (int64_t u = 0; u < units; u++)
-            n->plan->kernels->chain(out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in,
-                                    k);
+            chain(n, out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in, k);
 }
 
 static char *planes_of(const naive *n, int index)
@@ -176,8 +186,7 @@ static rnncore_status run_rows(naive *n)
     return RNNCORE_OK;
 }
 
-rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
-                                     const rnncore_forward_args *given)
+static rnncore_status run_naive(const rnncore_plan *plan, const void *const *params, const rnncore_forward_args *given)
 {
     int64_t valid;
     rnncore_forward_args args;
@@ -191,5 +200,14 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const
     if (status) return status;
     status = run_rows(&(naive){.plan = scalar, .args = &args, .params = params});
     rnncore_plan_destroy(scalar);
+    return status;
+}
+
+rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const *params,
+                                     const rnncore_forward_args *args)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const rnncore_status status = run_naive(plan, params, args);
+    rc_fpenv_leave(outside);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 #include "../base/sized.h"
 #include "../isa/find.h"
 #include "call.h"
@@ -136,7 +137,7 @@ static rc_update factors(const rnncore_update_args *a, double scale)
     };
 }
 
-rnncore_status rnncore_update(const rnncore_update_args *given, double *norm)
+static rnncore_status run_update(const rnncore_update_args *given, double *norm)
 {
     rnncore_update_args own;
     const rnncore_update_args *args = &own;
@@ -163,4 +164,12 @@ rnncore_status rnncore_update(const rnncore_update_args *given, double *norm)
     }
     rnncore_free(call.pieces);
     return RNNCORE_OK;
+}
+
+rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const rnncore_status status = run_update(args, norm);
+    rc_fpenv_leave(outside);
+    return status;
 }

@@ -44,7 +44,8 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
 {
     const int threads = rc_worth_threads(plan, valid, a->threads);
     const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
-    const int fits = step_weights * plan->elem <= plan->l2_bytes;
+    const int fits =
+        rc_store_bytes(plan->config.store, plan->out, plan->cell->gates * plan->hidden, plan->elem) <= plan->l2_bytes;
     const int parts = a->batch < 1 ? 1 : a->batch < threads ? (int)a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, parts, parts};
     if (threads == 1) return by_rows;

@@ -44,14 +44,14 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .rows = tokens,
         .block_begin = rc_slice_begin(slice, plan->blocks),
         .block_end = rc_slice_end(slice, plan->blocks),
-        .large = mat->planes * plan->ld * (mat->k + plan->out) * plan->elem > plan->l2_bytes / RC_STAYING_WEIGHTS,
+        .large = rc_mat_bytes(mat, mat->k + plan->out, plan->elem) > plan->l2_bytes / RC_STAYING_WEIGHTS,
         .in = in,
         .init = weights->start,
         .out = gates,
         .out_row = ldg,
         .plane = plan->ld,
     };
-    const rc_mat nothing = {.planes = mat->planes};
+    const rc_mat nothing = {.planes = mat->planes, .store = mat->store};
     if (backend == RNNCORE_BLAS) p.mat = &nothing;
     plan->kernels->product[mat->store](&p);
     if (plan->fill) { /* planes without W_ih x start from their bias alone */
@@ -111,7 +111,7 @@ static void add_term(const rc_step *s, const rc_op *op, const places *at, const 
         .block_begin = rc_slice_begin(slice, plan->blocks),
         .block_end = rc_slice_end(slice, plan->blocks),
         .reverse = s->reverse,
-        .large = mat->planes * mat->units * mat->k * plan->elem > plan->l2_bytes * slice->count,
+        .large = rc_mat_bytes(mat, mat->k, plan->elem) > plan->l2_bytes * slice->count,
         .in = reads_h ? s->ws->in_h[s->current] : at->in_mid,
         .init = fresh ? s->weights->start + first : s->to.gates + first,
         .out = s->to.gates + first,

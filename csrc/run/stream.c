@@ -4,6 +4,7 @@
  * lives in a slot, of which the first `batch` are in use; `slot` says which, so rows change their order without moving. */
 #include <string.h>
 
+#include "../base/fpenv.h"
 #include "sequence.h"
 
 typedef struct stream_layer {
@@ -78,7 +79,7 @@ rnncore_status rnncore_stream_init(const rnncore_plan *plan, const void *weights
     return RNNCORE_OK;
 }
 
-void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
+static void run_step(rnncore_stream *stream, const void *x, void *y)
 {
     const rnncore_plan *plan = stream->plan;
     const int64_t elem = plan->elem, out_row = plan->out_ld * elem;
@@ -105,6 +106,13 @@ void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
     const char *h = stream->layers[plan->config.num_layers - 1].ws.h[stream->current];
     for (int64_t r = 0; r < stream->batch; r++)
         memcpy((char *)y + r * plan->out * elem, h + stream->slot[r] * out_row, (size_t)(plan->out * elem));
+}
+
+void rnncore_stream_step(rnncore_stream *stream, const void *x, void *y)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    run_step(stream, x, y);
+    rc_fpenv_leave(outside);
 }
 
 int64_t rnncore_stream_rows(const rnncore_stream *stream) { return stream->batch; }

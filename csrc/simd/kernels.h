@@ -15,20 +15,40 @@ struct rc_cell_args;
 /* Gate math of the rows [row, row+rows) and the unit vectors [block, block+blocks). */
 typedef void rc_cell_fn(const struct rc_cell_args *args, int64_t row, int64_t rows, int64_t block, int64_t blocks);
 
-/* How the values of a matrix are stored: it belongs to the matrix, and the product is chosen by it. */
-typedef enum rc_store {
-    RC_STORE_REAL, /* elements of the kernel set's own type */
-    RC_STORES
-} rc_store;
+/* How a store lays values out: `group` values of k side by side in each lane, of `bytes` each (0: of the kernel set's type). */
+typedef struct rc_store_form {
+    int group, bytes;
+} rc_store_form;
+
+static inline rc_store_form rc_store_form_of(const rnncore_store store)
+{
+    switch (store) {
+    case RNNCORE_STORE_BFLOAT16: return (rc_store_form){2, 2};
+    case RNNCORE_STORE_FLOAT16: return (rc_store_form){1, 2};
+    default: return (rc_store_form){1, 0};
+    }
+}
+
+/* Bytes of a row block of `units` units that are `k` long, for elements of `elem` bytes. */
+static inline int64_t rc_store_bytes(const rnncore_store store, int64_t k, int64_t units, int64_t elem)
+{
+    const rc_store_form form = rc_store_form_of(store);
+    return (k + form.group - 1) / form.group * form.group * units * (form.bytes ? form.bytes : elem);
+}
 
 /* A packed matrix: `planes` row blocks of `units` rows (whole vectors), `k` columns. */
 typedef struct rc_mat {
-    const void *w;     /* [block of units][k][plane][lane]; NULL: not there, or k is 0 */
-    const void *scale; /* [plane][unit] of stores of integers; else NULL */
+    const void *w; /* [block of units][k / group][plane][lane][group]; NULL: not there, or k is 0 */
     int64_t k, units;
     int planes;
-    rc_store store;
+    rnncore_store store; /* it belongs to the matrix, and the product is chosen by it */
 } rc_mat;
+
+/* Bytes of `k` columns of a matrix. */
+static inline int64_t rc_mat_bytes(const rc_mat *mat, int64_t k, int64_t elem)
+{
+    return rc_store_bytes(mat->store, k, mat->planes * mat->units, elem);
+}
 
 /* out[row][plane][unit] = init[...] + in[row] . W for rows [0, rows) and unit vectors [block_begin, block_end); every sum is one
  * in-order chain. `tail`, if any, runs on each finished tile. init may be out. */
@@ -80,6 +100,7 @@ typedef struct rc_matrix {
     int64_t units, k;
     int planes;
     const int *gate;
+    rnncore_store store; /* values are rounded to what it holds */
 } rc_matrix;
 
 /* What a cell with options computes in one direction; defaults are filled in. */
@@ -97,13 +118,14 @@ typedef struct rc_cell_row {
 
 typedef struct rc_kernels {
     const char *isa;
-    int lanes;                /* units per vector */
-    const rc_cell_row *cells; /* the last one has no name */
-    void (*product[RC_STORES])(const rc_product *p);
+    int lanes;                                                 /* units per vector */
+    const rc_cell_row *cells;                                  /* the last one has no name */
+    void (*product[RNNCORE_STORE_COUNT])(const rc_product *p); /* NULL: no such store of this element type */
     void (*outer)(const rc_outer *o);
 
-    /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. */
-    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k][plane][lane] */
+    /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. The first keeps values as the matrix's
+     * store does, the others widened again. */
+    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k / group][plane][lane][group] */
     void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][plane * ld][lane] */
     void (*pack_rows)(void *out, const rc_matrix *m);       /* [plane * ld][k] */
 

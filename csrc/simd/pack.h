@@ -2,13 +2,15 @@
  *
  * Packing of parameters, once per weight set:
  *
- *   pack             [block of units][k][gate][lane]   what tile.h streams; all gates of a unit side by side
+ *   pack             [block of units][k / group][gate][lane][group]   what tile.h streams; all gates of a unit side by side
  *   pack_transposed  [block of k][gate plane, unit][lane]   the same for the transposed product of backward
- *   pack_rows        [gate plane, unit][k]              plain rows in plane order, for BLAS */
+ *   pack_rows        [gate plane, unit][k]              plain rows in plane order, for BLAS
+ *
+ * The first as the matrix's store has it, the others with the values that it holds. */
 #ifndef RC_PACK_H
 #define RC_PACK_H
 
-#include "kernels.h"
+#include "store.h"
 
 static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
 
@@ -22,28 +24,49 @@ static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
 enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
 
 /* One gate of the block of units from `first` on, k0 <= k < end. */
-static void pack_corner(real *block, const rc_matrix *m, int n, int64_t first, int64_t lanes, int64_t k0, int64_t end)
+RC_INLINE void pack_corner(const rnncore_store S, char *block, const rc_matrix *m, int n, int64_t first, int64_t lanes,
+                           int64_t k0, int64_t end)
 {
-    const int64_t step = m->planes * RC_LANES;
+    const int64_t group = rc_store_form_of(S).group, step = m->planes * RC_LANES;
     const real *row = matrix_row(m, n, first);
     for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
-        real *to = block + k0 * step + n * RC_LANES + lane;
+        const int64_t place = n * RC_LANES + lane;
         if (end < m->k) __builtin_prefetch(row + end);
-        for (int64_t k = k0; k < end; k++, to += step) *to = row[k];
+        for (int64_t k = k0; k < end; k++) store_put(S, block, (k / group * step + place) * group + k % group, row[k]);
+    }
+}
+
+/* S is a constant where this is inlined. */
+RC_INLINE void pack_as(const rnncore_store S, char *out, const rc_matrix *m)
+{
+    const int64_t bytes = rc_store_bytes(S, m->k, m->planes * RC_LANES, sizeof(real));
+    for (int64_t first = 0; first < m->units; first += RC_LANES, out += bytes) {
+        const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
+        if (lanes < RC_LANES) memset(out, 0, (size_t)bytes);
+        for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
+            const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
+            for (int n = 0; n < m->planes; n++) pack_corner(S, out, m, n, first, lanes, k, end);
+        }
     }
 }
 
 static void rc_pack(void *out, const rc_matrix *m)
 {
-    for (int64_t first = 0; first < m->units; first += RC_LANES) {
-        const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
-        real *block = (real *)out + first * m->k * m->planes;
-        if (lanes < RC_LANES) memset(block, 0, (size_t)(m->k * m->planes * RC_LANES) * sizeof(real));
-        for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
-            const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
-            for (int n = 0; n < m->planes; n++) pack_corner(block, m, n, first, lanes, k, end);
-        }
+    switch (m->store) {
+#define X(store) \
+    case RNNCORE_STORE_##store: pack_as(RNNCORE_STORE_##store, out, m); return;
+        STORES(X)
+#undef X
+    default: return; /* the plan has no other */
     }
+}
+
+/* Values as the store holds them. */
+static void copy_rounded(real *to, const real *from, int64_t n, rnncore_store store)
+{
+    if (store == RNNCORE_STORE_REAL) memcpy(to, from, (size_t)n * sizeof(real));
+    else
+        for (int64_t i = 0; i < n; i++) to[i] = store_round(store, from[i]);
 }
 
 static void rc_pack_transposed(void *out, const rc_matrix *m)
@@ -56,11 +79,11 @@ static void rc_pack_transposed(void *out, const rc_matrix *m)
             const real *row = matrix_row(m, n, 0) + first;
             for (int64_t u = 0; u < m->units; u++, row += m->k, to += RC_LANES) {
                 if (u + RC_PACK_AHEAD < m->units) __builtin_prefetch(row + RC_PACK_AHEAD * m->k);
-                if (lanes == RC_LANES) {
+                if (lanes == RC_LANES && m->store == RNNCORE_STORE_REAL) {
                     v_store(to, v_load(row));
                 } else {
                     memset(to, 0, RC_LANES * sizeof(real));
-                    memcpy(to, row, (size_t)lanes * sizeof(real));
+                    copy_rounded(to, row, lanes, m->store);
                 }
             }
             memset(to, 0, (size_t)((ld - m->units) * RC_LANES) * sizeof(real));
@@ -74,7 +97,7 @@ static void rc_pack_rows(void *out, const rc_matrix *m)
     const int64_t ld = padded(m->units);
     memset(out, 0, (size_t)(m->planes * ld * m->k) * sizeof(real));
     for (int n = 0; n < m->planes; n++)
-        memcpy((real *)out + n * ld * m->k, matrix_row(m, n, 0), (size_t)(m->units * m->k) * sizeof(real));
+        copy_rounded((real *)out + n * ld * m->k, matrix_row(m, n, 0), m->units * m->k, m->store);
 }
 
 #endif

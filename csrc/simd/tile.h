@@ -2,7 +2,7 @@
  *
  * The packed product: out = init + in . W, every sum one in-order chain of fused multiply-adds over k.
  *
- * W is packed [block][k][gate][lane] (see pack.h): one lane is one output unit, one register is one gate of a block, so
+ * W is packed [block][k / group][gate][lane][group] (see pack.h): one lane is one output unit, one register is one gate of a block, so
  * the accumulators are the pre-activations and nothing is ever summed across lanes. A tile is R rows x U blocks x G gates
  * of accumulators; its shape changes speed, never a bit of the result. */
 #ifndef RC_TILE_H
@@ -31,11 +31,40 @@ typedef struct rc_tile {
 /* Tiles of many rows have time to ask for weights ahead; those of few rows read as fast as they can anyway. */
 enum { RC_AHEAD_ROWS = 4 };
 
+/* Value i of the groups: acc += in[..][k] * w. All but k are constants where this is inlined. */
+RC_INLINE void tile_step(const rnncore_store S, const int R, const int V, const int G, const int i,
+                         const char *const *w, const real *const *in, int64_t k, vec *acc)
+{
+    const int64_t bytes = RC_LANES * store_bytes(S) * rc_store_form_of(S).group;
+    if (R < V) { /* hold the R inputs, stream the weights */
+        vec b[RC_TILE_ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) b[r] = v_set1(in[r][k]);
+#pragma GCC unroll 24
+        for (int v = 0; v < V; v++) {
+            vec weight = store_load(S, w[v / G] + (v % G) * bytes, i);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++) acc[r * V + v] = v_fma(b[r], weight, acc[r * V + v]);
+        }
+    } else { /* hold the V weights, stream the inputs */
+        vec weight[RC_TILE_ACCUMULATORS];
+#pragma GCC unroll 24
+        for (int v = 0; v < V; v++) weight[v] = store_load(S, w[v / G] + (v % G) * bytes, i);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            vec b = v_set1(in[r][k]);
+#pragma GCC unroll 24
+            for (int v = 0; v < V; v++) acc[r * V + v] = v_fma(b, weight[v], acc[r * V + v]);
+        }
+    }
+}
+
 /* S, R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
-RC_INLINE void tile_product(const rc_store S, const int R, const int U, const int G, const rc_tile *t)
+RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, const int G, const rc_tile *t)
 {
     const int V = U * G; /* weight vectors per k */
-    const int64_t bytes = RC_LANES * store_bytes(S);
+    const int group = rc_store_form_of(S).group;
+    const int64_t bytes = RC_LANES * store_bytes(S) * group; /* of a vector of groups */
     vec acc[RC_TILE_ACCUMULATORS];
     const real *in[RC_TILE_ROWS];
     const char *w[RC_TILE_BLOCKS];
@@ -51,36 +80,19 @@ RC_INLINE void tile_product(const rc_store S, const int R, const int U, const in
     for (int u = 0; u < U; u++) w[u] = t->w + u * t->w_block;
 
     const char *ahead = t->ahead;
-    for (int64_t k = 0; k < t->k; k++) {
+    int64_t k = 0;
+    for (; k <= t->k - group; k += group) {
         if (R >= RC_AHEAD_ROWS) {
 #pragma GCC unroll 8
             for (int64_t i = 0; i < V * bytes / 2; i += RC_CACHE_LINE) __builtin_prefetch(ahead + i, 0, 2);
             ahead += V * bytes / 2;
         }
-        if (R < V) { /* hold the R inputs, stream the weights */
-            vec b[RC_TILE_ROWS];
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++) b[r] = v_set1(in[r][k]);
-#pragma GCC unroll 24
-            for (int v = 0; v < V; v++) {
-                vec weight = store_load(S, w[v / G] + (v % G) * bytes);
-#pragma GCC unroll 8
-                for (int r = 0; r < R; r++) acc[r * V + v] = v_fma(b[r], weight, acc[r * V + v]);
-            }
-        } else { /* hold the V weights, stream the inputs */
-            vec weight[RC_TILE_ACCUMULATORS];
-#pragma GCC unroll 24
-            for (int v = 0; v < V; v++) weight[v] = store_load(S, w[v / G] + (v % G) * bytes);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++) {
-                vec b = v_set1(in[r][k]);
-#pragma GCC unroll 24
-                for (int v = 0; v < V; v++) acc[r * V + v] = v_fma(b, weight[v], acc[r * V + v]);
-            }
-        }
+#pragma GCC unroll 2
+        for (int i = 0; i < group; i++) tile_step(S, R, V, G, i, w, in, k + i, acc);
 #pragma GCC unroll 8
         for (int u = 0; u < U; u++) w[u] += G * bytes;
     }
+    if (group > 1 && k < t->k) tile_step(S, R, V, G, 0, w, in, k, acc); /* a group that is not full */
 
     real *const out = t->out;
     const int64_t out_row = t->out_row, plane = t->plane;
@@ -124,12 +136,12 @@ static cut cut_rows(int rows, int blocks, int gates)
 /* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16
  * streams, 9.0 with 8; GRU 34.4 with 24 accumulators, 32.2 with 12). Where a cache does not hold them all, what the last
  * walk left in it is found again only if the tiles are small against it. */
-static cut cut_blocks(const rc_product *p, int blocks, int rows)
+static cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block)
 {
     const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
     const int most = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
     if (rows == 1 && p->large && p->mat->k) {
-        const int64_t few = RC_WALK_BYTES / (p->mat->k * p->mat->planes * RC_VECTOR_BYTES);
+        const int64_t few = RC_WALK_BYTES / w_block;
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
     }
     return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
@@ -147,13 +159,13 @@ static const char *next_weights(const rc_product *p, const cut *by_blocks, int p
 typedef tile_fn *const tile_table[RC_TILE_ROWS + 1][RC_TILE_BLOCKS + 1]; /* of each number of planes */
 
 /* S is a constant where this is inlined. */
-RC_INLINE void run_product(const rc_store S, const tile_table *tiles, const rc_product *p)
+RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const rc_product *p)
 {
     const int blocks = (int)(p->block_end - p->block_begin);
     if (p->rows <= 0 || blocks <= 0) return;
-    const int64_t w_block = p->mat->k * p->mat->planes * RC_LANES * store_bytes(S);
+    const int64_t w_block = rc_store_bytes(S, p->mat->k, p->mat->planes * RC_LANES, sizeof(real));
     const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes);
-    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0));
+    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0), w_block);
     for (int j = 0; j < by_blocks.parts; j++) {
         const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
         const int64_t b = p->block_begin + cut_begin(&by_blocks, part);
@@ -182,5 +194,13 @@ RC_INLINE void run_product(const rc_store S, const tile_table *tiles, const rc_p
 #define RC_TILE_STORE REAL
 #include "tile_table.inc"
 #undef RC_TILE_STORE
+#if RC_F32
+#define RC_TILE_STORE BFLOAT16
+#include "tile_table.inc"
+#undef RC_TILE_STORE
+#define RC_TILE_STORE FLOAT16
+#include "tile_table.inc"
+#undef RC_TILE_STORE
+#endif
 
 #endif

@@ -120,6 +120,16 @@ RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2
     return RC_FROM_BITS(RC_BITS_OP(add)(n, RC_SET1_BITS(RC_ONE_BITS)));
 }
 
+#if RC_F32 /* floats whose upper 16 bits lie in the upper, or the lower, half of each lane; and IEEE halves, one a lane */
+RC_INLINE vec v_upper_halves(const void *p) { return RC_OP(and)(v_load(p), RC_FROM_BITS(RC_SET1_BITS(0xFFFF0000))); }
+RC_INLINE vec v_lower_halves(const void *p) { return RC_FROM_BITS(RC_BITS_OP(slli)(RC_TO_BITS(v_load(p)), 16)); }
+#if RC_ISA_AVX512
+RC_INLINE vec v_load_float16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+#else
+RC_INLINE vec v_load_float16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
+#endif
+#endif
+
 /* -- AArch64 ------------------------------------------------------------------------------------------------------- */
 #elif RC_ISA_NEON
 #include <arm_neon.h>
@@ -164,9 +174,19 @@ RC_INLINE vec v_exp2i(vec t)
     return RC_FROM_BITS(RC_BITS_OP(vaddq)(n, RC_BITS_OP(vdupq_n)(RC_ONE_BITS)));
 }
 
+#if RC_F32
+RC_INLINE vec v_upper_halves(const void *p)
+{
+    return RC_FROM_BITS(vandq_u32(RC_TO_BITS(v_load(p)), vdupq_n_u32(0xFFFF0000)));
+}
+RC_INLINE vec v_lower_halves(const void *p) { return RC_FROM_BITS(vshlq_n_u32(RC_TO_BITS(v_load(p)), 16)); }
+RC_INLINE vec v_load_float16(const void *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+#endif
+
 /* -- Scalar: plain C11 ---------------------------------------------------------------------------------------------- */
 #elif RC_ISA_SCALAR
 #include "../base/fma.h"
+#include "../base/half.h"
 
 typedef real vec;
 enum { RC_VECTOR_BYTES = sizeof(real) };
@@ -205,6 +225,11 @@ RC_INLINE vec v_exp2i(vec t)
     memcpy(&t, &n, sizeof t);
     return t;
 }
+#if RC_F32
+RC_INLINE vec v_upper_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[1]); }
+RC_INLINE vec v_lower_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[0]); }
+RC_INLINE vec v_load_float16(const void *p) { return rc_from_float16(*(const uint16_t *)p); }
+#endif
 #else
 #error "define the instruction set"
 #endif

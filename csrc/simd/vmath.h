@@ -3,9 +3,9 @@
  * Included after vec.h, once per (instruction set, dtype), so there is no include guard; RC_F32 or RC_F64 is 1.
  * Only IEEE operations (add, sub, mul, div, fma, min, max), no tables or estimates, -ffp-contract=off: every width
  * gives the same bits. For both dtypes, exactly:
- *   NaN gives NaN; tanh keeps the sign of zero; tanh(x) = x for tiny and subnormal x; |tanh| <= 1, tanh(inf) = 1;
+ *   NaN gives NaN; tanh keeps the sign of zero; tanh(x) = x for tiny x, and subnormal x where they are kept; |tanh| <= 1, tanh(inf) = 1;
  *   0 <= sigmoid <= 1, sigmoid(0) = 0.5, sigmoid(-inf) = 0, sigmoid(inf) = 1.
- * Method, measured bounds and sources: docs/numerics.md. Coefficients: tools/fit_vmath.py.
+ * Method, measured bounds and sources: docs/explanation/numerics.md. Coefficients: tools/fit_vmath.py.
  * Bounds and identities are checked by tests/c/vmath_ulp.c. */
 
 /* b[0] + b[1] w + ... by Horner's rule; unrolls where the degree is known. */

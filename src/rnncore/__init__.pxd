@@ -30,6 +30,8 @@ cdef extern from "rnncore.h" nogil:
 
     ctypedef enum rnncore_dtype:
         RNNCORE_FLOAT32, RNNCORE_FLOAT64
+    ctypedef enum rnncore_store:
+        RNNCORE_STORE_REAL, RNNCORE_STORE_BFLOAT16, RNNCORE_STORE_FLOAT16, RNNCORE_STORE_COUNT
     ctypedef enum rnncore_function:
         RNNCORE_USUAL, RNNCORE_SIGMOID, RNNCORE_TANH, RNNCORE_RELU, RNNCORE_AFFINE, RNNCORE_LEAKY_RELU
         RNNCORE_THRESHOLDED_RELU, RNNCORE_SCALED_TANH, RNNCORE_HARD_SIGMOID, RNNCORE_ELU, RNNCORE_SOFTSIGN
@@ -43,6 +45,7 @@ cdef extern from "rnncore.h" nogil:
         size_t struct_size
         const char *cell
         rnncore_dtype dtype
+        rnncore_store store
         int64_t input_size, hidden_size, proj_size, num_layers
         int bidirectional
         double dropout, zoneout, zoneout_c

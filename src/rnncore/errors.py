@@ -1,12 +1,45 @@
 # SPDX-License-Identifier: MIT
 """The exceptions of rnncore: one class per status of the C core.
 
-Every message reads `field: expected X, got Y (hint)`, and every exception carries `.status` (the status'
+Every message is one line, `field: expected X, got Y (hint)`, and every exception carries `.status` (the status'
 name) and `.field` (the argument's name), so that callers need not parse text.  Each class is also the
 built-in exception that a Python programmer would expect in its place.
 """
 
 from __future__ import annotations
+
+LONGEST = 400
+"""Characters of any part of a message: a file or a caller may give names and values of any length."""
+
+
+def shown(value: object) -> str:
+    """A value as messages show it, in at most 80 characters; its type where it cannot be shown.
+
+    Examples
+    --------
+    >>> from rnncore.errors import shown
+    >>> shown("tanh"), shown(10**5000)
+    ("'tanh'", 'an int')
+    """
+    try:
+        return repr(value)[:80]
+    except Exception:  # whatever a stranger's __repr__ brings out
+        return _of_type(value)
+
+
+def _of_type(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _part(value: object) -> str:
+    """A part of a message, on one line, with escapes in place of what cannot be printed."""
+    try:
+        text = " ".join(str(value).split())
+    except Exception:  # as above
+        text = _of_type(value)
+    text = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class RnncoreError(Exception):
@@ -36,7 +69,8 @@ class RnncoreError(Exception):
         self.expected: object = expected
         self.got: object = got
         self.hint: str = hint
-        super().__init__(f"{field}: expected {expected}, got {got}" + (f" ({hint})" if hint else ""))
+        parts = f"{_part(field)}: expected {_part(expected)}, got {_part(got)}"
+        super().__init__(parts + (f" ({_part(hint)})" if hint else ""))
 
     def __reduce__(self) -> tuple[type[RnncoreError], tuple[object, ...]]:
         # BaseException would call the class with the finished message only.

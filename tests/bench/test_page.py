@@ -14,7 +14,7 @@ from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "docs/performance.md", "docs/training.md")]
+PAGES = [ROOT / name for name in ("README.md", "docs/explanation/performance.md", "docs/howto/training.md")]
 needs_repository = pytest.mark.skipif(
     not (ROOT / "bench/results").is_dir(), reason="reports are not in the source package"
 )

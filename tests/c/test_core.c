@@ -49,6 +49,8 @@ static const struct bad_config {
     ROW("cell below", ARGUMENT, NULL, SIZES),
     ROW("cell above", ARGUMENT, "perceptron", SIZES),
     ROW("dtype", ARGUMENT, RNNCORE_LSTM, SIZES, .dtype = (rnncore_dtype)2),
+    ROW("store", ARGUMENT, RNNCORE_LSTM, SIZES, .store = RNNCORE_STORE_COUNT),
+    ROW("store of doubles", ARGUMENT, RNNCORE_LSTM, SIZES, .dtype = RNNCORE_FLOAT64, .store = RNNCORE_STORE_BFLOAT16),
     ROW("bidirectional", ARGUMENT, RNNCORE_LSTM, SIZES, .bidirectional = 2),
     ROW("dropout one", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = 1.0),
     ROW("dropout negative", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = -0.1),
@@ -488,7 +490,11 @@ static void test_bits(void)
                     config.isa = isa;
                     config.dtype = (rnncore_dtype)dtype;
                     config.dropout = 0.25;
-                    check_bits(&config, N);
+                    const int stores = dtype == RNNCORE_FLOAT32 ? RNNCORE_STORE_COUNT : 1;
+                    for (int store = 0; store < stores; store++) {
+                        config.store = (rnncore_store)store;
+                        check_bits(&config, N);
+                    }
                 }
 }
 

@@ -9,6 +9,7 @@
 #include "rnncore.h"
 
 #include "../../csrc/base/fma.h"
+#include "../../csrc/base/fpenv.h"
 #include "check.h"
 
 #if defined(_WIN32) && defined(__x86_64__)
@@ -66,6 +67,41 @@ static void test_floats(int count, int spread)
     CHECK(differ == 0);
 }
 
+#if defined(__x86_64__)
+__attribute__((target("fma"))) static double flushed(double a, double b, double c) { return __builtin_fma(a, b, c); }
+__attribute__((target("fma"))) static float flushedf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+/* Sums around the smallest normal numbers, in the library's environment, against the processor's. */
+static void test_flushing(int count)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    int differ = 0, differ_float = 0;
+    for (int i = 0; __builtin_cpu_supports("fma") && i < count; i++) {
+        static const double special[] = {0.0, -0.0, 1, 0x1p-1022, 0x1p-1030};
+        const double a = draw(2, special, 4), b = ldexp(draw(1, special, 4), -1022);
+        const double tiny = ldexp(draw(1, special, 5), -1021), c = next() % 3 ? (next() % 2 ? -tiny : tiny) : -0.0;
+        differ += !same(rc_flushing_fma(a, b, c), flushed(a, b, c));
+        const float fa = (float)a, fb = (float)ldexp(draw(1, special, 3), -126);
+        const float fc = next() % 3 ? (float)ldexp(draw(1, special, 3), -125) : 0.0f;
+        differ_float += !same((double)rc_exact_fmaf(fa, fb, fc), (double)flushedf(fa, fb, fc));
+    }
+    rc_fpenv_leave(outside);
+    CHECK(differ == 0);
+    CHECK(differ_float == 0);
+}
+
+/* Just below the smallest normal number, where the processor rounds up to it. */
+static void test_sliver(void)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    const double up = rc_flushing_fma(0x1.fffffffffffffp-512, 0x1.0000000000001p-511, 0);
+    const double down = rc_flushing_fma(0x1.fffffffffffffp-512, 0x1p-511, 0);
+    rc_fpenv_leave(outside);
+    CHECK(up == 0x1p-1022);
+    CHECK(down == 0);
+}
+#endif
+
 int main(int count, char **arguments)
 {
     const int draws = count > 1 && strcmp(arguments[1], "quick") == 0 ? 20000 : 1000000;
@@ -76,5 +112,10 @@ int main(int count, char **arguments)
         check_subject = "float";
         test_floats(draws, spreads[i] < 149 ? spreads[i] : 149);
     }
+#if defined(__x86_64__)
+    check_subject = "flushing";
+    test_flushing(draws);
+    test_sliver();
+#endif
     return check_result("test_fma");
 }

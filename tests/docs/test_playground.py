@@ -2,7 +2,6 @@
 """The playground in a browser without a window: built from the sources, opened from the disk, used by keyboard."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -18,18 +17,14 @@ import rnncore
 from rnncore.formats import safetensors
 
 SOURCE = Path(__file__).resolve().parents[2] / "docs" / "playground"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 MOST_BYTES = 400_000
 """Of everything but the model."""
 
 if not SOURCE.is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
-selenium = pytest.importorskip("selenium", reason="drives the browser")
+pytest.importorskip("selenium", reason="drives the browser")
 pytest.importorskip("ziglang", reason="compiles to WebAssembly")
-if not BROWSER or not shutil.which("chromedriver"):
-    pytest.skip("needs chromium and chromedriver", allow_module_level=True)
 
-from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
@@ -43,20 +38,6 @@ def built(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture(scope="module")
-def driver():
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    alone = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    for argument in ("--headless=new", "--disable-dev-shm-usage", "--window-size=1200,1800", *alone):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.set_script_timeout(PATIENCE)
-    yield driver
-    driver.quit()
 
 
 class Page:

@@ -66,14 +66,36 @@ def test_special_values_reach_the_same_gradients_as_in_the_twin(cell, isa, value
 
 @pytest.mark.parametrize("isa", ISAS)
 @DTYPE
-def test_subnormals_are_kept(dtype, isa):
+def test_subnormals_are_zeros_of_their_sign(dtype, isa):
+    """As inputs, and as results of normal numbers; NumPy keeps its own before and after."""
     layer = build(RELU, tables.Shape(1, 1, 1, 2), dtype, bias=False)
     layer.update_parameters({"weight_ih_l0": np.ones((2, 1), dtype), "weight_hh_l0": np.zeros((2, 2), dtype)})
-    x = np.array([1, 3, 1000], dtype).reshape(3, 1, 1) * np.finfo(dtype).smallest_subnormal
+    info = np.finfo(dtype)
+    tiny = np.array([info.smallest_subnormal, info.smallest_normal / 2, info.smallest_normal], dtype)
     with rnncore.use_isa(isa):
-        y, _ = layer(x)
-    assert_same_bits(y, np.repeat(x, 2, axis=2))
-    assert np.all(y > 0)
+        y, _ = layer(tiny.reshape(3, 1, 1))
+        layer.update_parameters({"weight_ih_l0": np.full((2, 1), 0.5, dtype)})
+        halves, _ = layer(tiny.reshape(3, 1, 1))
+    assert_same_bits(y[:, 0, 0], np.array([0, 0, info.smallest_normal], dtype))
+    assert not halves.any()
+    assert tiny[2] * dtype.type(0.5) == tiny[1] > 0
+
+
+@CELL
+@ISA
+def test_subnormal_gradients_are_those_of_zeros(cell, isa):
+    layer = build(cell, SHAPE, num_layers=2)
+    call = draw(layer, SHAPE.T, SHAPE.N)
+    subnormal = call.dy * np.float32(1e-40)
+    assert np.any(subnormal != 0)
+    with rnncore.use_isa(isa):
+        results = []
+        for dy in (subnormal, np.copysign(np.float32(0), call.dy)):
+            *_, tape = layer.forward(call.x, call.state)
+            results.append(flat(layer.backward(tape, dy)))
+    got, expected = results
+    for path, array in got.items():
+        assert_same_bits(array, expected[path])
 
 
 @CELL

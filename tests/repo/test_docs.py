@@ -1,30 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What the documentation says is run: every Python and C snippet, the build commands, the links.
 
-C snippets are built with the last command of docs/embedding.md; with --full its other commands run, too.
+C snippets are built with the last command of docs/howto/embedding.md; with --full its other commands run, too.
 """
 
 import math
 import re
 import shutil
 import tomllib
-from pathlib import Path
 
 import pytest
 from c_library import run
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md")]
-PAGES += sorted(page for folder in ("docs", "bench", "examples") for page in (ROOT / folder).rglob("*.md"))
+from pages import ROOT, all_pages, blocks, text
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
-
-
-def blocks(page, language):
-    """The contents of the fenced blocks of a language in a page, in order."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+PAGES = all_pages()
 
 
 # Python ----------------------------------------------------------------------------------------------------
@@ -45,7 +36,7 @@ def test_python_of_the_readme(number):
         assert all((loaded[name] == source[name].numpy()).all() for name in source)
 
 
-@pytest.mark.parametrize("page", ["docs/training.md", "docs/files.md"])
+@pytest.mark.parametrize("page", ["docs/howto/training.md", "docs/howto/files.md"])
 def test_python_of_a_guide(page, tmp_path, monkeypatch):
     """Its snippets one after the other, with one another's names."""
     monkeypatch.chdir(tmp_path)
@@ -65,9 +56,7 @@ def test_the_commands_name_extras_and_scripts_that_exist():
 
 def test_build_options_exist():
     cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-    named = {
-        name for page in PAGES for name in re.findall(r"RNNCORE_[A-Z]+(?==| \|)", page.read_text("utf-8"))
-    }
+    named = {name for page in PAGES for name in re.findall(r"RNNCORE_[A-Z]+(?==| \|)", text(page))}
     options = set(re.findall(r"(?:option|set)\((RNNCORE_[A-Z]+)", cmake))
     assert {
         name for name in named if name in ("RNNCORE_BLAS", "RNNCORE_TESTS", "RNNCORE_SANITIZE")
@@ -77,7 +66,7 @@ def test_build_options_exist():
 # C ---------------------------------------------------------------------------------------------------------
 
 # Where the sources are, the compilation, the archive, the link.
-INSTALL, RECIPE = blocks("docs/embedding.md", "sh")[:2]
+INSTALL, RECIPE = blocks("docs/howto/embedding.md", "sh")[:2]
 SRC, *COMPILE, LINK = RECIPE.splitlines()
 AS_DOCUMENTED = "rnncore/csrc"
 
@@ -96,7 +85,7 @@ def recipe(command, folder, source=ROOT / "csrc"):
 
 @pytest.fixture
 def program(c_build, tmp_path):
-    """A function that gives what a C file prints: built as docs/embedding.md does, with the library of CMake."""
+    """A function that gives what a C file prints: built as docs/howto/embedding.md does, with the library of CMake."""
     compiler("cc")
     shutil.copy(c_build / "librnncore.a", tmp_path)
 
@@ -119,7 +108,7 @@ def test_c_of_the_readme(program):
 
 
 def test_c_of_the_embedding_guide(program):
-    assert_guide(program(blocks("docs/embedding.md", "c")[0]))
+    assert_guide(program(blocks("docs/howto/embedding.md", "c")[0]))
 
 
 def assert_guide(words):
@@ -140,7 +129,7 @@ def test_recipe_without_cmake_leaves_the_sources_alone(tmp_path):
     compiler("cc", "ar")
     source = shutil.copytree(ROOT / "csrc", tmp_path / "rnncore" / "csrc")
     before = contents(source)
-    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    (tmp_path / "main.c").write_text(blocks("docs/howto/embedding.md", "c")[0])
     for command in (*COMPILE, LINK):
         recipe(command.replace("-O3", "-O1"), tmp_path, source)
     assert_guide(run("./main", folder=tmp_path).split())
@@ -153,13 +142,13 @@ def test_cmake_of_the_embedding_guide(tmp_path, monkeypatch, inside):
     compiler("cmake", "cc")
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "rnncore").symlink_to(ROOT)
-    lines = blocks("docs/embedding.md", "cmake")[0]
+    lines = blocks("docs/howto/embedding.md", "cmake")[0]
     if inside:
         lines = lines.replace("find_package(rnncore REQUIRED)", "add_subdirectory(rnncore)")
     else:
         run("sh", "-c", INSTALL, folder=tmp_path)
     (tmp_path / "CMakeLists.txt").write_text(lines)
-    (tmp_path / "main.c").write_text(blocks("docs/embedding.md", "c")[0])
+    (tmp_path / "main.c").write_text(blocks("docs/howto/embedding.md", "c")[0])
     options = ["-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_PREFIX_PATH={tmp_path / '.local'}"]
     run("cmake", "-S", ".", "-B", "out", *options, folder=tmp_path)
     run("cmake", "--build", "out", "--parallel", "2", folder=tmp_path)
@@ -169,13 +158,13 @@ def test_cmake_of_the_embedding_guide(tmp_path, monkeypatch, inside):
 # Pages -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = [
-        "".join(link).split("#")[0] for link in re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', text)
-    ]
-    broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    words = re.sub(r"^```.*?^```", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r'\]\(([^)\s]+)\)|src(?:set)?="([^"]+)"', words)
+    links = ["".join(link).split("#")[0] for link in found]
+    folder = (ROOT / page).parent
+    broken = [link for link in links if link and "://" not in link and not (folder / link).exists()]
     assert broken == []
 
 

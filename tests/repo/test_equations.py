@@ -34,7 +34,9 @@ def test_twin_has_all_lines():
 
 
 def test_docs_agree_with_twin():
-    assert equations(ROOT / "docs/equations.md", "") == [line for name in CELLS for line in TWIN[name]]
+    assert equations(ROOT / "docs/explanation/equations.md", "") == [
+        line for name in CELLS for line in TWIN[name]
+    ]
 
 
 @pytest.mark.skipif(not (ROOT / "csrc/cells").is_dir(), reason="no C core in this tree")

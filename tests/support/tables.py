@@ -128,6 +128,9 @@ TOLERANCES = {
     ("gradient", DTYPES["f32"]): 1e-4,
 }
 
+# Stores of packed matrices, and half a unit in the last place of one: what rounding may change.
+STORES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+
 # Printed with four digits: half a unit of the last one.
 FOUR_DIGITS = 0.5e-4
 

@@ -38,6 +38,11 @@ _FUNCTIONS = {
     "softsign": RNNCORE_SOFTSIGN,
     "softplus": RNNCORE_SOFTPLUS,
 }
+_STORES = {
+    None: RNNCORE_STORE_REAL,
+    "bfloat16": RNNCORE_STORE_BFLOAT16,
+    "float16": RNNCORE_STORE_FLOAT16,
+}
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
     "RNNCORE_ERROR_SHAPE": errors.ShapeError,
@@ -181,6 +186,7 @@ cdef class Plan:
         config.struct_size = sizeof(config)
         config.cell = cell
         config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
+        config.store = _STORES[spec.store]
         config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
         config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
         config.bidirectional, config.dropout = spec.bidirectional, spec.dropout

@@ -11,7 +11,7 @@ import contextvars
 import os
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from . import _core
 from .blas import scipy_blas
 
@@ -40,7 +40,7 @@ def isas() -> list[str]:
     if not cap:
         return names
     if cap not in names:
-        raise ArgumentError("RNNCORE_ISA", "one of " + ", ".join(names), repr(cap))
+        raise ArgumentError("RNNCORE_ISA", "one of " + ", ".join(names), shown(cap))
     return names[names.index(cap) :]
 
 
@@ -84,8 +84,8 @@ def use_isa(name: str) -> contextlib.AbstractContextManager[None]:
     >>> bool((y == layer(x)[0]).all())  # the same bits
     True
     """
-    if name not in isas():
-        raise ArgumentError("isa", "one of " + ", ".join(isas()), repr(name))
+    if not isinstance(name, str) or name not in isas():
+        raise ArgumentError("isa", "one of " + ", ".join(isas()), shown(name))
     return _using(_isa, name)
 
 
@@ -119,8 +119,8 @@ def use_backend(name: str) -> contextlib.AbstractContextManager[None]:
     >>> bool((y == layer(x)[0]).all())  # it defines the bits
     True
     """
-    if name not in BACKENDS:
-        raise ArgumentError("backend", "one of " + ", ".join(BACKENDS), repr(name))
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise ArgumentError("backend", "one of " + ", ".join(BACKENDS), shown(name))
     if name == "blas":
         scipy_blas()
     return _using(_backend, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec as specs
-from ..errors import ArgumentError, SizeError
+from ..errors import SizeError
 from ..spec.parameters import flat_views
 from ..spec.tapes import Grads, TapeBase, claimed
 from . import _core
@@ -184,10 +184,13 @@ def record(
     ((5, 2, 3), (12, 4))
     """
     check_uses(weights, call, needed(training=True))
-    training, spares = training or specs.Training(call), spares or Spares()
-    if training.draws and key is None:
-        raise ArgumentError("key", "an integer for the dropout masks", "None")
-    tape = Tape(owner, weights, call, training, key if training.draws else None, spares)
+    training = specs.Training(call) if training is None else training
+    spares = Spares() if spares is None else spares
+    specs.check_type("training", training, specs.Training, "a Training or None")
+    specs.check_type("spares", spares, Spares, "Spares or None")
+    if training.draws:
+        specs.check_type("key", key, (int, np.integer), "an integer for the dropout masks")
+    tape = Tape(owner, weights, call, training, int(key) % 2**64 if training.draws else None, spares)
     y = recycled("x", call.shape(call.spec.y_size), call.spec.dtype, spares.y)
     final = _empty_state(call)
     weights.packed.forward(
@@ -289,7 +292,10 @@ def tape_bytes(
     >>> engine.tape_bytes(spec, T=100, N=32, checkpoint="gates") < all_gates / 2
     True
     """
+    specs.check_type("spec", spec, specs.Spec, "a Spec")
     T, N = specs.check_int("T", T, 0), specs.check_int("N", N, 0)
+    if T * N > specs.INT64_MAX:
+        raise SizeError("T", "sizes whose tape fits 2**63 - 1 bytes", f"T = {T}, N = {N}")
     at = specs.Layout(spec, T, N, True, specs.check_lengths(lengths, T, N))
     segments = specs.check_checkpoint(checkpoint, T)
     size = _core.Plan(spec, current_isa()).tape_bytes(T, N, at.steps, segments)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from .. import spec as specs
-from ..errors import UnsupportedError
+from ..errors import ArgumentError, UnsupportedError, shown
 from . import _core
 from .calls import forward
 from .weights import Weights, needed
@@ -53,6 +53,8 @@ class Stream(_core.StreamCore):
     """
 
     def __init__(self, layer: Any, batch_size: int = 1) -> None:
+        if not all(hasattr(layer, name) for name in ("spec", "packed", "counter")):
+            raise ArgumentError("layer", "RNN, LSTM or GRU", shown(layer))
         s = layer.spec
         if s.bidirectional:
             raise UnsupportedError("bidirectional", "False for a stream", True, "it needs the end first")
@@ -208,4 +210,5 @@ def stream(weights: Weights, batch_size: int = 1) -> Stream:
     >>> stream.step(np.ones(3, np.float32)).shape
     (4,)
     """
+    specs.check_type("weights", weights, Weights, "Weights of pack")
     return Stream(_Fixed(weights), batch_size)

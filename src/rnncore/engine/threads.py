@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..spec import check_int
 from . import _core
 
@@ -17,7 +17,7 @@ def _default_threads() -> int:
     text = os.environ.get("RNNCORE_NUM_THREADS")
     if text:
         if not text.isdecimal() or int(text) < 1:
-            raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", repr(text))
+            raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", shown(text))
         return int(text)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

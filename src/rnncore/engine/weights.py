@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError
-from ..spec import check_parameters, masks
+from ..spec import Call, Spec, check_bool, check_int, check_parameters, check_probability, check_type, masks
 from . import _core
 from .backends import current_backend, current_isa
 from .blas import scipy_blas
@@ -16,10 +16,9 @@ from .blas import scipy_blas
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..spec import Call, Spec
-
 # Beside the core's own bits: plain copies, for the naive loop.
 _NAIVE = 1 << 8
+_ALL = _NAIVE | _core.FORWARD | _core.BACKWARD | _core.BLAS
 
 
 def needed(training: bool = False) -> int:
@@ -35,7 +34,7 @@ def needed(training: bool = False) -> int:
     int
         Bits, for `pack` and to compare with `Weights.uses`.
     """
-    backend = current_backend()
+    backend, training = current_backend(), check_bool("training", training)
     if backend == "naive" and not training:
         return _NAIVE
     forward = _core.BLAS if backend == "blas" else _core.FORWARD
@@ -138,12 +137,26 @@ def pack(
     >>> y.shape
     (5, 2, 4)
     """
+    check_type("spec", spec, Spec, "a Spec")
+    check_type("spare", spare, (_core.Spare, type(None)), "a Spare or None")
+    check_int("version", version, 0)
+    if drop is not None:
+        drop = _checked_drop(drop)
     dense = {
         name: array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
         for name, array in check_parameters(spec, parameters).items()
     }
-    uses = needed() if uses is None else uses
+    uses = needed() if uses is None else check_int("uses", uses, 1) & _ALL
     return Weights(spec, dense, uses, version=version, drop=drop, spare=spare)
+
+
+def _checked_drop(drop: Any) -> tuple[int, float]:
+    """Key and probability of weight dropout."""
+    check_type("drop", drop, tuple, "a pair (key, p)")
+    if len(drop) != 2:
+        raise ArgumentError("drop", "a pair (key, p)", f"{len(drop)} values")
+    check_type("drop[0]", drop[0], (int, np.integer), "an integer, the key")
+    return int(drop[0]) % 2**64, check_probability("drop[1]", drop[1])
 
 
 def recurrent_masks(spec: Spec, key: int, p: float) -> list[tuple[str, int, float]]:
@@ -164,6 +177,8 @@ def _dropped(spec, parameters, key, p):
 
 def check_uses(weights: Weights, call: Call, uses: int) -> None:
     """ArgumentError unless these weights are of the call's Spec and serve these uses."""
+    check_type("weights", weights, Weights, "Weights of pack")
+    check_type("call", call, Call, "a Call")
     if weights.spec is not call.spec and weights.spec != call.spec:
         raise ArgumentError("weights", f"those of {call.spec}", f"those of {weights.spec}")
     if weights.uses & uses != uses:

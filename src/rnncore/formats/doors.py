@@ -11,9 +11,9 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError, FormatError, UnsupportedError
+from ..errors import ArgumentError, FormatError, UnsupportedError, shown
 from . import keras, keras_file, native, onnx, safetensors, torch
-from .files import Path
+from .files import Path, check_path
 from .records import Contents
 
 HEAD = 16
@@ -70,7 +70,7 @@ FORMATS: dict[str, Format] = {
 
 
 def _ending(path: Path) -> str:
-    return pathlib.Path(path).suffix.lower()
+    return pathlib.Path(check_path(path)).suffix.lower()
 
 
 def format_of(path: Path) -> Format:
@@ -82,7 +82,7 @@ def format_of(path: Path) -> Format:
         Neither is known.
     OSError
     """
-    with open(path, "rb") as file:
+    with open(check_path(path), "rb") as file:
         head = file.read(HEAD)
     for row in FORMATS.values():
         if row.known_by(path, head):
@@ -181,7 +181,7 @@ def check_ending(path: Path) -> Format:
         if ending in row.written:
             return row
     known = ", ".join(ending for row in FORMATS.values() for ending in row.written)
-    raise ArgumentError(str(path), "an ending of " + known, repr(ending) if ending else "none")
+    raise ArgumentError(str(path), "an ending of " + known, shown(ending) if ending else "none")
 
 
 def save(thing: Any, path: Path) -> None:

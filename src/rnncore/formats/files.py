@@ -18,12 +18,20 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from ..errors import FormatError, RnncoreError
+from ..errors import ArgumentError, FormatError, RnncoreError, shown
 
 Path = str | os.PathLike[str]
 
 _numbers = itertools.count()
 _present: set[str] = set()
+
+
+def check_path(path: Path, field: str = "path") -> str:
+    """A path as text; ArgumentError for a number, which would be somebody's open file, and for all that is no path."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise ArgumentError(field, "a path", shown(path))
+    return text
 
 
 def _host() -> str:
@@ -52,7 +60,9 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
     ...     [file.name for file in pathlib.Path(folder).iterdir()]
     ['notes.txt']
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path(path))
+    if not path.name:
+        raise ArgumentError("path", "the name of a file", shown(str(path)))
     _remove_strays(path)
     draft = path.with_name(f".rnncore-{_host()}-{os.getpid()}-{next(_numbers)}-{path.name}")
     _present.add(draft.name)
@@ -96,7 +106,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
 
     A file that cannot be opened stays an OSError; rnncore's own errors pass.
     """
-    with open(path, "rb"):
+    with open(check_path(path), "rb"):
         pass
     with parsing(str(path), expected):
         yield

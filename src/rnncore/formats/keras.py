@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import UnsupportedError
+from ..errors import UnsupportedError, shown
 from ..layers.layers import Layer
 from ..spec import Spec
 from . import keras_file
@@ -23,7 +23,7 @@ from .keras_functions import FUNCTIONS
 from .keras_layers import NAMES, is_recurrent, read_layers
 from .keras_model import Entry, live_entries
 from .layouts import grouped, refuse_options
-from .records import CLASSES, Contents, one_direction
+from .records import CLASSES, Contents, check_layer, one_direction
 from .systems import to_system
 
 __all__ = ["export", "load", "model", "read_layers", "save"]
@@ -120,6 +120,7 @@ def export(layer: Layer[Any]) -> list[dict[str, Any]]:
     -----
     Keras keeps one bias of SimpleRNN, LSTM and reset-before GRU: the two are added, rounded once.
     """
+    check_layer(layer)
     spec, parameters, made = layer.spec, layer.parameters(), []
     config = {
         "units": spec.hidden_size,
@@ -159,7 +160,7 @@ def _function_config(spec: Spec) -> dict[str, str]:
     found |= {} if spec.cell == "rnn" else {"recurrent_activation": recurrent}
     for entry in found.values():
         if entry not in names:
-            raise UnsupportedError("activations", "one of " + ", ".join(names.values()), repr(entry))
+            raise UnsupportedError("activations", "one of " + ", ".join(names.values()), shown(entry))
     return {key: names[entry] for key, entry in found.items()}
 
 

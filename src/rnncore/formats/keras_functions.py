@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import UnsupportedError
+from ..errors import UnsupportedError, shown
 from ..spec.checks import finite
 
 Function = tuple[Any, ...]
@@ -36,7 +36,7 @@ def _number(config: dict[str, Any], default: float, *names: str) -> float:
         if config.get(name) is not None:
             number = finite(config[name])
             if number is None:
-                raise UnsupportedError(name, "a finite number", repr(config[name])[:80])
+                raise UnsupportedError(name, "a finite number", shown(config[name]))
             return number
     return default
 
@@ -45,10 +45,10 @@ def _relu(config: dict[str, Any], version: int) -> Function:
     slope, threshold = _number(config, 0.0, "negative_slope"), _number(config, 0.0, "threshold")
     if config.get("max_value") is not None:
         raise UnsupportedError(
-            "max_value", "none", repr(config["max_value"]), "no function here is cut off above"
+            "max_value", "none", shown(config["max_value"]), "no function here is cut off above"
         )
     if slope and threshold:
-        raise UnsupportedError("threshold", f"0 beside the slope {slope}", repr(threshold))
+        raise UnsupportedError("threshold", f"0 beside the slope {slope}", shown(threshold))
     if threshold:
         return "thresholded_relu", threshold
     return ("leaky_relu", slope) if slope else ("relu",)
@@ -56,7 +56,7 @@ def _relu(config: dict[str, Any], version: int) -> Function:
 
 def _softmax(config: dict[str, Any], version: int) -> Function:
     if config.get("axis", -1) not in (-1, [-1]):
-        raise UnsupportedError("axis", "-1 of Softmax, the last one", repr(config["axis"])[:80])
+        raise UnsupportedError("axis", "-1 of Softmax, the last one", shown(config["axis"]))
     return ("softmax",)
 
 
@@ -91,5 +91,5 @@ def function_of(value: Any, version: int) -> Function:
         name = config if kind in ("function", None) else kind
     if not isinstance(name, str) or name not in known:
         expected = "one of " + ", ".join([*known, *LAYERS])
-        raise UnsupportedError("activation", expected, repr(name)[:80])
+        raise UnsupportedError("activation", expected, shown(name))
     return known[name]

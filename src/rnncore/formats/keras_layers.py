@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
-from ..spec import CELLS
+from ..errors import ArgumentError, UnsupportedError, shown
+from ..spec import CELLS, check_int, check_type, read_array
 from ..spec import activations as functions
 from .keras_functions import function_of
 from .layouts import spread
@@ -188,7 +188,12 @@ def read_layers(
     >>> record.layer()
     rnncore.LSTM(3, 4, bias=False, batch_first=True)
     """
-    weights = [np.asarray(array) for array in weights]
+    check_type("config", config, Mapping, "a mapping")
+    check_type("weights", weights, (list, tuple), "a list of arrays")
+    version = check_int("version", version, 1)
+    if not isinstance(kind, str) or not is_recurrent(kind):
+        raise ArgumentError("kind", "one of " + ", ".join([*LAYERS, "Bidirectional", "RNN"]), shown(kind))
+    weights = [read_array(f"{name}[{k}]", array) for k, array in enumerate(weights)]
     if kind == "RNN":
         return _read_stacked(name, config, weights, version)
     if kind == "Bidirectional":

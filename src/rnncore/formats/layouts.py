@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import UnsupportedError, shown
 from ..spec import OPTIONS, Spec
 
 
@@ -94,6 +94,7 @@ SYSTEMS: dict[str, Convention] = {
         options=frozenset({"peepholes"}),
     ),
 }
+"""Layouts of other systems by name: order of gates, biases, orientation of matrices, options."""
 
 # Options that are told by the cell's row, and one that every system has.
 _BY_CELL = frozenset({"reset_after", "nonlinearity"})
@@ -139,7 +140,7 @@ def refuse_options(system: str, spec: Spec) -> None:
     for name in OPTIONS.keys() - SYSTEMS[system].options - _BY_CELL:
         value = getattr(spec, name)
         if value != OPTIONS[name].neutral:
-            raise UnsupportedError(name, f"none for {system}", repr(value)[:80], "it has none")
+            raise UnsupportedError(name, f"none for {system}", shown(value), "it has none")
 
 
 # Biases ----------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError
-from ..spec import Spec
+from ..errors import UnsupportedError, shown
+from ..spec import Spec, check_bool
 from ..spec.activations import FUNCTIONS
 from .layouts import grouped, refuse_options
-from .records import CLASSES, one_direction
+from .records import CLASSES, check_layer, one_direction
 from .systems import to_system
 
 # Our functions by ONNX' names.
@@ -44,7 +44,7 @@ def _number(spec: Spec, name: str, value: float) -> float:
     """
     if spec.dtype == np.float64 and float(np.float32(value)) != value:
         hint = "ONNX' attributes are float32"
-        raise UnsupportedError(name, "a number that float32 holds for onnx", repr(value), hint)
+        raise UnsupportedError(name, "a number that float32 holds for onnx", shown(value), hint)
     return value
 
 
@@ -128,7 +128,8 @@ def _signature(onnx: Any, spec: Spec, state: bool, lengths: bool) -> tuple[list[
 
 def build(layer: Any, state: bool, lengths: bool) -> Any:
     """The model of a layer; see `onnx.export`."""
-    spec = layer.spec
+    check_layer(layer)
+    spec, state, lengths = layer.spec, check_bool("state", state), check_bool("lengths", lengths)
     refuse_options("onnx", spec)
     constants = {"flat": np.array([0, 0, -1], np.int64)}
     for k in range(spec.num_layers):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, UnsupportedError, shown
 from .onnx_fold import FOLD
 
 RECURRENT = ("RNN", "GRU", "LSTM")
@@ -199,7 +199,7 @@ class Graph:
             names, known = set(names), {name_of(node): node for node in nodes}
             for name in names:
                 if name not in known:
-                    raise ArgumentError("nodes", "one of " + (", ".join(known) or "no nodes"), repr(name))
+                    raise ArgumentError("nodes", "one of " + (", ".join(known) or "no nodes"), shown(name))
             nodes = [node for node in nodes if name_of(node) in names]
         next_of = {id(node): self._next(node) if fuse else None for node in nodes}
         chosen = {id(node) for node in nodes}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import spec as checks
-from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
 from ..layers.build import build_layer
 from ..nn import Recurrent
 from ..spec import activations, gate_names
@@ -48,7 +48,7 @@ def _are(test: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return finite(value) is not None or value == np.inf
+    return finite(value) is not None or (isinstance(value, float) and value == np.inf)
 
 
 # Attribute -> whether a value may be one, what is expected, and which operators have it.
@@ -70,6 +70,12 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def check_op(op: Any) -> None:
+    """ArgumentError unless it is a recurrent operator."""
+    if not isinstance(op, str) or op not in SLOTS:
+        raise ArgumentError("op", "one of " + ", ".join(SLOTS), shown(op))
+
+
 @dataclasses.dataclass
 class Node:
     """One recurrent operator: its kind, attributes, and the arrays it was given, by slot name.
@@ -85,19 +91,23 @@ class Node:
     arrays: dict[str, np.ndarray]
 
     def __post_init__(self) -> None:
+        check_op(self.op)
+        checks.check_type("attrs", self.attrs, Mapping, "a mapping of names to values")
+        checks.check_type("arrays", self.arrays, Mapping, "a mapping of names to arrays")
+        self.arrays = {slot: checks.read_array(slot, value) for slot, value in self.arrays.items()}
         for name, value in self.attrs.items():
             known, expected, ops = ATTRIBUTES.get(name, (None, "", ()))
             if self.op not in ops:
                 names = ", ".join(name for name, row in ATTRIBUTES.items() if self.op in row[2])
                 raise UnsupportedError(str(name), f"one of {self.op}'s attributes, {names}", "an unknown one")
             if not known(value):
-                raise ArgumentError(name, expected, repr(value)[:80])
+                raise ArgumentError(name, expected, shown(value))
         for slot in ("W", "R"):
             if slot not in self.arrays or self.arrays[slot].ndim != 3:
                 got = str(self.arrays[slot].shape) if slot in self.arrays else "nothing"
                 raise ShapeError(slot, "shape (D, G*H, features)", got)
         if self.direction not in DIRECTIONS:
-            raise ArgumentError("direction", "one of " + ", ".join(DIRECTIONS), repr(self.direction))
+            raise ArgumentError("direction", "one of " + ", ".join(DIRECTIONS), shown(self.direction))
         for slot in ("W", "R", "B", "P"):
             if slot in self.arrays and self.arrays[slot].shape[:1] != (self.D,):
                 raise ShapeError(slot, f"{self.D} directions", str(self.arrays[slot].shape))
@@ -148,7 +158,7 @@ class Node:
         found = []
         for name in names:
             if name.lower() not in FUNCTIONS:
-                raise UnsupportedError("activations", "one of " + ", ".join(NAMES.values()), repr(name)[:80])
+                raise UnsupportedError("activations", "one of " + ", ".join(NAMES.values()), shown(name))
             own = FUNCTIONS[name.lower()]
             pairs = zip(given, activations.FUNCTIONS[own], strict=False)
             found.append((own, *(float(next(values, default)) for values, default in pairs)))
@@ -207,6 +217,10 @@ def read_nodes(name: str, nodes: Sequence[Node], *, batch_first: bool = False) -
     RnncoreError
         They ask for functions that do not exist, or their arrays do not fit together.
     """
+    checks.check_type("nodes", nodes, (list, tuple), "a list of nodes")
+    if not nodes or not all(isinstance(node, Node) for node in nodes):
+        raise ArgumentError("nodes", "one Node or more", shown(nodes))
+    batch_first = checks.check_bool("batch_first", batch_first)
     first = nodes[0]
     options = _options(first, range(first.D)) | {"bidirectional": first.D == 2}
     options["batch_first"] |= batch_first
@@ -250,12 +264,14 @@ def run_node(
     >>> outputs["Y"].shape, outputs["Y_h"].shape
     ((4, 1, 2, 5), (1, 2, 5))
     """
-    if op not in SLOTS:
-        raise ArgumentError("op", "one of " + ", ".join(SLOTS), repr(op))
-    arrays = {slot: np.asarray(value) for slot, value in inputs.items() if value is not None}
+    check_op(op)
+    checks.check_type("inputs", inputs, Mapping, "a mapping of names to arrays")
+    arrays = {
+        slot: checks.read_array(str(slot), value) for slot, value in inputs.items() if value is not None
+    }
     if unknown := set(arrays) - set(SLOTS[op]):
-        raise ArgumentError("inputs", "one of " + ", ".join(SLOTS[op]), min(unknown))
-    node = Node(op, attrs or {}, arrays)
+        raise ArgumentError("inputs", "one of " + ", ".join(SLOTS[op]), min(map(str, unknown)))
+    node = Node(op, {} if attrs is None else attrs, arrays)
     for slot in ("X", "initial_h", "initial_c"):
         if (slot == "X" or slot in arrays) and (slot not in arrays or arrays[slot].ndim != 3):
             got = str(arrays[slot].shape) if slot in arrays else "nothing"

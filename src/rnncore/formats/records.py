@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, RnncoreError, UnsupportedError
+from ..errors import ArgumentError, RnncoreError, UnsupportedError, shown
 from ..layers.build import build_layer
 from ..layers.layers import Layer
 from ..nn import Module, Recurrent, Sequential
@@ -122,10 +122,10 @@ class Contents:
                     "name", "one of " + (", ".join(names) or "no layers"), "none", "say which"
                 )
             name = names[0]
-        if name in self.refused:
+        if isinstance(name, str) and name in self.refused:
             raise self.refused[name]
-        if name not in self.records:
-            raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), repr(name))
+        if not isinstance(name, str) or name not in self.records:
+            raise ArgumentError("name", "one of " + (", ".join(names) or "no layers"), shown(name))
         return self.records[name]
 
     def layer(self, name: str | None = None, implementation: Any = None) -> Layer[Any]:
@@ -241,6 +241,12 @@ def make_record(
     except RnncoreError as error:
         raise type(error)(f"{name}.{error.field}", error.expected, error.got, error.hint) from error
     return Record(name, spec, parameters, source, **extra)
+
+
+def check_layer(layer: Any) -> None:
+    """ArgumentError unless it is a recurrent layer or a twin."""
+    if not isinstance(getattr(layer, "spec", None), Spec) or not hasattr(layer, "state_dict"):
+        raise ArgumentError("layer", "a recurrent layer", shown(layer))
 
 
 def one_direction(parameters: Mapping[str, np.ndarray], suffix: str) -> dict[str, np.ndarray]:

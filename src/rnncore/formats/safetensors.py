@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, FormatError
-from .files import Path, replacing
+from .files import Path, check_path, replacing
 
 # Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under
 # 200 MB.
@@ -172,7 +172,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     >>> tensors["a"].tolist(), metadata
     ([0.0, 1.0, 2.0], {'who': 'me'})
     """
-    with open(path, "rb") as file:
+    with open(check_path(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise _refuse(path, f"{size} bytes")

@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..spec import gate_names
+from .. import spec as checks
+from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
+from ..spec import CELLS, gate_names
 from .layouts import BIASES, SYSTEMS, Convention
 
 
 def _row(system: str, cell: str, reset_after: bool) -> tuple[Convention, str, str]:
-    if system not in SYSTEMS:
-        raise ArgumentError("system", "one of " + ", ".join(SYSTEMS), repr(system))
+    checks.check_choice("cell", cell, tuple(CELLS))
+    if not isinstance(system, str) or system not in SYSTEMS:
+        raise ArgumentError("system", "one of " + ", ".join(SYSTEMS), shown(system))
     convention = SYSTEMS[system]
     key = "gru_before" if cell == "gru" and not reset_after else cell
     if key not in convention.gates:
@@ -101,13 +103,14 @@ def from_system(
     {'weight_ih': (16, 3), 'weight_hh': (16, 4)}
     """
     convention, order, kind = _row(system, cell, reset_after)
+    checks.check_type("coupled", coupled, (bool, str), "False, or of an LSTM True or 'forget'")
     if coupled not in (False, True, "forget") or (coupled and cell != "lstm"):
-        raise ArgumentError("coupled", "False, or of an LSTM True or 'forget'", repr(coupled)[:80])
+        raise ArgumentError("coupled", "False, or of an LSTM True or 'forget'", shown(coupled))
     wanted, rows = "".join(gate_names(cell, bool(coupled))), 0
     source = order.replace("i", "-").replace("f", "i") if coupled == "forget" else order
     found = {}
     for name, matrix in (("weight_ih", weight_ih), ("weight_hh", weight_hh)):
-        matrix = np.asarray(matrix)
+        matrix = checks.numbers(name, matrix)
         if matrix.ndim != 2:
             raise ShapeError(name, "a matrix", f"shape {matrix.shape}")
         matrix = matrix.T if convention.columns else matrix
@@ -118,16 +121,16 @@ def from_system(
     H = rows // len(order)
     if bias is not None:
         split, _, shape = BIASES[kind]
-        bias, expected = np.asarray(bias), shape(len(order), H)
+        bias, expected = checks.numbers("bias", bias), shape(len(order), H)
         if bias.shape != expected:
             raise ShapeError("bias", f"shape {expected}", f"{bias.shape}")
         parts = split(bias, _candidate(cell, order, H, reset_after))
         for name, part in zip(("bias_ih", "bias_hh"), parts, strict=True):
             found[name] = reorder(part, source, wanted)
     if weight_hr is not None:
-        found["weight_hr"] = _projection(system, convention, np.asarray(weight_hr))
+        found["weight_hr"] = _projection(system, convention, checks.numbers("weight_hr", weight_hr))
     if peephole is not None:
-        peephole, own = np.asarray(peephole), _peepholes(system, convention)
+        peephole, own = checks.numbers("peephole", peephole), _peepholes(system, convention)
         if peephole.shape != (3 * H,):
             raise ShapeError("peephole", f"shape {(3 * H,)}", f"{peephole.shape}")
         own = own.replace("i", "-").replace("f", "i") if coupled == "forget" else own
@@ -153,10 +156,10 @@ def _peepholes(system: str, convention: Convention) -> str:
 
 def _projection(system: str, convention: Convention, matrix: np.ndarray) -> np.ndarray:
     """A projection (P, H) in a system's layout, or back."""
-    if "proj_size" not in convention.options:
-        raise UnsupportedError("proj_size", f"0 for {system}", matrix.shape[0], "it has no projection")
     if matrix.ndim != 2:
         raise ShapeError("weight_hr", "a matrix", f"shape {matrix.shape}")
+    if "proj_size" not in convention.options:
+        raise UnsupportedError("proj_size", f"0 for {system}", matrix.shape[0], "it has no projection")
     return np.ascontiguousarray(matrix.T) if convention.columns else matrix
 
 
@@ -207,11 +210,8 @@ def to_system(
     (3, 16)
     """
     convention, order, kind = _row(system, cell, reset_after)
-    if unknown := parameters.keys() - _NAMES:
-        raise UnsupportedError(
-            min(unknown), "one of " + ", ".join(_NAMES), f"none for {system}", "it has none"
-        )
-    own = "".join(gate_names(cell, coupled))
+    own = "".join(gate_names(cell, checks.check_bool("coupled", coupled)))
+    parameters = _checked(system, len(own), parameters)
 
     def reordered(name: str, own: str = own, wanted: str = order) -> np.ndarray:
         blocks = parameters[name]
@@ -236,6 +236,29 @@ def to_system(
     return Foreign(matrices[0], matrices[1], bias, peephole, projection)
 
 
+def _checked(system: str, gates: int, parameters: Any) -> dict[str, np.ndarray]:
+    """Canonical arrays of one layer and direction, whose shapes fit together."""
+    checks.check_type("parameters", parameters, Mapping, "a mapping of names to arrays")
+    if unknown := parameters.keys() - _NAMES:
+        first = min(map(str, unknown))
+        raise UnsupportedError(first, "one of " + ", ".join(_NAMES), f"none for {system}", "it has none")
+    arrays = {name: checks.numbers(name, array) for name, array in parameters.items()}
+    for name in ("weight_ih", "weight_hh"):
+        if name not in arrays or arrays[name].ndim != 2:
+            raise ShapeError(name, "a matrix", f"shape {arrays[name].shape}" if name in arrays else "nothing")
+    rows = len(arrays["weight_hh"])
+    if rows % gates or not rows:
+        raise ShapeError("weight_hh", f"a multiple of {gates} gates", str(rows), "transposed?")
+    shapes = {"weight_ih": (rows, arrays["weight_ih"].shape[1]), "bias_ih": (rows,), "bias_hh": (rows,)}
+    shapes["weight_peephole"] = (rows // gates * (gates - 1),)
+    for name, shape in shapes.items():
+        if name in arrays:
+            checks.check_shape(name, arrays[name], shape)
+    if ("bias_ih" in arrays) != ("bias_hh" in arrays):
+        raise ArgumentError("bias_hh", "both biases or none", "one")
+    return arrays
+
+
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
 
 
@@ -246,7 +269,7 @@ def split_joined(kernel: Any, input_size: int) -> tuple[np.ndarray, np.ndarray]:
     ------
     ShapeError
     """
-    kernel = np.asarray(kernel)
+    kernel = checks.numbers("kernel", kernel)
     if kernel.ndim != 2 or not 0 < input_size < len(kernel):
         raise ShapeError("kernel", f"a matrix of more than {input_size} rows", f"shape {kernel.shape}")
     return kernel[:input_size], kernel[input_size:]

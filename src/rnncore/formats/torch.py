@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, FormatError, UnsupportedError
+from ..errors import ArgumentError, FormatError, UnsupportedError, shown
+from ..spec import check_type
 from . import safetensors
-from .files import Path, reading, replacing, zipped
+from .files import Path, check_path, reading, replacing, zipped
 from .layouts import refuse_options
-from .records import CLASSES, Contents, Record, make_record, one_direction
+from .records import CLASSES, Contents, Record, check_layer, make_record, one_direction
 from .systems import to_system
 from .torch_state import NAME, find_state, plain, to_array
 
@@ -125,9 +126,10 @@ def from_state_dict(
     if not hasattr(state, "items"):
         raise ArgumentError("state", "a mapping of names to arrays", type(state).__name__)
     if prefix is not None:
+        check_type("prefix", prefix, str, "text")
         state = {name.removeprefix(prefix): v for name, v in state.items() if str(name).startswith(prefix)}
         if not state:
-            raise ArgumentError("prefix", "one that parameters have", repr(prefix))
+            raise ArgumentError("prefix", "one that parameters have", shown(prefix))
     groups, other = _groups(plain(state))
     found = Contents("torch", other=other)
     for name, places in groups.items():
@@ -144,6 +146,8 @@ def from_module(module: Any) -> Contents:
     -------
     Contents
     """
+    if not hasattr(module, "named_modules"):
+        raise ArgumentError("module", "a torch.nn.Module", shown(module))
     found = Contents("torch")
     for name, part in module.named_modules():
         kind = type(part).__name__
@@ -204,7 +208,7 @@ def load(source: Any, *, prefix: str | None = None, nonlinearity: str | None = N
     if hasattr(source, "named_modules"):
         return from_module(source)
     if not hasattr(source, "items"):
-        with open(source, "rb") as file:
+        with open(check_path(source, "source"), "rb") as file:
             head = file.read(16)
         source = safetensors.read(source)[0] if safetensors.is_file(source, head) else _read_pickle(source)
     return from_state_dict(source, prefix=prefix, nonlinearity=nonlinearity)
@@ -236,6 +240,8 @@ def state_dict(layer: Any, prefix: str = "") -> dict[str, np.ndarray]:
     >>> list(rnncore.formats.torch.state_dict(rnncore.RNN(3, 4, bias=False), "rnn."))
     ['rnn.weight_ih_l0', 'rnn.weight_hh_l0']
     """
+    check_layer(layer)
+    check_type("prefix", prefix, str, "text")
     parameters = layer.state_dict()
     refuse_options("torch", layer.spec)
     first = one_direction(parameters, layer.spec.suffixes()[0])
@@ -267,5 +273,6 @@ def save(layer: Any, path: Path, prefix: str = "") -> None:
         safetensors.write(path, state)
         return
     torch = _torch(str(path))
-    with replacing(path) as draft:
-        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, draft)
+    # To a stream: PyTorch would refuse some names.
+    with replacing(path) as draft, open(draft, "wb") as file:
+        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, file)

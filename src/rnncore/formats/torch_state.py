@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, UnsupportedError
+from ..spec import read_array
 from .files import Path
 
 NAME = re.compile(r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d{1,6})(_reverse)?)?")
@@ -103,7 +104,7 @@ def to_array(name: str, value: Any) -> np.ndarray:
         A quantized, sparse or device tensor, or one that claims more elements than its storage holds.
     """
     if not hasattr(value, "untyped_storage"):
-        return np.asarray(value)
+        return read_array(name, value)
     if value.is_quantized or str(value.layout) != "torch.strided" or value.device.type != "cpu":
         got = f"{value.dtype}, {value.layout}, on {value.device}"
         raise UnsupportedError(name, "a dense tensor on the CPU", got)

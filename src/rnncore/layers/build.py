@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..spec import Spec, check_parameters
 from . import layers
 
@@ -47,6 +47,9 @@ def build_layer(
     RnncoreError
     """
     checked = check_parameters(spec, parameters)
-    layer = getattr(implementation or layers, spec.table.title)(**spec.keywords(), seed=seed)
+    make = getattr(layers if implementation is None else implementation, spec.table.title, None)
+    if not callable(make):
+        raise ArgumentError("implementation", "a module with RNN, LSTM and GRU", shown(implementation))
+    layer = make(**spec.keywords(), seed=seed)
     layer.load_state_dict(checked)
     return layer

@@ -82,6 +82,34 @@ class Module(ParameterOwner):
             yield self._parameters
             self._changed()
 
+    def quantize(self, store: str | None) -> Self:
+        """The same module with the matrices of recurrent layers packed in another store; all else stays.
+
+        Parameters
+        ----------
+        store : {"bfloat16", "float16", None}
+            See `LSTM.quantize`; None: the dtype itself again.
+
+        Returns
+        -------
+        module
+            A new one, with copies of all parameters.
+
+        Raises
+        ------
+        ArgumentError
+            See `LSTM.quantize`.
+
+        Examples
+        --------
+        >>> import rnncore
+        >>> model = rnncore.nn.Sequential(rnncore.GRU(3, 4, seed=0), rnncore.Linear(4, 2, seed=1))
+        >>> model.quantize("bfloat16")[0].layer
+        rnncore.GRU(3, 4, store='bfloat16')
+        """
+        spec.check_store("store", store)
+        return copy.copy(self)
+
     def eval(self) -> Self:
         """Nothing to do: calling a module is inference, always. Gives the module, as in PyTorch."""
         return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..layers.module import Module, Tape
 from ..spec.checks import finite
 from ..spec.tapes import Grads, claimed
@@ -51,14 +51,14 @@ class Activation(Module):
 
     def __init__(self, name: str, alpha: float | None = None, beta: float | None = None) -> None:
         if not isinstance(name, str) or name not in ACTIVATIONS:
-            raise ArgumentError("name", "one of " + ", ".join(ACTIVATIONS), repr(name)[:80])
+            raise ArgumentError("name", "one of " + ", ".join(ACTIVATIONS), shown(name))
         given, defaults = (alpha, beta), ACTIVATIONS[name].defaults
         for field, value, known in zip(
             self.optional, given, (len(defaults) > 0, len(defaults) > 1), strict=True
         ):
             if value is not None and (not known or finite(value) is None):
                 expected = "a finite number" if known else f"nothing for {name}"
-                raise ArgumentError(field, expected, repr(value)[:80])
+                raise ArgumentError(field, expected, shown(value))
         self.name: str = name
         self.alpha: float | None = alpha
         self.beta: float | None = beta
@@ -80,12 +80,13 @@ class Activation(Module):
         return {}
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """x of any shape."""
-        return ACTIVATIONS[self.name].value(np.asarray(x), *self._own_parameters)
+        """x (...), float32 or float64, of any shape; DTypeError."""
+        x = spec.as_array("x", x, spec.DTYPES)
+        return ACTIVATIONS[self.name].value(x, *self._own_parameters)
 
     def forward(self, x: ArrayLike) -> tuple[np.ndarray, Tape]:
         """Return ``(y, tape)``; the tape keeps `x` itself, which must not change before `backward`."""
-        x = np.asarray(x)
+        x = spec.as_array("x", x, spec.DTYPES)
         return self(x), Tape(self, self.version, x)
 
     def backward(self, tape: Tape, dy: ArrayLike) -> Grads:
@@ -121,8 +122,8 @@ class Softmax(Module):
         return {}
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """x (..., features) gives the same shape."""
-        return softmax(np.asarray(x))
+        """x (..., features), float32 or float64, gives the same shape; ShapeError, DTypeError."""
+        return softmax(x)
 
     def forward(self, x: ArrayLike) -> tuple[np.ndarray, Tape]:
         """Return ``(y, tape)``; the tape keeps `y` itself, which must not change before `backward`."""

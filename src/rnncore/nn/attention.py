@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..layers.module import Module, Tape
+from ..spec.checks import finite
 from ..spec.tapes import claimed
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Attention(Module):
     arguments: tuple[str, ...] = ("batch_first", "scale")
 
     def __init__(self, batch_first: bool = False, scale: float = 1.0) -> None:
-        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < np.inf:
-            raise ArgumentError("scale", "a finite number > 0", repr(scale)[:80])
+        number = finite(scale)
+        if number is None or number <= 0:
+            raise ArgumentError("scale", "a finite number > 0", shown(scale))
         self.batch_first: bool = spec.check_bool("batch_first", batch_first)
-        self.scale: float = float(scale)
+        self.scale: float = number
         super().__init__()
 
     @staticmethod

@@ -47,7 +47,10 @@ class Embedding(Module):
         self.embedding_dim: int = spec.check_int("embedding_dim", embedding_dim, 1)
         self.dtype: str = spec.check_dtype("dtype", dtype).name
         shape = (self.num_embeddings, self.embedding_dim)
-        super().__init__(weight=seed_streams(seed)[0].standard_normal(shape).astype(self.dtype))
+        rng = seed_streams(seed)[0]
+        with spec.claiming("num_embeddings", shape):
+            weight = rng.standard_normal(shape).astype(self.dtype)
+        super().__init__(weight=weight)
 
     @staticmethod
     def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -61,7 +64,7 @@ class Embedding(Module):
         ------
         DTypeError, ArgumentError
         """
-        ids = np.asarray(ids)
+        ids = spec.read_array("ids", ids)
         if ids.dtype.kind not in "iu":
             raise DTypeError("ids", "an integer dtype", ids.dtype)
         if ids.size and (ids.min() < 0 or ids.max() >= self.num_embeddings):

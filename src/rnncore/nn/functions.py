@@ -7,7 +7,8 @@ import typing
 
 import numpy as np
 
-from ..spec import activations
+from ..errors import ShapeError
+from ..spec import DTYPES, activations, as_array
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -19,6 +20,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     >>> rnncore.nn.sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist()
     [0.0, 0.5, 1.0]
     """
+    x = as_array("x", x, DTYPES)
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, np.ones_like(e), e) / (1 + e)
 
@@ -32,6 +34,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
     >>> rnncore.nn.softmax(np.zeros((2, 4), np.float32)).tolist()
     [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]
     """
+    x = as_array("x", x, DTYPES)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ShapeError("x", "shape (..., features) with features >= 1", str(x.shape))
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -85,3 +90,4 @@ _ROWS = {
 ACTIVATIONS: dict[str, Function] = {
     name: row._replace(defaults=activations.FUNCTIONS.get(name, ())) for name, row in _ROWS.items()
 }
+"""Activations by name: value, slope, and the defaults of alpha and beta."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..layers.build import build_layer, spec_of
 from ..layers.module import Module
+from ..spec.initializers import entropy_of
 from .activation import Activation, Softmax
 from .attention import Attention
 from .dropout import Dropout
@@ -35,6 +36,7 @@ KINDS: dict[str, type[Module]] = {
         Softmax,
     )
 }
+"""Modules that a file may describe, by the name of their class."""
 
 
 def build_module(
@@ -62,7 +64,10 @@ def build_module(
     >>> rnncore.nn.build_module(head.config(), head.parameters())
     Linear(in_features=3, out_features=2, bias=True, dtype='float32')
     """
-    return _build(config, parameters, implementation, (seed,) if isinstance(seed, int) else tuple(seed), 1)
+    spec.check_type("parameters", parameters, Mapping, "a mapping of names to arrays")
+    for name in parameters:
+        spec.check_type("parameters", name, str, "names of arrays")
+    return _build(config, parameters, implementation, entropy_of(seed), 1)
 
 
 def _build(config: Any, parameters: Any, implementation: Any, seed: tuple[int, ...], depth: int) -> Module:
@@ -80,6 +85,9 @@ def _build(config: Any, parameters: Any, implementation: Any, seed: tuple[int, .
 def _check_fields(
     kind: str, fields: dict[str, Any], names: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> None:
+    for name, value in fields.items():
+        if not isinstance(value, (str, int, float, list, dict, type(None))):
+            raise ArgumentError(str(name), "a value that JSON has", shown(value))
     if not set(names) - set(optional) <= set(fields) <= set(names):
         expected = "fields " + (", ".join(names) or "none")
         raise ArgumentError(kind, expected, ", ".join(map(str, fields))[:200] or "none")
@@ -123,7 +131,7 @@ def _build_sequential(
         k, _, rest = name.partition(".")
         groups.setdefault(k, {})[rest] = array
     if unknown := set(groups) - set(map(str, range(len(configs)))):
-        raise ArgumentError("tensors", f"names 0. to {len(configs) - 1}.", repr(min(unknown)))
+        raise ArgumentError("tensors", f"names 0. to {len(configs) - 1}.", shown(min(unknown)))
     return Sequential(
         *(
             _build(config, groups.get(str(k), {}), implementation, (*seed, k), depth + 1)

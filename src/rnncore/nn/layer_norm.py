@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..layers.module import Module, Tape
+from ..spec.checks import finite
 from ..spec.tapes import Grads, claimed
 
 if TYPE_CHECKING:
@@ -52,11 +53,14 @@ class LayerNorm(Module):
 
     def __init__(self, features: int, eps: float = 1e-5, dtype: str = "float32") -> None:
         self.features: int = spec.check_int("features", features, 1)
-        if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps < np.inf:
-            raise ArgumentError("eps", "a finite number >= 0", repr(eps))
-        self.eps: float = float(eps)
+        number = finite(eps)
+        if number is None or number < 0:
+            raise ArgumentError("eps", "a finite number >= 0", shown(eps))
+        self.eps: float = number
         self.dtype: str = spec.check_dtype("dtype", dtype).name
-        super().__init__(weight=np.ones(self.features, self.dtype), bias=np.zeros(self.features, self.dtype))
+        with spec.claiming("features", (self.features,)):
+            one, zero = np.ones(self.features, self.dtype), np.zeros(self.features, self.dtype)
+        super().__init__(weight=one, bias=zero)
 
     @staticmethod
     def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import spec
 from ..layers.module import Module, Tape
+from ..spec.initializers import seed_sequence
 from ..spec.tapes import Grads, claimed
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ class Linear(Module):
         self.out_features: int = spec.check_int("out_features", out_features, 1)
         self.bias: bool = spec.check_bool("bias", bias)
         self.dtype: str = spec.check_dtype("dtype", dtype).name
-        bound, rng = 1.0 / math.sqrt(self.in_features), np.random.default_rng(seed)
+        bound, rng = 1.0 / math.sqrt(self.in_features), np.random.default_rng(seed_sequence(seed))
         shapes = self.shapes(self.config())
-        super().__init__(
-            **{name: rng.uniform(-bound, bound, shape).astype(self.dtype) for name, shape in shapes.items()}
-        )
+        with spec.claiming("in_features", shapes["weight"]):
+            drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+            parameters = {name: array.astype(self.dtype) for name, array in drawn.items()}
+        super().__init__(**parameters)
 
     @staticmethod
     def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:

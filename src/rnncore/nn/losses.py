@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..spec import check_type, numbers, read_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_float(name: str, array: ArrayLike) -> np.ndarray:
     """A float array, not cast."""
-    array = np.asarray(array)
+    array = read_array(name, array)
     if array.dtype not in (np.float32, np.float64):
         raise DTypeError(name, "float32 or float64", str(array.dtype))
     return array
@@ -24,7 +25,7 @@ def check_float(name: str, array: ArrayLike) -> np.ndarray:
 
 def check_weight(weight: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
     """Weights of this shape, in float64, and their sum."""
-    weight = np.asarray(weight, np.float64)
+    weight = numbers("weight", weight, np.float64)
     try:
         weight = np.broadcast_to(weight, shape)
     except ValueError:
@@ -62,7 +63,7 @@ def mse_loss(pred: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None
     >>> rnncore.mse_loss(np.array([1.0, 3.0]), [1.0, 1.0])
     (2.0, array([0., 2.]))
     """
-    pred, target = check_float("pred", pred), np.asarray(target)
+    pred, target = check_float("pred", pred), numbers("target", target)
     if target.shape != pred.shape:
         raise ShapeError("target", str(pred.shape), str(target.shape))
     if not pred.size:
@@ -109,7 +110,8 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100
     >>> round(loss, 4), dlogits[0].tolist()
     (1.3863, [-0.375, 0.125, 0.125, 0.125])
     """
-    logits, labels = check_float("logits", logits), np.asarray(labels)
+    logits, labels = check_float("logits", logits), read_array("labels", labels)
+    check_type("ignore_index", ignore_index, (int, np.integer), "an integer")
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ShapeError("logits", "(..., C) with C >= 1", str(logits.shape))
     if labels.shape != logits.shape[:-1]:
@@ -177,8 +179,8 @@ def quantile_loss(
     >>> loss, dpred.tolist()
     (0.5, [[-0.125, -0.375]])
     """
-    pred, target = check_float("pred", pred), np.asarray(target)
-    quantiles = np.asarray(quantiles, np.float64)
+    pred, target = check_float("pred", pred), numbers("target", target)
+    quantiles = numbers("quantiles", quantiles, np.float64)
     if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
         raise ArgumentError("quantiles", "numbers in (0, 1)", str(quantiles))
     if not pred.size or pred.shape[-1:] != quantiles.shape:

@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
+from ..spec import check_type, numbers
+from ..spec.checks import finite
 from .losses import check_float, check_weight
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def mixture_loss(
     (1.8379, (1, 12))
     """
     params, M = _check_params(params)
-    target, points = np.asarray(target), params.shape[:-1]
+    target, points = numbers("target", target), params.shape[:-1]
     if target.shape != (*points, 2):
         raise ShapeError("target", str((*points, 2)), str(target.shape))
     if not params.size:
@@ -173,15 +175,17 @@ def mixture_sample(params: ArrayLike, rng: np.random.Generator, bias: float = 0.
     (5, 2)
     """
     params, M = _check_params(params)
-    if not 0.0 <= bias < math.inf:
-        raise ArgumentError("bias", "a number in [0, inf)", repr(bias))
+    check_type("rng", rng, np.random.Generator, "a numpy.random.Generator")
+    number = finite(bias)
+    if number is None or number < 0:
+        raise ArgumentError("bias", "a number in [0, inf)", shown(bias))
     w, m, n, a, b, r = np.moveaxis(params.reshape(-1, BLOCKS, M), 1, 0).astype(np.float64)
-    w *= 1.0 + bias
+    w *= 1.0 + number
     cumulated = np.cumsum(np.exp(w - w.max(axis=-1, keepdims=True)), axis=-1)
     # The first component whose cumulated weight exceeds a uniform share of the whole; a weight of 0 never does.
     threshold = rng.random(len(w)) * cumulated[:, -1]
     rows, j = np.arange(len(w)), (cumulated <= threshold[:, np.newaxis]).sum(axis=-1)
-    m, n, a, b, r = (block[rows, j] for block in (m, n, a - bias, b - bias, r))
+    m, n, a, b, r = (block[rows, j] for block in (m, n, a - number, b - number, r))
     first, second = rng.standard_normal((2, len(w)))
     x = m + np.exp(a) * first
     y = n + np.exp(b) * (np.tanh(r) * first + second / np.cosh(r))  # sqrt(1 - tanh^2) = 1 / cosh

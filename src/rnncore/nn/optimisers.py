@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import spec
 from ..engine import _core, backends
 from ..engine.threads import team_for, threads_for
-from ..errors import ArgumentError, DTypeError, MemoryExhaustedError, ShapeError
-from ..spec import DTYPES, check_bool, check_num_threads
+from ..errors import ArgumentError, DTypeError, MemoryExhaustedError, ShapeError, shown
+from ..spec.checks import finite
 from ..spec.parameters import flat_views
 from .container import leaves_of
 
@@ -29,14 +30,21 @@ def _finite_number(
 ) -> float:
     """Return `value` as float when it lies between `low` and `high`; raise ArgumentError otherwise."""
     bounds = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ArgumentError(name, bounds, repr(value)[:80])
-    number = float(value)
+    number = finite(value)
+    if number is None:
+        raise ArgumentError(name, bounds, shown(value))
     above = number > low if open_low else number >= low
     below = number < high if open_high else number <= high
     if not (above and below):
-        raise ArgumentError(name, bounds, repr(value)[:80])
+        raise ArgumentError(name, bounds, shown(value))
     return number
+
+
+def _item(name: str, value: Any) -> Any:
+    """The number in a 0-d array, which is how `state_dict` gives one."""
+    array = spec.numbers(name, value)
+    spec.check_shape(name, array, ())
+    return array.item()
 
 
 def _is_module(value: Any) -> bool:
@@ -47,10 +55,10 @@ def _listed(modules: Any) -> list[Any]:
     """One module, or some, as a list of different ones."""
     if _is_module(modules):  # a chain can be listed, too, but is one module
         return [modules]
-    if not isinstance(modules, Iterable):
+    if not isinstance(modules, Iterable) or isinstance(modules, np.ndarray):
         raise ArgumentError("modules", "a module or some", type(modules).__name__)
-    found, seen = list(modules), set()
-    for index, module in enumerate(found):
+    found, seen = [], set()
+    for index, module in enumerate(modules):
         if not _is_module(module):
             hint = "a layer, a module or a model, not its parameters"
             raise ArgumentError(f"modules[{index}]", "a module", type(module).__name__, hint)
@@ -58,6 +66,7 @@ def _listed(modules: Any) -> list[Any]:
         if own & seen:
             raise ArgumentError(f"modules[{index}]", "each module once", "one that was there before")
         seen |= own
+        found.append(module)
     if not any(module.parameters() for module in found):
         raise ArgumentError("modules", "at least one module with parameters", f"{len(found)} without")
     return found
@@ -69,12 +78,12 @@ class _Group:
     def __init__(self, index: int, module: Any, moments: tuple[str, ...]) -> None:
         parameters = module.parameters()
         dtypes = {array.dtype for array in parameters.values()}
-        if len(dtypes) > 1 or not dtypes <= set(DTYPES):
+        if len(dtypes) > 1 or not dtypes <= set(spec.DTYPES):
             got = ", ".join(sorted(map(str, dtypes)))
             raise DTypeError(f"modules[{index}]", "parameters of float32 or of float64", got)
         self.module = module
         self.name = f"grads[{index}]"
-        self.dtype = dtypes.pop() if dtypes else DTYPES[0]
+        self.dtype = dtypes.pop() if dtypes else spec.DTYPES[0]
         self.shapes = {name: array.shape for name, array in parameters.items()}
         size = sum(array.size for array in parameters.values())
         try:
@@ -98,7 +107,7 @@ class _Group:
             raise ArgumentError(self.name, expected, got, hint)
         dense = []
         for name, shape in self.shapes.items():
-            grad = np.asarray(grads[name])
+            grad = spec.read_array(f"{self.name}[{name!r}]", grads[name])
             if grad.shape != shape:
                 raise ShapeError(f"{self.name}[{name!r}]", str(shape), str(grad.shape))
             if grad.dtype != self.dtype:
@@ -157,7 +166,7 @@ class _Optimizer:
             None if clip_norm is None else _finite_number("clip_norm", clip_norm, 0.0, open_low=True)
         )
         self.weight_decay: float = _finite_number("weight_decay", weight_decay, 0.0)
-        self.decoupled: bool = check_bool("decoupled", decoupled)
+        self.decoupled: bool = spec.check_bool("decoupled", decoupled)
         self.step_count: int = 0
         self._groups = [_Group(index, module, self._moments) for index, module in enumerate(_listed(modules))]
 
@@ -197,7 +206,7 @@ class _Optimizer:
         """
         dense = self._check(grads)
         scale = _finite_number("grad_scale", grad_scale, -math.inf, open_low=True)
-        check_num_threads(num_threads)
+        spec.check_num_threads(num_threads)
         with _writing_all([group.module for group in self._groups]) as values:
             tensors = [
                 tensor
@@ -264,7 +273,7 @@ class _Optimizer:
 
         Raises
         ------
-        ArgumentError, ShapeError
+        ArgumentError, ShapeError, DTypeError
             The dict belongs to other modules or another optimiser; nothing has changed then.
         """
         targets = {
@@ -273,15 +282,16 @@ class _Optimizer:
             for name, moment in group.moments.items()
         }
         expected = {"step", "lr", *targets}
+        spec.check_type("state_dict", state, Mapping, "a mapping of names to arrays")
         if set(state) != expected:
-            raise ArgumentError("state_dict", f"keys {sorted(expected)}", str(sorted(state)))
+            raise ArgumentError("state_dict", f"keys {sorted(expected)}", str(sorted(map(str, state))))
+        moments = {key: spec.as_array(key, state[key], (moment.dtype,)) for key, moment in targets.items()}
         for key, moment in targets.items():
-            if np.shape(state[key]) != moment.shape:
-                raise ShapeError(key, str(moment.shape), str(np.shape(state[key])))
-        self.step_count = int(state["step"])
-        self.lr = float(state["lr"])
+            spec.check_shape(key, moments[key], moment.shape)
+        step, lr = (_item(key, state[key]) for key in ("step", "lr"))
+        self.step_count, self.lr = spec.check_int("step", step, 0), _finite_number("lr", lr, 0.0)
         for key, moment in targets.items():
-            moment[...] = state[key]
+            moment[...] = moments[key]
 
 
 class Adam(_Optimizer):
@@ -332,7 +342,7 @@ class Adam(_Optimizer):
         decoupled: bool = True,
     ) -> None:
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ArgumentError("betas", "a pair of numbers in [0, 1)", repr(betas))
+            raise ArgumentError("betas", "a pair of numbers in [0, 1)", shown(betas))
         first, second = (_finite_number(f"betas[{i}]", beta, 0.0, 1.0) for i, beta in enumerate(betas))
         self.betas: tuple[float, float] = (first, second)
         self.eps: float = _finite_number("eps", eps, 0.0)
@@ -377,9 +387,9 @@ class SGD(_Optimizer):
         decoupled: bool = True,
     ) -> None:
         self.momentum: float = _finite_number("momentum", momentum, 0.0, 1.0)
-        self.nesterov: bool = check_bool("nesterov", nesterov)
+        self.nesterov: bool = spec.check_bool("nesterov", nesterov)
         if self.nesterov and not self.momentum:
-            raise ArgumentError("momentum", "a number above 0 with nesterov=True", repr(momentum))
+            raise ArgumentError("momentum", "a number above 0 with nesterov=True", shown(momentum))
         self._moments = ("momentum_buffer",) if self.momentum else ()
         super().__init__(modules, lr, clip_norm, weight_decay, decoupled)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import spec
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
 from ..layers.module import Tape
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, claimed
@@ -40,6 +40,7 @@ MERGES: dict[str, Merge] = {
         lambda forward, reverse: (forward + reverse) / 2, lambda dy, forward, reverse: (dy / 2, dy / 2)
     ),
 }
+"""Ways to merge the outputs of two directions, by name: value and gradients."""
 ORDERS = ("forward", "reverse", "backwards")
 
 
@@ -49,8 +50,12 @@ def reverse_valid(x: np.ndarray, lengths: np.ndarray | None = None, batch_first:
     Parameters
     ----------
     x : (T, N, features), with batch_first (N, T, features), or unbatched (T, features)
-    lengths : int64 (N,), optional
-        Checked already; all T if left out.
+    lengths : ints (N,), optional
+        All T if left out.
+
+    Raises
+    ------
+    ShapeError, DTypeError, LengthsError
 
     Examples
     --------
@@ -59,10 +64,14 @@ def reverse_valid(x: np.ndarray, lengths: np.ndarray | None = None, batch_first:
     >>> rnncore.nn.reverse_valid(x, np.array([3])).ravel().tolist()
     [3, 2, 1, 0]
     """
-    axis = 1 if batch_first and x.ndim == 3 else 0
+    x = spec.read_array("x", x)
+    axis = 1 if spec.check_bool("batch_first", batch_first) and x.ndim == 3 else 0
+    if x.ndim not in (2, 3):
+        raise ShapeError("x", "two or three axes", str(x.shape))
+    T, N = x.shape[axis], x.shape[1 - axis] if x.ndim == 3 else 1
+    lengths = spec.check_lengths(lengths, T, N)
     if lengths is None:
         return np.flip(x, axis)
-    T = x.shape[axis]
     t = np.arange(T)[:, np.newaxis]
     source = np.where(t < lengths, lengths - 1 - t, t)  # (T, N)
     if x.ndim == 2:
@@ -109,11 +118,15 @@ class Recurrent(Container):
     ) -> None:
         if not isinstance(getattr(layer, "spec", None), spec.Spec):
             raise ArgumentError("layer", "a recurrent layer", type(layer).__name__)
-        if order not in ORDERS or (order != "forward" and layer.spec.bidirectional):
+        if (
+            not isinstance(order, str)
+            or order not in ORDERS
+            or (order != "forward" and layer.spec.bidirectional)
+        ):
             expected = "'forward'" if layer.spec.bidirectional else "one of " + ", ".join(ORDERS)
-            raise ArgumentError("order", expected, repr(order))
-        if merge is not None and merge not in MERGES:
-            raise ArgumentError("merge", "None or one of " + ", ".join(MERGES), repr(merge))
+            raise ArgumentError("order", expected, shown(order))
+        if merge is not None and (not isinstance(merge, str) or merge not in MERGES):
+            raise ArgumentError("merge", "None or one of " + ", ".join(MERGES), shown(merge))
         self.layer: Any = layer
         self.order: str = order
         self.merge: str | None = merge
@@ -134,10 +147,15 @@ class Recurrent(Container):
         """The layer, whose parameters keep their names."""
         return {"": self.layer}
 
+    def quantize(self, store: str | None) -> Recurrent:
+        """The same with the layer's matrices packed in another store; see `Module.quantize`."""
+        layer = self.layer.quantize(store)
+        return Recurrent(layer, order=self.order, merge=self.merge, return_sequences=self.return_sequences)
+
     def stream(self, batch_size: int = 1) -> Any:
         """The layer's stream; UnsupportedError if steps alone do not give what the whole sequence gives."""
         if self.order != "forward" or not self.return_sequences or self.layer.spec.bidirectional:
-            raise UnsupportedError("stream", "a layer that reads forward", repr(self), "it needs the end")
+            raise UnsupportedError("stream", "a layer that reads forward", shown(self), "it needs the end")
         return self.layer.stream(batch_size)
 
     def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..layers.module import Module, Tape
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, claimed
@@ -53,7 +53,7 @@ class Sequential(Container):
                 raise ArgumentError(f"modules[{k}]", "a module or a recurrent layer", type(module).__name__)
             if isinstance(module, Attention):
                 hint = "its memory is a second input: call it beside the chain"
-                raise ArgumentError(f"modules[{k}]", "a module of one input", repr(module), hint)
+                raise ArgumentError(f"modules[{k}]", "a module of one input", shown(module), hint)
         super().__init__()
         self._check_chain()
 
@@ -63,13 +63,13 @@ class Sequential(Container):
         seen, ended = set(), None
         for k, module in enumerate(self._flat_modules()):
             if ended is not None and isinstance(module, Recurrent):
-                raise ArgumentError(f"modules[{k}]", "a module that reads no steps", repr(module), ended)
+                raise ArgumentError(f"modules[{k}]", "a module that reads no steps", shown(module), ended)
             if isinstance(module, Recurrent) and not module.return_sequences:
                 ended = "a layer before it gives its last step only"
             for leaf in leaves_of(module).values():
                 if id(leaf) in seen and leaf.parameters():
                     raise ArgumentError(
-                        f"modules[{k}]", "each module once", repr(module), "it was there before"
+                        f"modules[{k}]", "each module once", shown(module), "it was there before"
                     )
                 seen.add(id(leaf))
 
@@ -106,6 +106,10 @@ class Sequential(Container):
     def parts(self) -> dict[str, ParameterOwner]:
         """The modules, by ``0.``, ``1.`` and so on."""
         return {f"{k}.": module for k, module in enumerate(self)}
+
+    def quantize(self, store: str | None) -> Sequential:
+        """The same chain with the matrices of recurrent layers packed in another store; see `Module.quantize`."""
+        return Sequential(*(module.quantize(store) for module in self))
 
     def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Run all modules.

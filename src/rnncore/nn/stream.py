@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, UnsupportedError, shown
+from ..layers.module import Module
 
 
 class SequentialStream:
@@ -35,7 +36,11 @@ class SequentialStream:
     def __init__(self, model: Iterable[Any], batch_size: int = 1) -> None:
         self._calls: list[Any] = []
         self._streams: list[Any] = []
+        if not isinstance(model, Iterable) or isinstance(model, np.ndarray):
+            raise ArgumentError("model", "a chain of modules", shown(model))
         for k, module in enumerate(model):
+            if not isinstance(module, Module):
+                raise ArgumentError(f"modules[{k}]", "a module", shown(module))
             if not hasattr(module, "stream"):
                 self._calls.append(module)
                 continue
@@ -64,6 +69,6 @@ class SequentialStream:
     @state.setter
     def state(self, values: Sequence[Any]) -> None:
         if not isinstance(values, (list, tuple)) or len(values) != len(self._streams):
-            raise ArgumentError("state", f"a list of {len(self._streams)} states", repr(values)[:80])
+            raise ArgumentError("state", f"a list of {len(self._streams)} states", shown(values))
         for stream, value in zip(self._streams, values, strict=True):
             stream.state = value

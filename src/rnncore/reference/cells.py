@@ -3,7 +3,8 @@
 
 Each family has a file (rnn.py, lstm.py, gru.py, and lstm_norm.py, gru_norm.py with layer normalisation), each cell in
 it one block of equations and two short functions side by side.  F lines are the forward pass of one step, B lines
-reverse the F line of the same number.  The blocks stand, letter for letter, in csrc/cells/*.c and docs/equations.md.
+reverse the F line of the same number.  The blocks stand, letter for letter, in csrc/cells/*.c and
+docs/explanation/equations.md.
 Products with W are matrix products, * is element by element; X[k] is the block of gate k in a stacked matrix; += adds
 to a gradient that all steps share, or to the term before.
 

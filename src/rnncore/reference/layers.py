@@ -18,6 +18,7 @@ from ..errors import UnsupportedError
 from ..spec import initializers, masks
 from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
+from ..spec.stores import rounded
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
 from .loop import Zone, run_backward, run_forward
@@ -200,7 +201,8 @@ class Layer(ParameterOwner, LayerArguments):
         lengths = np.full(N, T) if call.lengths is None else call.lengths
         state = self._fresh_state(call.state, N)
         records = []
-        y = call.time_major(call.x.astype(FLOAT64))
+        with spec.claiming("x", call.x.shape):
+            y = call.time_major(call.x.astype(FLOAT64))
         for layer in range(self.spec.num_layers):
             if layer > 0:
                 y = y * self._mask(call_key, layer - 1, y.shape)
@@ -228,8 +230,11 @@ class Layer(ParameterOwner, LayerArguments):
         recurrent, weight = (training.recurrent_dropout, training.weight_dropout) if training else (0.0, 0.0)
         w = self._weights(self.spec.suffixes()[k], self._parameters)
         factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
+        w.weight_hh = w.weight_hh * factor
+        for row in self.spec.kinds:
+            if self.spec.store and len(row.shape) == 2:
+                setattr(w, row.name, rounded(self.spec.store, getattr(w, row.name)).astype(FLOAT64))
         if not recurrent:
-            w.weight_hh = w.weight_hh * factor
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]
@@ -316,7 +321,9 @@ class Stream:
 
     def reset(self) -> None:
         """Set the state to zero."""
-        self._parts = tuple(np.zeros(shape) for shape in self._layer.spec.state_shapes(self._N))
+        shapes = self._layer.spec.state_shapes(self._N)
+        with spec.claiming("batch_size", shapes[0]):
+            self._parts = tuple(np.zeros(shape) for shape in shapes)
 
     @property
     def state(self) -> Any:

@@ -34,8 +34,13 @@ from .checks import (
     check_positive,
     check_probability,
     check_shape,
+    check_type,
+    claiming,
+    numbers,
+    read_array,
     shape_text,
 )
+from .stores import check_store
 
 __all__ = [
     "CELLS",
@@ -67,7 +72,12 @@ __all__ = [
     "check_shape",
     "check_state",
     "check_step",
+    "check_store",
+    "check_type",
     "check_x",
+    "claiming",
     "gate_names",
+    "numbers",
+    "read_array",
     "shape_text",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from .cells import places
 from .checks import finite
 
@@ -35,13 +35,13 @@ def _entry(place, value):
     field = f"activations[{place!r}]"
     name, *given = value if isinstance(value, (tuple, list)) and value else (value,)
     if not isinstance(name, str) or name not in FUNCTIONS:
-        raise ArgumentError(field, "one of " + ", ".join(FUNCTIONS), repr(name)[:80])
+        raise ArgumentError(field, "one of " + ", ".join(FUNCTIONS), shown(name))
     defaults = FUNCTIONS[name]
     if len(given) > len(defaults):
         raise ArgumentError(field, f"{name} with at most {len(defaults)} parameters", len(given))
     numbers = list(map(finite, given))
     if None in numbers:
-        raise ArgumentError(field, f"finite parameters of {name}", repr(given[numbers.index(None)])[:80])
+        raise ArgumentError(field, f"finite parameters of {name}", shown(given[numbers.index(None)]))
     return (name, *numbers, *defaults[len(given) :])
 
 
@@ -50,10 +50,10 @@ def _direction(wanted, value):
     if hasattr(value, "keys"):
         for place in value:
             if place not in wanted:
-                raise ArgumentError("activations", "places " + ", ".join(wanted), repr(place)[:80])
+                raise ArgumentError("activations", "places " + ", ".join(wanted), shown(place))
         return tuple(_entry(place, value.get(place, name)) for place, name in wanted.items())
     if not isinstance(value, (tuple, list)) or len(value) != len(wanted):
-        raise ArgumentError("activations", f"a mapping of {', '.join(wanted)} to functions", repr(value)[:80])
+        raise ArgumentError("activations", f"a mapping of {', '.join(wanted)} to functions", shown(value))
     return tuple(_entry(place, part) for place, part in zip(wanted, value, strict=True))
 
 
@@ -73,7 +73,7 @@ def normalize(value: Any, cell: str, coupled: bool, directions: int) -> tuple[An
         return ()
     wanted = places(cell, coupled)
     if not hasattr(value, "keys") and not isinstance(value, (tuple, list)):
-        raise ArgumentError("activations", f"a mapping of {', '.join(wanted)} to functions", repr(value)[:80])
+        raise ArgumentError("activations", f"a mapping of {', '.join(wanted)} to functions", shown(value))
     each = (value,) if hasattr(value, "keys") else tuple(value)
     if len(each) > directions:
         raise ArgumentError("activations", f"those of {directions} directions", f"{len(each)}")

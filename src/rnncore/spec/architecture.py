@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, SizeError
+from ..errors import ArgumentError, SizeError, shown
 from . import activations, checks
 from .cells import CELLS, OPTIONS, Cell, Parameter, gate_names, places
 
@@ -50,6 +50,8 @@ class Spec:
         Of the LSTM and of the GRU that resets after: what the products give, and an LSTM's c, is normalised.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
+    store : {None, "bfloat16", "float16"}
+        What packed matrices hold their values in, of a float32 layer; None: the dtype itself.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Spec:
     zoneout: float = OPTIONS["zoneout"].neutral
     zoneout_c: float = OPTIONS["zoneout_c"].neutral
     layer_norm: bool = OPTIONS["layer_norm"].neutral
+    store: str | None = OPTIONS["store"].neutral
 
     def __post_init__(self) -> None:
         def put(name, value):
@@ -95,17 +98,19 @@ class Spec:
         for name, option in OPTIONS.items():
             value = option.check(name, getattr(self, name))
             if name not in self.table.options and value != option.neutral:
-                raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", repr(value))
+                raise ArgumentError(name, f"{option.neutral!r} for cell {self.cell!r}", shown(value))
             put(name, value)
         if self.form is None:
             asked = {name: getattr(self, name) for options in self.table.forms.values() for name in options}
             raise ArgumentError("/".join(asked), " or ".join(map(str, self.table.forms.values())), str(asked))
+        if self.store and self.dtype.itemsize != checks.DTYPES[0].itemsize:
+            raise ArgumentError("store", f"None for dtype {self.dtype}", repr(self.store))
         if self.proj_size >= self.hidden_size:
             raise ArgumentError("proj_size", f"less than hidden_size = {self.hidden_size}", self.proj_size)
         put("activations", activations.normalize(self.activations, self.cell, self.coupled, self.directions))
         if self.cell == "rnn" and self.activations:
             if self.nonlinearity != "tanh":
-                raise ArgumentError("nonlinearity", "'tanh' beside activations", repr(self.nonlinearity))
+                raise ArgumentError("nonlinearity", "'tanh' beside activations", shown(self.nonlinearity))
             if self.activations == ((("relu",),),):  # which has a name and a kernel of its own
                 put("nonlinearity", "relu")
                 put("activations", ())
@@ -167,7 +172,7 @@ class Spec:
         return len(self.gate_names)
 
     def functions(self, direction: int) -> dict[str, tuple[Any, ...]]:
-        """The activations of a direction: place -> (name, *parameters)."""
+        """The activations of a direction: place -> (name, parameter, ...)."""
         own = places(self.cell, self.coupled)
         if not self.activations:
             return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}

@@ -82,8 +82,14 @@ class LayerArguments:
         """Functions of the places that are not the cell's own; see `Spec.functions`."""
         return self.spec.activations
 
+    @property
+    def store(self) -> str | None:
+        """How packed matrices hold their values; None: in the dtype."""
+        return self.spec.store
+
 
 _COMMON = """
+
     Parameters
     ----------
     input_size, hidden_size, num_layers : int
@@ -108,6 +114,9 @@ _COMMON = """
     activations : mapping of place to function, or a pair of them for two directions, optional
         Places are {places}; those left out stay as they are. A function is a name or (name, alpha, beta), ONNX's:
         sigmoid, tanh, relu, affine, leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus.
+    store : "bfloat16" or "float16", optional
+        How a float32 layer's packed matrices hold their values: rounded, at half the bytes. Parameters stay float32,
+        and gradients are those at the rounded values, for them (straight through). See `quantize`.
     {extra}
     Raises
     ------
@@ -147,11 +156,12 @@ class RNNArguments(LayerArguments):
         zoneout: float = 0.0,
         clip: float | None = None,
         activations: Functions = None,
+        store: str | None = None,
     ) -> None:
         spec = Spec(
             "rnn", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
             bidirectional=bidirectional, dtype=dtype, nonlinearity=nonlinearity,
-            zoneout=zoneout, clip=clip, activations=activations,
+            zoneout=zoneout, clip=clip, activations=activations, store=store,
         )  # fmt: skip
         self._start(spec, seed)
 
@@ -200,12 +210,13 @@ class LSTMArguments(LayerArguments):
         layer_norm: bool = False,
         clip: float | None = None,
         activations: Functions = None,
+        store: str | None = None,
     ) -> None:
         spec = Spec(
             "lstm", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
             bidirectional=bidirectional, dtype=dtype, proj_size=proj_size, peepholes=peepholes, coupled=coupled,
             layer_norm=layer_norm,
-            zoneout=zoneout, zoneout_c=zoneout_c, clip=clip, activations=activations,
+            zoneout=zoneout, zoneout_c=zoneout_c, clip=clip, activations=activations, store=store,
         )  # fmt: skip
         self._start(spec, seed)
 
@@ -260,11 +271,12 @@ class GRUArguments(LayerArguments):
         layer_norm: bool = False,
         clip: float | None = None,
         activations: Functions = None,
+        store: str | None = None,
     ) -> None:
         spec = Spec(
             "gru", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
             bidirectional=bidirectional, dtype=dtype, reset_after=reset_after, layer_norm=layer_norm,
-            zoneout=zoneout, clip=clip, activations=activations,
+            zoneout=zoneout, clip=clip, activations=activations, store=store,
         )  # fmt: skip
         self._start(spec, seed)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, LengthsError, ShapeError, SizeError
+from ..errors import ArgumentError, DTypeError, LengthsError, ShapeError, SizeError, shown
 from . import checks
 
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ def check_lengths(lengths: Lengths, T: int, N: int) -> np.ndarray | None:
     """
     if lengths is None:
         return None
-    try:
-        array = np.asarray(lengths)
-    except ValueError as error:
-        raise ShapeError("lengths", f"shape ({N},)", "rows of unequal length") from error
+    array = checks.read_array("lengths", lengths)
     if array.dtype.kind not in "iu":
         raise DTypeError("lengths", "an integer dtype", array.dtype)
     checks.check_shape("lengths", array, (N,))
@@ -175,7 +172,7 @@ def check_rows(rows: ArrayLike, N: int) -> np.ndarray:
     ------
     DTypeError, ShapeError, ArgumentError
     """
-    array = np.asarray(rows)
+    array = checks.read_array("rows", rows)
     if array.dtype.kind not in "iu":
         raise DTypeError("rows", "an integer dtype", array.dtype)
     if array.ndim != 1 or not len(array):
@@ -265,7 +262,7 @@ def check_checkpoint(value: Checkpoint, T: int) -> int:
         return max(1, math.isqrt(T))
     segments = checks.check_int("checkpoint", value, 1)
     if segments > max(1, T):
-        raise ArgumentError("checkpoint", f"None, 'gates' or an int in 1..T = {T}", repr(value))
+        raise ArgumentError("checkpoint", f"None, 'gates' or an int in 1..T = {T}", shown(value))
     return segments
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing
 
 from . import checks
+from .stores import check_store
 
 
 class Parameter(typing.NamedTuple):
@@ -109,8 +110,9 @@ OPTIONS = {
     "activations": Option((), lambda field, value: value),  # a matter of the cell's places: see `activations`
     "zoneout": Option(0.0, checks.check_probability),
     "zoneout_c": Option(0.0, checks.check_probability),
+    "store": Option(None, check_store),
 }
-_ANY = frozenset({"clip", "activations", "zoneout"})
+_ANY = frozenset({"clip", "activations", "zoneout", "store"})
 
 _WEIGHTS = (
     Parameter("weight_ih", ("GH", "I")),

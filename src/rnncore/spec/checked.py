@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
 from . import calls, checks
+from .architecture import Spec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .architecture import Spec
     from .types import ArrayLike, Checkpoint, DTypes, Lengths, Parts, StateLike
 
 
@@ -137,6 +137,7 @@ class Call(Layout):
         num_threads: int | None = None,
         dtypes: DTypes | None = None,
     ) -> None:
+        checks.check_type("spec", spec, Spec, "a Spec")
         array, T, N, batched = calls.check_x(spec, x)
         self.x: np.ndarray = array
         self.state: Parts = calls.check_state(spec, state, N, batched, dtypes=dtypes)
@@ -184,6 +185,7 @@ class Training:
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
     ) -> None:
+        checks.check_type("call", call, Call, "a Call")
         self.segments: int = calls.check_checkpoint(checkpoint, call.T)
         self.recurrent_dropout: float = checks.check_probability("recurrent_dropout", recurrent_dropout)
         self.weight_dropout: float = checks.check_probability("weight_dropout", weight_dropout)

@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, OverlapError, ShapeError, SizeError, UnsupportedError
+from ..errors import (
+    ArgumentError,
+    DTypeError,
+    MemoryExhaustedError,
+    OverlapError,
+    ShapeError,
+    SizeError,
+    UnsupportedError,
+    shown,
+)
 from .overlap import folds, overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .types import DTypes
 
@@ -20,10 +30,18 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 INT64_MAX = 2**63 - 1
 
 
+def check_type(field: str, value: Any, kind: type | tuple[type, ...], expected: str) -> None:
+    """ArgumentError unless `value` is an instance of `kind`, which the message calls `expected`."""
+    if not isinstance(value, kind):
+        raise ArgumentError(field, expected, shown(value))
+
+
 def check_int(field: str, value: Any, minimum: int) -> int:
     """An int or NumPy integer >= `minimum`, as int; ArgumentError for bool, float, NaN and the rest."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ArgumentError(field, f"an integer >= {minimum}", f"{value!r} of type {type(value).__name__}")
+        raise ArgumentError(
+            field, f"an integer >= {minimum}", f"{shown(value)} of type {type(value).__name__}"
+        )
     if value < minimum:
         raise ArgumentError(field, f"an integer >= {minimum}", value)
     if value > INT64_MAX:
@@ -33,7 +51,7 @@ def check_int(field: str, value: Any, minimum: int) -> int:
 
 def check_bool(field: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise ArgumentError(field, "True or False", repr(value))
+        raise ArgumentError(field, "True or False", shown(value))
     return bool(value)
 
 
@@ -46,7 +64,7 @@ def check_probability(field: str, value: Any) -> float:
     if type(value) is float and 0 <= value < 1:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ArgumentError(field, "a number p, 0 <= p < 1", repr(value))
+        raise ArgumentError(field, "a number p, 0 <= p < 1", shown(value))
     if not 0 <= value < 1:  # NaN fails here
         raise ArgumentError(field, "a number p, 0 <= p < 1", value)
     return float(value)
@@ -66,7 +84,7 @@ def finite(value: Any) -> float | None:
 def check_positive(field: str, value: Any) -> float:
     number = finite(value)
     if number is None or number <= 0:
-        raise ArgumentError(field, "None or a finite number > 0", repr(value)[:80])
+        raise ArgumentError(field, "None or a finite number > 0", shown(value))
     return number
 
 
@@ -78,7 +96,7 @@ def check_dtype(field: str, value: Any) -> np.dtype[Any]:
         dtype = None
     # np.dtype(None) is float64, and a dtype even equals None: neither may pass for a choice.
     if value is None or dtype is None or dtype not in DTYPES:
-        raise DTypeError(field, "float32 or float64", repr(value))
+        raise DTypeError(field, "float32 or float64", shown(value))
     return dtype
 
 
@@ -97,7 +115,7 @@ def as_array(field: str, value: Any, dtypes: DTypes) -> np.ndarray:
     """
     listed = isinstance(value, (list, tuple))
     if type(value) is not np.ndarray:
-        value = _read(field, value)
+        value = read_array(field, value)
     if value.dtype not in dtypes:
         hint = ""
         if value.dtype.kind in "biufc":
@@ -107,7 +125,40 @@ def as_array(field: str, value: Any, dtypes: DTypes) -> np.ndarray:
     return value
 
 
-def _read(field: str, value: Any) -> np.ndarray:
+def numbers(field: str, value: Any, dtype: type | None = None) -> np.ndarray:
+    """Real numbers or booleans of any dtype, as an array; of this dtype, if one is asked for.
+
+    Raises
+    ------
+    DTypeError, ShapeError, UnsupportedError
+    """
+    array = value if type(value) is np.ndarray else read_array(field, value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(field, "real numbers", array.dtype)
+    if dtype is None or array.dtype == dtype:
+        return array
+    with claiming(field, array.shape):
+        return array.astype(dtype)
+
+
+@contextlib.contextmanager
+def claiming(field: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Context of making float64 arrays of this shape.
+
+    Raises
+    ------
+    SizeError, MemoryExhaustedError
+        In place of NumPy's errors.
+    """
+    if math.prod(shape) * 8 > INT64_MAX:
+        raise SizeError(field, "sizes whose array fits 2**63 - 1 bytes", shape_text(shape))
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryExhaustedError(field, f"memory for shape {shape_text(shape)}", "less") from error
+
+
+def read_array(field: str, value: Any) -> np.ndarray:
     """Somebody else's array as a NumPy array; its memory, where it has some that NumPy can see."""
     kind = type(value).__name__
     if isinstance(value, np.ma.MaskedArray):

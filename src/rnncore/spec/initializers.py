@@ -16,15 +16,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ArgumentError, MemoryExhaustedError
+from ..errors import ArgumentError, MemoryExhaustedError, shown
 
 if TYPE_CHECKING:
     from .architecture import Spec
     from .types import Seed
 
 
-def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
-    """The two generators of a seed: (parameters, dropout keys).
+def _is_entropy(seed):
+    """Whether it is an integer >= 0, or a flat sequence of some: NumPy would follow one that holds itself for ever."""
+    many = isinstance(seed, (list, tuple, range)) or (isinstance(seed, np.ndarray) and seed.ndim == 1)
+    each = seed if many else (seed,)
+    return all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in each)
+
+
+def entropy_of(seed: Seed) -> tuple[int, ...]:
+    """The integers of a seed that is one or some; ArgumentError for any other."""
+    if not _is_entropy(seed):
+        raise ArgumentError("seed", "an integer >= 0 or some", shown(seed))
+    return (seed,) if isinstance(seed, (int, np.integer)) else tuple(seed)
+
+
+def seed_sequence(seed: Seed) -> np.random.SeedSequence:
+    """The sequence that a seed means.
 
     Parameters
     ----------
@@ -36,12 +50,16 @@ def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
     ArgumentError
         Anything else.
     """
-    if isinstance(seed, (bool, np.bool_, float)):
-        raise ArgumentError("seed", "None or an integer >= 0", repr(seed))
-    try:
-        sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError("seed", "None or an integer >= 0", repr(seed)) from error
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    if seed is not None and not _is_entropy(seed):
+        raise ArgumentError("seed", "None or an integer >= 0", shown(seed))
+    return np.random.SeedSequence(seed)
+
+
+def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
+    """The two generators of a seed: (parameters, dropout keys); `seed` and errors as of `seed_sequence`."""
+    sequence = seed_sequence(seed)
     # Spawning from a copy leaves the caller's sequence as it was: one seed object, one meaning.
     own = np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn_key, pool_size=sequence.pool_size)
     first, second = (np.random.Generator(np.random.PCG64(child)) for child in own.spawn(2))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import TapeError
+from .checks import check_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,8 @@ def claimed(tape: Any, kind: type, owner: object = None, version: int | None = N
     if not tape._claim.acquire(blocking=False):
         raise TapeError("tape", "a tape not used before", "a used one", "call forward again")
     try:
+        if version is not None:
+            check_type("version", version, (int, np.integer), "an integer")
         if version is not None and tape.version != version:
             raise TapeError("tape", "a tape of the present parameters", "one of earlier parameters")
         yield

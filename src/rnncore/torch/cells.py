@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .. import engine
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from .calls import call, pair_of
 from .function import DTYPES, Plan, check_tensor
 
@@ -53,7 +53,7 @@ class RNNCell(Cell):
         dtype: Any = None,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
-            raise ArgumentError("nonlinearity", "'tanh' or 'relu'", repr(nonlinearity))
+            raise ArgumentError("nonlinearity", "'tanh' or 'relu'", shown(nonlinearity))
         super().__init__(input_size, hidden_size, bias, num_chunks=1, device=device, dtype=dtype)
         self.nonlinearity = nonlinearity
         self._begin()

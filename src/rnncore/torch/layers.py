@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from .. import engine
 from ..engine.backends import current_isa
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from .calls import call, pair_of
 from .function import DTYPES, Plan, check_tensor, view
 
@@ -195,7 +195,7 @@ class RNN(Recurrent):
         dtype: Any = None, **options: Any,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
-            raise ArgumentError("nonlinearity", "'tanh' or 'relu'", repr(nonlinearity))
+            raise ArgumentError("nonlinearity", "'tanh' or 'relu'", shown(nonlinearity))
         self.nonlinearity = nonlinearity
         mode = "RNN_TANH" if nonlinearity == "tanh" else "RNN_RELU"
         super().__init__(

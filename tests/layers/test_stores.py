@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Stores: matrices packed at half the bytes give the bits of a float32 layer with the rounded weights."""
+
+import numpy as np
+import pytest
+import tables
+from compiled import CELL, ISA, as_state, assert_near, assert_same_bits, build, draw, flat
+
+import rnncore
+from rnncore import reference
+from rnncore.errors import ArgumentError
+from rnncore.spec import stores
+
+STORE = pytest.mark.parametrize("store", tables.STORES)
+SHAPES = [tables.Shape(6, 1, 5, 17), tables.Shape(5, 7, 16, 33), tables.Shape(3, 67, 3, 20)]
+SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.id)
+DEEP = {"num_layers": 2, "bidirectional": True}
+
+
+def widened(layer):
+    """The float32 layer whose matrices are what `layer` packs."""
+    plain = layer.quantize(None)
+    values = {
+        name: stores.rounded(layer.store, value) if value.ndim == 2 else value
+        for name, value in layer.parameters().items()
+    }
+    plain.load_state_dict(values)
+    return plain
+
+
+# Values ----------------------------------------------------------------------------------------------------
+
+
+@STORE
+def test_rounds_to_the_nearest(store):
+    kept = stores.rounded(store, np.float32([0.0, 1.0, -1.5, 2.0**-14, -(2.0**-20), np.inf, -np.inf]))
+    assert kept.tolist() == [0.0, 1.0, -1.5, 2.0**-14, -(2.0**-20), np.inf, -np.inf]
+    assert np.isnan(stores.rounded(store, np.float32([np.nan]))).all()
+    half = np.float32(tables.STORES[store])
+    ties = stores.rounded(store, np.float32([1 + half, 1 + 3 * half, 1 + half * np.float32(1.01)]))
+    assert ties.tolist() == [1.0, 1 + 4 * half, 1 + 2 * half]
+    values = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+    assert np.abs(stores.rounded(store, values) / values - 1).max() <= half
+
+
+@STORE
+def test_rounds_as_pytorch_does(store):
+    torch = pytest.importorskip("torch")
+    bits = np.random.default_rng(1).integers(0, 2**32, 100_000, dtype=np.uint32)
+    values = bits.view(np.float32)
+    expected = torch.from_numpy(values).to(getattr(torch, store)).float().numpy()
+    np.testing.assert_array_equal(stores.rounded(store, values), expected)
+
+
+# Calls -----------------------------------------------------------------------------------------------------
+
+
+@CELL
+@SHAPE
+@STORE
+@ISA
+def test_bits_of_the_rounded_weights(cell, shape, store, isa):
+    layer = build(cell, shape, store=store, **(DEEP if shape is SHAPES[1] else {}))
+    plain, call = widened(layer), draw(layer, shape.T, shape.N)
+    lengths = np.arange(shape.N) % (shape.T + 1) if shape.N > 1 else None
+    with rnncore.use_isa(isa):
+        assert_same_bits(
+            layer(call.x, call.state, lengths=lengths), plain(call.x, call.state, lengths=lengths)
+        )
+        *results, tape = layer.forward(call.x, call.state, lengths=lengths)
+        *expected, plain_tape = plain.forward(call.x, call.state, lengths=lengths)
+        assert_same_bits(results, expected)
+        grads, of_plain = (
+            owner.backward(kept, call.dy, call.dstate) for owner, kept in ((layer, tape), (plain, plain_tape))
+        )
+        assert_same_bits(grads, of_plain)
+
+
+@CELL
+@STORE
+def test_naive_loop_steps_and_threads(cell, store):
+    shape = tables.Shape(7, 9, 5, 40)
+    layer = build(cell, shape, store=store, num_layers=2)
+    call = draw(layer, shape.T, shape.N)
+    y, state = layer(call.x, call.state, num_threads=1)
+    with rnncore.use_backend("naive"):
+        assert_same_bits(layer(call.x, call.state), (y, state))
+    assert_same_bits(layer(call.x, call.state, num_threads=3), (y, state))
+    stream = layer.stream(shape.N)
+    stream.state = call.state
+    assert_same_bits(np.stack([stream.step(x) for x in call.x]), y)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@STORE
+def test_one_row_shared_by_threads(store, threads):
+    layer = rnncore.LSTM(64, 512, seed=0, store=store)
+    x = np.random.default_rng(0).standard_normal((20, 1, 64)).astype(np.float32)
+    assert_same_bits(layer(x, num_threads=threads), layer(x, num_threads=1))
+
+
+@CELL
+@STORE
+def test_agrees_with_the_twin(cell, store):
+    shape = tables.SHAPES[2]
+    layer, twin = (build(cell, shape, implementation=kind, store=store) for kind in (rnncore, reference))
+    call = draw(layer, shape.T, shape.N)
+    y, state, tape = layer.forward(call.x, call.state)
+    twin_y, twin_state, twin_tape = twin.forward(call.x, call.state)
+    assert_near("forward", "float32", (y, state), (twin_y, twin_state))
+    grads, expected = layer.backward(tape, call.dy), twin.backward(twin_tape, call.dy)
+    assert_near("gradient", "float32", grads, expected)
+
+
+@STORE
+def test_blas_multiplies_with_the_rounded_weights(store):
+    pytest.importorskip("scipy")
+    layer = rnncore.GRU(7, 19, seed=0, store=store)
+    x = np.random.default_rng(0).standard_normal((6, 4, 7)).astype(np.float32)
+    expected = layer(x)
+    with rnncore.use_backend("blas"):
+        assert_near("forward", "float32", layer(x), expected)
+
+
+# Layers ----------------------------------------------------------------------------------------------------
+
+
+@STORE
+def test_quantize_gives_a_new_layer(store):
+    layer = rnncore.LSTM(3, 8, seed=0)
+    before = layer.state_dict()
+    small = layer.quantize(store)
+    assert (layer.store, small.store) == (None, store)
+    assert repr(small) == f"rnncore.LSTM(3, 8, store={store!r})"
+    assert_same_bits(small.state_dict(), before)
+    small.update_parameters({"bias_ih_l0": np.ones(32, np.float32)})
+    assert_same_bits(layer.state_dict(), before)
+    assert_same_bits(small.quantize(None)(np.ones((2, 1, 3), np.float32)), _with_ones(layer))
+
+
+def _with_ones(layer):
+    layer.update_parameters({"bias_ih_l0": np.ones(32, np.float32)})
+    return layer(np.ones((2, 1, 3), np.float32))
+
+
+@STORE
+def test_models_keep_what_has_no_store(store):
+    model = rnncore.nn.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 2, seed=1))
+    small = model.quantize(store)
+    x = np.ones((4, 2, 3), np.float32)
+    assert small[0].layer.store == store
+    expected = rnncore.nn.Sequential(model[0].quantize(store), model[1].quantize(store))(x)
+    assert_same_bits(small(x), expected)
+    assert model[0].layer.store is None
+
+
+@STORE
+def test_fine_tuning_lowers_the_loss(store):
+    layer = rnncore.GRU(2, 16, seed=0, store=store)
+    adam = rnncore.Adam(layer, lr=0.01)
+    rng = np.random.default_rng(0)
+    x, target = rng.standard_normal((8, 16, 2)).astype(np.float32), rng.standard_normal((8, 16, 16)) * 0.1
+    losses = []
+    for _ in range(30):
+        y, _, tape = layer.forward(x)
+        losses.append(float(np.square(y - target).mean()))
+        adam.step(layer.backward(tape, (y - target).astype(np.float32)))
+    assert losses[-1] < losses[0] / 2
+    assert_same_bits(layer(x), widened(layer)(x))
+
+
+@STORE
+def test_files_keep_store_and_parameters(store, tmp_path):
+    layer = rnncore.GRU(3, 8, 2, seed=0, store=store)
+    layer.save(tmp_path / "layer.safetensors")
+    loaded = rnncore.load(tmp_path / "layer.safetensors")
+    assert loaded.spec == layer.spec
+    assert_same_bits(loaded.state_dict(), layer.state_dict())
+
+
+def test_refused():
+    with pytest.raises(ArgumentError, match="store: expected None for dtype float64, got 'bfloat16'"):
+        rnncore.GRU(3, 4, dtype="float64", store="bfloat16")
+    with pytest.raises(ArgumentError, match="store: expected one of 'bfloat16', 'float16', got 'int4'"):
+        rnncore.GRU(3, 4).quantize("int4")
+    layer = rnncore.RNN(1, 2, seed=0)
+    layer.update_parameters({"weight_ih_l0": np.float32([[1.0], [70000.0]])})
+    with pytest.raises(ArgumentError, match="weight_ih_l0: expected values of at most 65504"):
+        layer.quantize("float16")
+    assert np.isfinite(flat(layer.quantize("bfloat16").state_dict())[".weight_ih_l0"]).all()
+
+
+@STORE
+def test_special_values_stay_in_their_row(store):
+    layer = rnncore.LSTM(3, 20, seed=0, store=store)
+    x = np.random.default_rng(0).standard_normal((5, 6, 3)).astype(np.float32)
+    clean = layer(x)
+    x[2, 1, 0], x[3, 4, 2] = np.nan, np.inf
+    y, state = layer(x)
+    rows = [0, 2, 3, 5]
+    assert_same_bits((y[:, rows], as_state([part[:, rows] for part in state])), (
+        clean[0][:, rows],
+        as_state([part[:, rows] for part in clean[1]]),
+    ))  # fmt: skip
+    assert np.isnan(y[2:, 1]).all()
