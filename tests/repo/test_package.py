@@ -46,7 +46,7 @@ for name in MODULES:
     sys.modules[name] = None  # importing it is an ImportError
 for name in NAMES:
     delattr(os, name)
-import rnncore, rnncore.estimators, rnncore.formats, rnncore.nn, rnncore.reference
+import rnncore, rnncore.formats, rnncore.nn, rnncore.reference
 layer = rnncore.LSTM(3, 8, seed=0)
 with tempfile.TemporaryDirectory() as folder:
     layer.save(os.path.join(folder, "layer.safetensors"))
