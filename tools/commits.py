@@ -11,6 +11,8 @@ import sys
 LONGEST = 72
 SINCE = "2026-11-27T02:00:00+00:00"
 """The history before the rule is left as it is."""
+KNOWN = ("b67bb9f", "ceabaa9")
+"""Two that were merged before anybody had looked; the history of main is not rewritten."""
 FORMAT = "%h%x00%p%x00%s%x00%b%x1e"
 
 
@@ -25,6 +27,8 @@ def broken(text):
     found = []
     for entry in text.split("\x1e")[:-1]:
         name, parents, subject, body = entry.strip("\n").split("\x00")
+        if name.startswith(KNOWN):
+            continue
         if len(subject) > LONGEST:
             found.append(
                 f"{name}: the subject has {len(subject)} characters, at most {LONGEST} fit: {subject}"

@@ -84,7 +84,7 @@ static void *thread_main(void *argument)
         const int seat = take_seat(team);
         if (!seat) continue;
         const rc_fpenv outside = rc_fpenv_enter(); /* a thread is born with that of whoever started it */
-        team->work(team->context, &(rc_worker){team, seat});
+        team->work(team->context, &(rc_worker){team, seat, NULL});
         rc_fpenv_leave(outside);
         seen = atomic_load_explicit(&team->generation, memory_order_acquire); /* of the call just left */
         atomic_fetch_add_explicit(&team->left, 1, memory_order_release);
@@ -104,11 +104,11 @@ static void start_threads(rnncore_team *team, int wanted)
         if (!rc_thread_start(&team->threads[team->started], thread_main, team)) return;
 }
 
-void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context)
+void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context, rc_stop *stop)
 {
     if (team && threads > team->max_threads) threads = team->max_threads;
     if (!team || threads <= 1 || !rc_mutex_try(&team->busy)) {
-        work(context, &(rc_worker){NULL, 0});
+        work(context, &(rc_worker){NULL, 0, stop});
         return;
     }
     start_threads(team, threads);
@@ -119,7 +119,7 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
     atomic_fetch_add(&team->generation, 1);
     wake_sleepers(team);
 
-    work(context, &(rc_worker){team, 0});
+    work(context, &(rc_worker){team, 0, stop});
     const int joined = joined_of(atomic_exchange_explicit(&team->door, 0, memory_order_acq_rel));
     for (int i = 0; atomic_load_explicit(&team->left, memory_order_acquire) < joined; i++) rc_pause_or_yield(i);
     rc_mutex_unlock(&team->busy);
@@ -169,7 +169,10 @@ void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, in
         item(context, i, worker);
         atomic_fetch_add_explicit(&items->done, 1, memory_order_acq_rel);
     }
-    for (int n = 0; atomic_load_explicit(&items->done, memory_order_acquire) < count; n++) rc_pause_or_yield(n);
+    for (int n = 0; atomic_load_explicit(&items->done, memory_order_acquire) < count; n++) {
+        rc_pause_or_yield(n);
+        if (worker->stop && n >= RC_SPIN_PAUSES) (void)rc_stop_ask(worker->stop); /* those at work will see it */
+    }
 }
 
 /* -- Crews ------------------------------------------------------------------------------------------------------------- */
@@ -297,6 +300,11 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
         crew->work(crew->context, &slice);
         atomic_store_explicit(&crew->seat[worker->seat].finished, round, memory_order_release);
     }
+}
+
+void rc_slice_dismiss(rc_slice *slice)
+{
+    if (slice->count > 1) slice->crew->stalled = 1;
 }
 
 int rc_slice_sync(rc_slice *slice)

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "../include/rnncore.h"
+#include "stop.h"
 
 typedef struct rc_crew rc_crew;
 
@@ -16,13 +17,14 @@ typedef struct rc_crew rc_crew;
 typedef struct rc_worker {
     rnncore_team *team; /* NULL: alone */
     int seat;           /* 0: the caller, else the order of joining */
+    rc_stop *stop;      /* the caller's, to ask while it waits; NULL for the others */
 } rc_worker;
 
 typedef void rc_work_fn(void *context, const rc_worker *worker);
 
 /* Runs work(context) on the caller and on up to threads - 1 others that join while it runs; returns when all have left.
- * A team that is busy with another call, or NULL, leaves the caller alone. */
-void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context);
+ * A team that is busy with another call, or NULL, leaves the caller alone. stop NULL: the call cannot end early. */
+void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *context, rc_stop *stop);
 
 /* -- Items: a list of independent pieces; each is done once, by whoever comes first ---------------------------------- */
 
@@ -62,6 +64,9 @@ void rc_crew_follow(rc_crew *crew, const rc_worker *worker);
 /* Waits until all threads of the round have come here. Returns 0 when this thread must leave the round: another was kept
  * from running for so long that the leader goes on alone (its slice is everything then). */
 int rc_slice_sync(rc_slice *slice);
+
+/* The leader, in a round: from the next sync on it goes alone, and the others leave the call. */
+void rc_slice_dismiss(rc_slice *slice);
 
 /* This slice's range of `total` blocks. Small steps are alone, and would feel the divisions. */
 static inline int64_t rc_slice_begin(const rc_slice *s, int64_t total)

@@ -49,6 +49,13 @@
 #define RC_UPDATE_SIZE 16384
 #define RC_UPDATE_PIECES 2
 
+/* Floating-point operations of the steps between two looks at the clock for a caller who may end the call (20 us; a look takes
+ * 25 ns), and blocks of RC_OUTER_TOKENS between two in a weight gradient. A question rests for so many times as long as the last
+ * one took: Python's waits for the interpreter's lock, up to 5 ms while other threads hold it, and may cost 2 %. */
+#define RC_LOOK_FLOPS 1e6
+#define RC_LOOK_BLOCKS 16
+#define RC_ASK_REST 50.0
+
 /* How a thread waits for another one: so many looks at once, then pauses up to RC_SPIN_PAUSES (some 50 us), then yields.
  * Between calls a thread stays awake for RC_LINGER_PAUSES (some 200 us) and then sleeps: waking it costs the next call 30 to
  * 50 us of its help, spinning for ever starves other processes. */

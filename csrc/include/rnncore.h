@@ -47,6 +47,7 @@ typedef enum rnncore_status {
     RNNCORE_ERROR_UNSUPPORTED, /* not in this build, plan or machine (an instruction set, a BLAS, a stream of a
                                     bidirectional layer) */
     RNNCORE_ERROR_FORMAT,      /* a file that is damaged, or not one of a layer that rnncore wrote */
+    RNNCORE_CANCELLED, /* the caller's `cancel` said so; outputs and tape are of no use, all else is as it was */
     RNNCORE_STATUS_COUNT
 } rnncore_status;
 
@@ -264,6 +265,12 @@ typedef struct rnncore_forward_args {
     rnncore_backend backend;
     int threads;        /* at most this many (>= 1), the caller's included */
     rnncore_team *team; /* or NULL: the caller's thread only */
+    /* Asked by the calling thread, in its own floating-point environment, while the call works: not 0 ends it, soon, with
+     * RNNCORE_CANCELLED. NULL: never. `cancel_every`: seconds between two questions, 0 for every few 1e6 operations. It may
+     * run other calls, also on this team, which they find busy; it must return. */
+    int (*cancel)(void *context);
+    void *cancel_context;
+    double cancel_every;
 } rnncore_forward_args;
 
 /* Runs the whole stack. Allocates its workspace for the length of the call. */
@@ -293,6 +300,9 @@ typedef struct rnncore_backward_args {
                                     RNNCORE_BLAS needs RNNCORE_PACK_BLAS too */
     int threads;
     rnncore_team *team;
+    int (*cancel)(void *context); /* as in a forward call, as the two that follow; the tape is used up then, too */
+    void *cancel_context;
+    double cancel_every;
 } rnncore_backward_args;
 
 /* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N) and `segments` as in the

@@ -29,11 +29,12 @@ typedef struct backward_call {
     int64_t scratch_bytes;
     rc_items *items; /* see items_count */
     rc_crew *crew;   /* when units are shared; else NULL */
+    rc_stop stop;
 } backward_call;
 
 /* A call, and the layer, the steps [first, last) and the direction that items are of. */
 typedef struct layer_items {
-    const backward_call *call;
+    backward_call *call;
     int64_t layer, first, last;
     int direction;
 } layer_items;
@@ -118,9 +119,9 @@ static const char *first_c(const backward_call *call, const rc_tape *tape, int d
     return tape->marks[direction] + (first / call->segment_steps - 1) * mark_bytes;
 }
 
-static rc_backward_run make_run(const layer_items *items, int64_t part, int direction)
+static rc_backward_run make_run(const layer_items *items, int64_t part, int direction, const rc_worker *worker)
 {
-    const backward_call *call = items->call;
+    backward_call *call = items->call;
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const int64_t layer = items->layer, run = part * plan->directions + direction;
@@ -151,6 +152,7 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction),
         .zoneout = rc_zoneout_of(plan, &call->batch[part], a->batch, a->dropout_key, layer, direction),
         .backend = a->backend,
+        .watch = rc_watch_of(plan, call->batch[part].rows, &call->stop, worker->stop),
         .ws = &call->workspace[run],
         .again = call->again ? &call->forward[run] : NULL,
     };
@@ -171,12 +173,13 @@ static void sequence_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
     const int directions = items->call->plan->directions;
-    (void)worker;
-    const rc_backward_run run = make_run(items, i / directions, (int)(i % directions));
+    const rc_stop *stop = &items->call->stop;
+    if (rc_stopped(stop)) return;
+    const rc_backward_run run = make_run(items, i / directions, (int)(i % directions), worker);
     if (items->last >= items->call->args->steps) rc_backward_begin(&run);
     if (items->call->again) rc_backward_again(&run, items->first, items->last, items->call->crew);
-    rc_backward_steps(&run, items->first, items->last, items->call->crew);
-    if (items->first == 0) rc_backward_end(&run);
+    if (!rc_stopped(stop)) rc_backward_steps(&run, items->first, items->last, items->call->crew);
+    if (items->first == 0 && !rc_stopped(stop)) rc_backward_end(&run);
 }
 
 /* Tokens of a part in the steps of the items, and in *before those before them. */
@@ -229,9 +232,9 @@ static void input_item(const layer_items *items, int64_t i, char *scratch)
     rc_input_gradient(&task, scratch);
 }
 
-static void weight_item(const layer_items *items, int64_t i, char *scratch)
+static void weight_item(const layer_items *items, int64_t i, char *scratch, const rc_stop *asker)
 {
-    const backward_call *call = items->call;
+    backward_call *call = items->call;
     const rnncore_plan *plan = call->plan;
     const rnncore_backward_args *a = call->args;
     const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, items->layer);
@@ -255,6 +258,7 @@ static void weight_item(const layer_items *items, int64_t i, char *scratch)
         .workspace = a->recurrent_dropout > 0 ? call->workspace : NULL,
         .grads = a->grads,
         .backend = a->backend,
+        .watch = {&call->stop, asker != NULL, RC_LOOK_BLOCKS - 1},
     };
     rc_weight_gradient(&source, (int)(i / ranges % products), i % ranges, ranges, items->last < a->steps, scratch);
 }
@@ -271,13 +275,15 @@ static void product_item(void *context, int64_t i, const rc_worker *worker)
     const layer_items *items = context;
     const int64_t weights = weight_pieces(items);
     char *scratch = items->call->scratch + worker->seat * items->call->scratch_bytes;
-    if (i < weights) weight_item(items, i, scratch);
+    if (worker->stop ? rc_stop_ask(worker->stop) : rc_stopped(&items->call->stop)) return;
+    if (i < weights) weight_item(items, i, scratch, worker->stop);
     else input_item(items, i - weights, scratch);
 }
 
 static void reverse_item(void *context, int64_t i, const rc_worker *worker)
 {
     const layer_items *items = context;
+    if (worker->stop ? rc_stop_ask(worker->stop) : rc_stopped(&items->call->stop)) return;
     input_item(items, i, items->call->scratch + worker->seat * items->call->scratch_bytes);
 }
 
@@ -296,17 +302,20 @@ typedef struct shared_items {
     int64_t count;
     void (*item)(void *context, int64_t i, const rc_worker *worker);
     void *context;
+    rc_stop *stop; /* the leader's to ask, in a crew */
 } shared_items;
 
 static void round_of_items(void *context, rc_slice *slice)
 {
     const shared_items *s = context;
-    rc_items_run(s->list, s->count, s->item, s->context, &(rc_worker){NULL, slice->index});
+    rc_items_run(s->list, s->count, s->item, s->context,
+                 &(rc_worker){NULL, slice->index, slice->index == 0 ? s->stop : NULL});
 }
 
 /* Items for all threads: those that have come here, or the crew that this one leads. */
-static void share(const backward_call *call, shared_items items, const rc_worker *worker)
+static void share(backward_call *call, shared_items items, const rc_worker *worker)
 {
+    items.stop = &call->stop;
     if (call->crew) rc_crew_round(call->crew, round_of_items, &items);
     else rc_items_run(items.list, items.count, items.item, items.context, worker);
 }
@@ -315,10 +324,10 @@ static void walk_segments(backward_call *call, const rc_worker *worker)
 {
     const rnncore_plan *plan = call->plan;
     rc_items *next = call->items;
-    if (call->dy_top) share(call, (shared_items){next++, call->parts, load_item, call}, worker);
+    if (call->dy_top) share(call, (shared_items){next++, call->parts, load_item, call, NULL}, worker);
     if (call->args->dx.data && call->args->lengths)
-        share(call, (shared_items){next++, call->parts, padding_item, call}, worker);
-    for (int64_t i = plan->config.num_layers * call->segments - 1; i >= 0; i--) {
+        share(call, (shared_items){next++, call->parts, padding_item, call, NULL}, worker);
+    for (int64_t i = plan->config.num_layers * call->segments - 1; i >= 0 && !rc_stopped(&call->stop); i--) {
         layer_items items = {.call = call, .layer = i / call->segments};
         items.first = i % call->segments * call->segment_steps;
         items.last = items.first + call->segment_steps;
@@ -326,9 +335,9 @@ static void walk_segments(backward_call *call, const rc_worker *worker)
         if (call->crew)
             for (int64_t run = 0; run < runs; run++) sequence_item(&items, run, worker);
         else rc_items_run(next++, runs, sequence_item, &items, worker);
-        share(call, (shared_items){next++, weight_pieces(&items) + inputs, product_item, &items}, worker);
+        share(call, (shared_items){next++, weight_pieces(&items) + inputs, product_item, &items, NULL}, worker);
         items.direction = 1;
-        if (plan->directions == 2) share(call, (shared_items){next++, inputs, reverse_item, &items}, worker);
+        if (plan->directions == 2) share(call, (shared_items){next++, inputs, reverse_item, &items, NULL}, worker);
     }
 }
 
@@ -367,12 +376,15 @@ static rnncore_status run_call(backward_call *call)
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(call, &arena);
     for (int64_t i = 0; i < items_count(call); i++) call->items[i] = (rc_items){0, 0};
-    rc_team_run(call->args->team, call->threads, backward_work, call);
+    rc_team_run(call->args->team, call->threads, backward_work, call, &call->stop);
     rnncore_free(memory);
-    return RNNCORE_OK;
+    if (!rc_stopped(&call->stop)) return RNNCORE_OK;
+    *(rc_tape_header *)call->args->tape = rc_no_tape;
+    return RNNCORE_CANCELLED;
 }
 
-static rnncore_status run_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given)
+static rnncore_status run_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *given,
+                                   rc_fpenv outside)
 {
     rnncore_backward_args own;
     const rnncore_backward_args *args = &own;
@@ -386,6 +398,7 @@ static rnncore_status run_backward(const rnncore_plan *plan, const void *weights
     if (header->segments && args->backend == RNNCORE_FUSED && !(rc_weights_uses(weights) & RNNCORE_PACK_FORWARD))
         return RNNCORE_ERROR_ARGUMENT;
 
+    call.stop = (rc_stop){args->cancel, args->cancel_context, args->cancel_every, 0, outside, 0};
     call.parts = header->parts;
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     set_segments(&call, header->segments);
@@ -399,7 +412,7 @@ static rnncore_status run_backward(const rnncore_plan *plan, const void *weights
 rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
 {
     const rc_fpenv outside = rc_fpenv_enter();
-    const rnncore_status status = run_backward(plan, weights, args);
+    const rnncore_status status = run_backward(plan, weights, args, outside);
     rc_fpenv_leave(outside);
     return status;
 }

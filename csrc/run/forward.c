@@ -22,6 +22,7 @@ typedef struct forward_call {
     rc_items *items;       /* [2 * layers]: inputs and runs of each layer; one for all when rows or layers are split */
     _Atomic int64_t *done; /* [layers]: steps done by each, when layers are split */
     rc_crew *crew;         /* when units are split */
+    rc_stop stop;
 } forward_call;
 
 static void lay_out(forward_call *call, rc_arena *arena)
@@ -51,7 +52,7 @@ static void lay_out(forward_call *call, rc_arena *arena)
 }
 
 /* The run of one part, layer and direction: where its input, outputs, states and tape are. */
-static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t part, int direction)
+static rc_forward_run make_run(forward_call *call, int64_t layer, int64_t part, int direction, const rc_worker *worker)
 {
     const rnncore_plan *plan = call->plan;
     const rnncore_forward_args *a = call->args;
@@ -69,6 +70,7 @@ static rc_forward_run make_run(const forward_call *call, int64_t layer, int64_t 
         .c0 = rc_state_of(plan, a->c0, a->batch, plan->hidden, layer, direction),
         .h_n = rc_state_of(plan, a->h_n, a->batch, plan->out, layer, direction),
         .c_n = rc_state_of(plan, a->c_n, a->batch, plan->hidden, layer, direction),
+        .watch = rc_watch_of(plan, batch->rows, &call->stop, worker->stop),
         .ws = &call->workspace[part * plan->directions + direction],
     };
     if (call->strategy.split == RC_SPLIT_LAYERS) {
@@ -133,9 +135,9 @@ static void record_states(const forward_call *call)
     }
 }
 
-static void run_layer(const forward_call *call, int64_t layer, int64_t part, int direction)
+static void run_layer(forward_call *call, int64_t layer, int64_t part, int direction, const rc_worker *worker)
 {
-    const rc_forward_run run = make_run(call, layer, part, direction);
+    const rc_forward_run run = make_run(call, layer, part, direction, worker);
     rc_forward_sequence(&run, call->crew);
 }
 
@@ -148,18 +150,17 @@ static void zero_padding(const forward_call *call, int64_t part)
 /* A part from its input to its output: needs nobody. */
 static void part_item(void *context, int64_t part, const rc_worker *worker)
 {
-    const forward_call *call = context;
-    (void)worker;
-    for (int64_t layer = 0; layer < call->plan->config.num_layers; layer++) {
+    forward_call *call = context;
+    for (int64_t layer = 0; layer < call->plan->config.num_layers && !rc_stopped(&call->stop); layer++) {
         if (call->args->tape) record_inputs(call, layer, part);
-        for (int d = 0; d < call->plan->directions; d++) run_layer(call, layer, part, d);
+        for (int d = 0; d < call->plan->directions; d++) run_layer(call, layer, part, d, worker);
     }
     zero_padding(call, part);
 }
 
 /* The directions of one layer; there is one part. */
 typedef struct layer_items {
-    const forward_call *call;
+    forward_call *call;
     int64_t layer;
 } layer_items;
 
@@ -173,11 +174,10 @@ static void input_item(void *context, int64_t part, const rc_worker *worker)
 static void direction_item(void *context, int64_t direction, const rc_worker *worker)
 {
     const layer_items *items = context;
-    (void)worker;
-    run_layer(items->call, items->layer, 0, (int)direction);
+    run_layer(items->call, items->layer, 0, (int)direction, worker);
 }
 
-static void walk_directions(const forward_call *call, const rc_worker *worker)
+static void walk_directions(forward_call *call, const rc_worker *worker)
 {
     for (int64_t layer = 0; layer < call->plan->config.num_layers; layer++) {
         layer_items items = {call, layer};
@@ -190,10 +190,9 @@ static void walk_directions(const forward_call *call, const rc_worker *worker)
 /* A layer from its first step to its last, behind the one below. */
 static void layer_item(void *context, int64_t layer, const rc_worker *worker)
 {
-    const forward_call *call = context;
-    (void)worker;
+    forward_call *call = context;
     if (call->args->tape) record_inputs(call, layer, 0);
-    run_layer(call, layer, 0, 0);
+    run_layer(call, layer, 0, 0, worker);
     if (layer == call->plan->config.num_layers - 1) zero_padding(call, 0);
 }
 
@@ -219,7 +218,8 @@ static void forward_work(void *context, const rc_worker *worker)
     }
 }
 
-static rnncore_status run_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *given)
+static rnncore_status run_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *given,
+                                  rc_fpenv outside)
 {
     rnncore_forward_args own;
     const rnncore_forward_args *args = &own;
@@ -229,6 +229,7 @@ static rnncore_status run_forward(const rnncore_plan *plan, const void *weights,
     const int needed = args->backend == RNNCORE_BLAS ? RNNCORE_PACK_BLAS : RNNCORE_PACK_FORWARD;
     if (!weights || !(rc_weights_uses(weights) & needed)) return RNNCORE_ERROR_ARGUMENT;
 
+    call.stop = (rc_stop){args->cancel, args->cancel_context, args->cancel_every, 0, outside, 0};
     call.strategy = rc_choose_strategy(plan, args, call.valid);
     call.parts = call.strategy.parts;
     rc_arena counting = rc_arena_counting();
@@ -249,16 +250,18 @@ static rnncore_status run_forward(const rnncore_plan *plan, const void *weights,
     }
     if (call.strategy.split == RC_SPLIT_UNITS)
         call.crew = rc_crew_create(call.strategy.threads, rc_patience(plan, call.valid));
-    rc_team_run(args->team, call.strategy.threads, forward_work, &call);
+    rc_team_run(args->team, call.strategy.threads, forward_work, &call, &call.stop);
     rc_crew_destroy(call.crew);
     rnncore_free(memory);
-    return RNNCORE_OK;
+    if (!rc_stopped(&call.stop)) return RNNCORE_OK;
+    if (args->tape) *(rc_tape_header *)args->tape = rc_no_tape;
+    return RNNCORE_CANCELLED;
 }
 
 rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
 {
     const rc_fpenv outside = rc_fpenv_enter();
-    const rnncore_status status = run_forward(plan, weights, args);
+    const rnncore_status status = run_forward(plan, weights, args, outside);
     rc_fpenv_leave(outside);
     return status;
 }

@@ -24,6 +24,7 @@ typedef struct naive {
     char *x, *y;           /* [T][widest] */
     int64_t layer;
     int direction;
+    rc_stop stop;
 } naive;
 
 static void lay_out(naive *n, rc_arena *arena)
@@ -127,7 +128,7 @@ static void load(char *to, const char *from, int64_t row, int64_t size, int64_t 
     else memset(to, 0, (size_t)(size * elem));
 }
 
-static void run_layer(const naive *n, int64_t row, int64_t length)
+static void run_layer(naive *n, int64_t row, int64_t length)
 {
     const rnncore_plan *plan = n->plan;
     const rnncore_forward_args *a = n->args;
@@ -142,7 +143,7 @@ static void run_layer(const naive *n, int64_t row, int64_t length)
     rc_fill_start(plan, n->start, plan->hidden, n->params, n->layer, n->direction);
     load(n->h, rc_state_of(plan, a->h0, a->batch, plan->out, n->layer, n->direction), row, plan->out, elem);
     load(n->c, rc_state_of(plan, a->c0, a->batch, plan->hidden, n->layer, n->direction), row, plan->hidden, elem);
-    for (int64_t s = 0; s < length; s++) {
+    for (int64_t s = 0; s < length && !rc_stop_ask(&n->stop); s++) {
         const int64_t time = n->direction ? length - 1 - s : s;
         step(n, vector, n->x + time * in_row);
         memcpy(n->y + time * out_row + n->direction * plan->out * elem, n->h, (size_t)(plan->out * elem));
@@ -181,12 +182,13 @@ static rnncore_status run_rows(naive *n)
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(n, &arena);
-    for (int64_t row = 0; row < n->args->batch; row++) run_row(n, row);
+    for (int64_t row = 0; row < n->args->batch && !rc_stopped(&n->stop); row++) run_row(n, row);
     rnncore_free(memory);
-    return RNNCORE_OK;
+    return rc_stopped(&n->stop) ? RNNCORE_CANCELLED : RNNCORE_OK;
 }
 
-static rnncore_status run_naive(const rnncore_plan *plan, const void *const *params, const rnncore_forward_args *given)
+static rnncore_status run_naive(const rnncore_plan *plan, const void *const *params, const rnncore_forward_args *given,
+                                rc_fpenv outside)
 {
     int64_t valid;
     rnncore_forward_args args;
@@ -198,7 +200,10 @@ static rnncore_status run_naive(const rnncore_plan *plan, const void *const *par
     config.isa = "scalar";
     status = rnncore_plan_create(&config, &scalar);
     if (status) return status;
-    status = run_rows(&(naive){.plan = scalar, .args = &args, .params = params});
+    status = run_rows(&(naive){.plan = scalar,
+                               .args = &args,
+                               .params = params,
+                               .stop = {args.cancel, args.cancel_context, args.cancel_every, 0, outside, 0}});
     rnncore_plan_destroy(scalar);
     return status;
 }
@@ -207,7 +212,7 @@ rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void *const
                                      const rnncore_forward_args *args)
 {
     const rc_fpenv outside = rc_fpenv_enter();
-    const rnncore_status status = run_naive(plan, params, args);
+    const rnncore_status status = run_naive(plan, params, args, outside);
     rc_fpenv_leave(outside);
     return status;
 }

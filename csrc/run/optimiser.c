@@ -152,7 +152,7 @@ static rnncore_status run_update(const rnncore_update_args *given, double *norm)
     const int64_t worth = call.count / RC_UPDATE_PIECES;
     const int threads = worth < 1 ? 1 : worth < args->threads ? (int)worth : args->threads;
 
-    rc_team_run(args->team, threads, norm_work, &call);
+    rc_team_run(args->team, threads, norm_work, &call, NULL);
     double sum = 0;
     for (int64_t i = 0; i < call.count; i++) sum += call.pieces[i].square_sum;
     *norm = fabs(args->grad_scale) * sqrt(sum);
@@ -160,7 +160,7 @@ static rnncore_status run_update(const rnncore_update_args *given, double *norm)
         const double clip = args->clip_norm > 0 && *norm > args->clip_norm ? args->clip_norm / *norm : 1;
         call.update = factors(args, args->grad_scale * clip);
         call.items = (rc_items){0, 0};
-        rc_team_run(args->team, threads, update_work, &call);
+        rc_team_run(args->team, threads, update_work, &call, NULL);
     }
     rnncore_free(call.pieces);
     return RNNCORE_OK;

@@ -315,7 +315,7 @@ void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, i
     const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
     const int dealt = s->batch[0].row != NULL;
-    int64_t tokens = 0;
+    int64_t tokens = 0, blocks = 0;
     for (int64_t step = s->last - 1; step >= s->first; step--) {
         const int64_t outer = dealt ? rc_batch_active(&s->batch[0], step) : s->parts;
         for (int64_t i = 0; i < outer; i++) {
@@ -325,6 +325,7 @@ void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, i
                 if (slot >= rc_batch_active(&s->batch[part], step)) break;
                 take_token(s, &p, step, part, slot, tokens, &own);
                 if (++tokens < RC_OUTER_TOKENS) continue;
+                if (rc_watch_ends(&s->watch, blocks++)) return;
                 add_tokens(s, &p, begin, end, tokens, &own, add);
                 tokens = 0;
                 add = 1;

@@ -21,6 +21,7 @@ typedef struct rc_gradient_source {
     const rc_workspace *workspace; /* [parts * directions]: with recurrent dropout, whose masks they hold; or NULL */
     void *const *grads;
     rnncore_backend backend;
+    rc_watch watch; /* over blocks of RC_OUTER_TOKENS */
 } rc_gradient_source;
 
 static inline int64_t rc_held_row(const rc_batch *batch, int64_t part, int64_t first, int64_t held)

@@ -30,6 +30,9 @@ typedef struct rc_tape_header {
     int64_t segments; /* 0: everything is recorded; else what backward computes again, piece by piece */
 } rc_tape_header;
 
+/* Of a tape that backward must not take: its call was ended early. */
+static const rc_tape_header rc_no_tape = {.steps = -1};
+
 /* Buffers of one layer; [d] of one direction. Rows of x and y are in time order, those of the record in the direction's own. */
 typedef struct rc_tape {
     rc_tape_header *header;

@@ -94,6 +94,10 @@ static void run_chunk(void *context, rc_slice *slice)
     for (int64_t s = chunk->first; s < chunk->last; s++) {
         const int64_t rows = rc_batch_active(batch, s), token = rc_batch_offset(batch, s);
         const int64_t before = s ? rc_batch_active(batch, s - 1) : batch->rows;
+        if (slice->index == 0 && rc_watch_ends(&run->watch, s)) {
+            if (slice->count == 1) return;
+            rc_slice_dismiss(slice); /* a round ends together: it is left when the others have gone */
+        }
         if (rows < before && slice->index == 0) store_final(run, s, rows, before);
         mark_state(run, s, rows, slice);
         rc_step step = {
@@ -118,6 +122,16 @@ static void run_chunk(void *context, rc_slice *slice)
     }
 }
 
+/* Waits until the layer below has done so many steps; whether it will. */
+static int await_layer_below(const rc_forward_run *run, int64_t steps)
+{
+    for (int i = 0; run->ready && atomic_load_explicit(run->ready, memory_order_acquire) < steps; i++) {
+        rc_pause_or_yield(i);
+        if (i >= RC_SPIN_PAUSES && rc_watch_ends(&run->watch, 0)) return 0;
+    }
+    return 1;
+}
+
 void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew)
 {
     const rnncore_plan *plan = run->plan;
@@ -136,10 +150,10 @@ void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew)
         const int64_t last = first + ws->chunk < batch->steps ? first + ws->chunk : batch->steps;
         forward_chunk chunk = {.run = run, .first = first, .last = last, .gates = ws->gates};
         if (run->record.gates) chunk.gates = rc_record_at(plan, &run->record, rc_batch_offset(batch, first)).gates;
-        for (int i = 0; run->ready && atomic_load_explicit(run->ready, memory_order_acquire) < last; i++)
-            rc_pause_or_yield(i);
+        if (!await_layer_below(run, last)) return;
         point_inputs(run, first, last);
         rc_crew_round(crew, run_chunk, &chunk);
+        if (rc_stopped(run->watch.stop)) return;
         if (run->done) atomic_store_explicit(run->done, last, memory_order_release);
     }
     store_final(run, batch->steps, 0, batch->steps ? rc_batch_active(batch, batch->steps - 1) : batch->rows);

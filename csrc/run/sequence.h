@@ -4,6 +4,7 @@
 #ifndef RC_SEQUENCE_H
 #define RC_SEQUENCE_H
 
+#include "../base/stop.h"
 #include "step.h"
 
 typedef struct rc_forward_run {
@@ -25,9 +26,11 @@ typedef struct rc_forward_run {
     const _Atomic int64_t *ready; /* steps that the layer below has done, while both run; NULL: all */
     _Atomic int64_t *done;        /* the same of this layer, for the one above; or NULL */
     rnncore_backend backend;
+    rc_watch watch;
     rc_workspace *ws;
 } rc_forward_run;
 
+/* Both passes: nothing more of the run is done after its call was ended, and what it has written is of no use. */
 void rc_forward_sequence(const rc_forward_run *run, rc_crew *crew); /* crew NULL: on this thread */
 
 /* Backward over a part, segment by segment from the last: `again` fills the record of the steps [first, last) from inputs,

@@ -32,6 +32,14 @@ typedef struct backward_round {
     int ready;                    /* the gradients of the last step's h are complete */
 } backward_round;
 
+/* Whether the call ends before this step. A round of several threads ends together: its leader leaves when they have gone. */
+static int ends(const rc_backward_run *run, int64_t step, rc_slice *slice)
+{
+    if (slice->index != 0 || !rc_watch_ends(&run->watch, step)) return 0;
+    rc_slice_dismiss(slice);
+    return slice->count == 1;
+}
+
 static int step_again(const rc_backward_run *run, int64_t step, int64_t first, rc_slice *slice)
 {
     const rnncore_plan *plan = run->plan;
@@ -64,7 +72,7 @@ static void round_again(void *context, rc_slice *slice)
                      rc_batch_offset(run->batch, round->last) - rc_batch_offset(run->batch, round->first),
                      run->again->in, rc_record_of_step(run, round->first).gates, run->plan->record_ld, slice);
     for (int64_t s = round->first; s < round->last; s++)
-        if (!step_again(run, s, round->segment, slice)) return;
+        if (ends(run, s, slice) || !step_again(run, s, round->segment, slice)) return;
 }
 
 void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last, rc_crew *crew)
@@ -89,6 +97,7 @@ void rc_backward_again(const rc_backward_run *run, int64_t first, int64_t last, 
         backward_round round = {.run = run, .segment = first, .first = begin, .last = stop};
         point_inputs(run, begin, stop);
         rc_crew_round(crew, round_again, &round);
+        if (rc_stopped(run->watch.stop)) return;
     }
 }
 
@@ -99,6 +108,7 @@ static void round_steps(void *context, rc_slice *slice)
     const backward_round *round = context;
     const rc_backward_run *run = round->run;
     for (int64_t s = round->last - 1; s >= round->first; s--) {
+        if (ends(run, s, slice)) return;
         const int ready = round->ready && s == round->last - 1, starts = s == round->segment && run->c_first;
         if (!rc_backward_step(run, s, ready, starts, slice)) return;
     }
@@ -130,6 +140,7 @@ void rc_backward_steps(const rc_backward_run *run, int64_t first, int64_t last, 
         backward_round round = {.run = run, .segment = first, .first = begin, .last = end};
         round.ready = end == last && last < batch->steps;
         rc_crew_round(crew, round_steps, &round);
+        if (rc_stopped(run->watch.stop)) return;
     }
 }
 

@@ -19,6 +19,14 @@ int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads)
     return worth < 1 ? 1 : worth < threads ? (int)worth : threads;
 }
 
+rc_watch rc_watch_of(const rnncore_plan *plan, int64_t rows, rc_stop *stop, const rc_stop *asker)
+{
+    const double flops = forward_flops(plan, rows > 1 ? rows : 1);
+    rc_watch watch = {stop, asker != NULL, 0};
+    while ((double)(watch.mask + 1) * flops < RC_LOOK_FLOPS) watch.mask = 2 * watch.mask + 1;
+    return watch;
+}
+
 double rc_patience(const rnncore_plan *plan, int64_t tokens)
 {
     const double seconds = RC_PATIENCE * forward_flops(plan, tokens) / RC_FLOPS_PER_SECOND;

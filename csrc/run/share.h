@@ -3,6 +3,7 @@
 #ifndef RC_SHARE_H
 #define RC_SHARE_H
 
+#include "../base/stop.h"
 #include "batch.h"
 #include "../model/plan.h"
 
@@ -18,6 +19,9 @@ typedef struct rc_strategy {
 
 /* How many threads the forward work of so many tokens is worth waking. */
 int rc_worth_threads(const rnncore_plan *plan, int64_t tokens, int threads);
+
+/* How a thread of a call watches for its end while it walks steps of so many rows; `asker` is its worker's. */
+rc_watch rc_watch_of(const rnncore_plan *plan, int64_t rows, rc_stop *stop, const rc_stop *asker);
 
 /* Seconds that the first step of such work may wait for threads that sleep. */
 double rc_patience(const rnncore_plan *plan, int64_t tokens);

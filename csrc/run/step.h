@@ -4,6 +4,7 @@
 #ifndef RC_STEP_H
 #define RC_STEP_H
 
+#include "../base/stop.h"
 #include "../model/weights.h"
 #include "masks.h"
 
@@ -51,6 +52,7 @@ typedef struct rc_backward_run {
     rc_drop drop;
     rc_zoneout zoneout;
     rnncore_backend backend;
+    rc_watch watch;
     rc_workspace *ws, *again; /* `again`: of forward, for computing again */
 } rc_backward_run;
 

@@ -17,6 +17,7 @@ MODULES = {
     "rnncore.torch": "layers for PyTorch",
     "rnncore.jax": "layers for JAX",
     "rnncore.estimators": "scikit-learn's interface",
+    "rnncore.ragged": "columns of sequences",
     "rnncore.forecast": "forecasts of time series",
     "rnncore.formats": "files of other systems",
     "rnncore.engine": "the core, with anybody's arrays",
@@ -146,11 +147,15 @@ def list_modules(app, docname, source):
     """Sphinx's event: the contents of the reference name the modules that are there."""
     if docname == "reference/index":
         with mock(app.config.autodoc_mock_imports):
-            source[0] = source[0].replace("python/*", "\n".join(f"python/{name}" for name in modules()))
+            found = modules()
+        rows = [f"| [`{name}`](python/{name}.rst) | {MODULES[name]} |" for name in found]
+        source[0] = source[0].replace("| python/* |", "\n".join(rows))
+        source[0] = source[0].replace("python/*", "\n".join(f"python/{name}" for name in found))
 
 
 def setup(app):
     app.connect("source-read", list_modules)
+    app.connect("env-get-outdated", lambda *event: ["reference/index"])  # its modules may be others now
     app.connect("builder-inited", write)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True}

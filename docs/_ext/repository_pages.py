@@ -72,7 +72,7 @@ def rewrite(text, docname, pages):
             place = f"{relative(DOCS / pages[found], docname)}.md" + (f"#{part}" if part else "")
         elif found == DOCS / "playground/index.html":
             return f'<a href="{relative(found, docname)}">{words}</a>'
-        elif found.is_dir():
+        elif found.is_dir() or found.suffix == ".md":
             return words
         else:
             place = relative(found, docname)

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef extern from "rnncore.h" nogil:
     ctypedef enum rnncore_status:
         RNNCORE_OK, RNNCORE_ERROR_ARGUMENT, RNNCORE_ERROR_SHAPE, RNNCORE_ERROR_LENGTHS, RNNCORE_ERROR_OVERFLOW
-        RNNCORE_ERROR_MEMORY, RNNCORE_ERROR_UNSUPPORTED, RNNCORE_ERROR_FORMAT
+        RNNCORE_ERROR_MEMORY, RNNCORE_ERROR_UNSUPPORTED, RNNCORE_ERROR_FORMAT, RNNCORE_CANCELLED
         RNNCORE_STATUS_COUNT
 
     const char *rnncore_status_name(rnncore_status status)
@@ -107,6 +107,9 @@ cdef extern from "rnncore.h" nogil:
         rnncore_backend backend
         int threads
         rnncore_team *team
+        int (*cancel)(void *context) noexcept nogil
+        void *cancel_context
+        double cancel_every
     ctypedef struct rnncore_backward_args:
         size_t struct_size
         int64_t steps, batch
@@ -123,6 +126,9 @@ cdef extern from "rnncore.h" nogil:
         rnncore_backend backend
         int threads
         rnncore_team *team
+        int (*cancel)(void *context) noexcept nogil
+        void *cancel_context
+        double cancel_every
 
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void **params,

@@ -22,6 +22,7 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from . import formats as formats
     from . import nn as nn
+    from . import ragged as ragged
     from . import reference as reference
     from .engine.development import get_include, get_library_dir
     from .forecast import Forecaster
@@ -43,7 +44,7 @@ _LATER = {
     "mse_loss": "nn",
     "save": "formats.doors",
 }
-_LATER_MODULES = ("formats", "nn", "reference")
+_LATER_MODULES = ("formats", "nn", "ragged", "reference")
 
 
 @set_writer
@@ -86,6 +87,7 @@ __all__ = [
     "mixture_sample",
     "mse_loss",
     "nn",
+    "ragged",
     "reference",
     "save",
     "set_num_threads",

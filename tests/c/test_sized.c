@@ -14,8 +14,8 @@
 #define ENDS_WITH(type, field) \
     _Static_assert(sizeof(type) == offsetof(type, field) + sizeof(((type *)0)->field), "there is room behind " #field)
 ENDS_WITH(rnncore_config, blas);
-ENDS_WITH(rnncore_forward_args, team);
-ENDS_WITH(rnncore_backward_args, team);
+ENDS_WITH(rnncore_forward_args, cancel_every);
+ENDS_WITH(rnncore_backward_args, cancel_every);
 ENDS_WITH(rnncore_update_args, team);
 
 typedef struct version_1 {
@@ -90,6 +90,8 @@ static void test_doors(void)
     CHECK_STATUS(rnncore_backward(m.plan, m.weights, &backward), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_update(&update, &norm), RNNCORE_ERROR_ARGUMENT);
     CHECK(model_untouched(&m));
+    forward.struct_size = offsetof(rnncore_forward_args, cancel); /* the first version's */
+    CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
     update.struct_size = sizeof update;
     CHECK_STATUS(rnncore_update(&update, &norm), RNNCORE_OK);
     model_free(&m);

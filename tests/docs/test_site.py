@@ -17,11 +17,14 @@ DOCS = ROOT / "docs"
 SITE = DOCS / "_build/html"
 PAGES = (
     "index",
+    "tutorials/index",
+    "tutorials/first-forecast",
     "howto/training",
     "reference/python/rnncore.nn",
     "reference/python/rnncore.LSTM",
     "reference/c",
     "reference/command-line",
+    "explanation/lecture",
     "explanation/equations",
     "explanation/performance",
     "gallery",

@@ -31,7 +31,7 @@ def test_the_default_forecast_beats_all_baselines(in_folder):
     """By the margin that is printed; the whole of the training, whatever else the machine does."""
     result = run("forecast", "--budget", "600", "--save", "model.safetensors")
     assert result.exit_code == 0, result.output
-    assert "less than the best of the others, linear autoregression" in result.output
+    assert "% less than linear autoregression" in result.output
     models, notes = study.load_models("model.safetensors")
     assert (notes["example"], models[0].share_) == ("bikes", 1.0)
     again = run("forecast", "--load", "model.safetensors", "--force")
@@ -77,6 +77,13 @@ def test_levels_are_those_asked_for(good_csv):
     assert result.exit_code == 0, result.output
     assert list(table_of("forecast.csv")[0])[3:] == ["lower_50", "upper_50", "lower_99", "upper_99"]
     assert "in the 50% one" in result.output
+
+
+def test_without_a_test_nothing_is_scored(good_csv):
+    result = run("forecast", good_csv, *FAST, "--test", "0", "--plot", "p.svg")
+    assert result.exit_code == 0, result.output
+    assert "MAE" not in result.output
+    assert [row["truth"] for row in table_of("forecast.csv")] == [""] * 4
 
 
 def test_outputs_are_overwritten_by_force_only(good_csv):
@@ -232,6 +239,9 @@ def test_a_saved_model_refuses_what_it_was_not_trained_for(good_csv):
     Path("other.csv").write_text(good_csv.read_text().replace("level", "depth"))
     assert "--column: expected one of day, depth, got level" in refused("other.csv", *load)
     assert "what the model was trained on" in refused(good_csv, *load, "--column", "day")
+    assert "--hidden-size: expected no option of training beside --load, got 3" in refused(
+        good_csv, *load, "--hidden-size", "3"
+    )
 
 
 # -- a file ---------------------------------------------------------------------------------------------------

@@ -36,16 +36,6 @@ def test_python_of_the_readme(number):
         assert all((loaded[name] == source[name].numpy()).all() for name in source)
 
 
-@pytest.mark.parametrize("page", ["docs/howto/training.md", "docs/howto/files.md"])
-def test_python_of_a_guide(page, tmp_path, monkeypatch):
-    """Its snippets one after the other, with one another's names."""
-    monkeypatch.chdir(tmp_path)
-    names, code = {}, blocks(page, "python")
-    for number, block in enumerate(code):
-        exec(compile(block, f"{page}, block {number + 1}", "exec"), names)
-    assert code and "rnncore" in names
-
-
 def test_the_commands_name_extras_and_scripts_that_exist():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     shell = "\n".join(block for page in PAGES for block in blocks(page, "sh"))

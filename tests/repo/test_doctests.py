@@ -9,12 +9,22 @@ import pytest
 
 import rnncore
 
-PARTS = ("engine", "forecast", "forecast._model", "formats", "layers", "nn", "reference", "spec")
+PARTS = (
+    "engine",
+    "estimators",
+    "forecast",
+    "forecast._model",
+    "formats",
+    "layers",
+    "nn",
+    "reference",
+    "spec",
+)
 
 
 def modules():
     """Names of the package and of all modules of these parts."""
-    found = ["rnncore"]
+    found = ["rnncore", "rnncore.ragged"]
     for part in PARTS:
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE, ()),
     "spec": BASE,
     "engine": SPEC,
+    "ragged": SPEC,
     "layers": ENGINE,
     "reference": SPEC,
     "torch": ENGINE,
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "nn": LAYERS,
     "formats": NN,
     "forecast": (*FORMATS, "interrupts"),
+    "estimators": (*FORMATS, "forecast"),
     "interrupts": (),
     "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do
     "cli": (*TOP, "bench", "interrupts"),
@@ -171,5 +173,5 @@ def test_importing_the_package_needs_numpy_only():
     loaded = {"", *reached("", graph)}
     foreign = {name for module in loaded for name in AT_IMPORT[module][1]}
     assert foreign - set(sys.stdlib_module_names) == {"numpy"}
-    late = {"nn", "formats", "reference", "forecast", "torch", "bench", "cli"}
+    late = {"nn", "formats", "reference", "estimators", "forecast", "torch", "bench", "cli"}
     assert {part_of(module) for module in loaded} & late == set()

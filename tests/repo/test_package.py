@@ -17,6 +17,8 @@ NOT_IMPORTED = (
     "safetensors",
     "torch",
     "pandas",
+    "sklearn",
+    "rnncore.estimators",
     "rnncore.forecast",
     "rnncore.formats",
 )

@@ -4,153 +4,15 @@
 The name of the file is table.csv; `Case.future` are the three steps after the last value, as the file would write them.
 """
 
-from __future__ import annotations
-
-import datetime
+import bz2
 import gzip
-from dataclasses import dataclass, field
 
-from csv_files import COUNT, days, hours, months, table, weekdays
+import awkward_times
+from csv_files import COUNT, Case, days, table, weekdays
 
+FEBRUARY, MONTHS = awkward_times.FEBRUARY, awkward_times.MONTHS
 
-@dataclass(frozen=True)
-class Case:
-    """A file's bytes, the options, and what comes of it: `future` and, where they matter, first and last value."""
-
-    content: bytes
-    future: tuple[str, ...] | None = None
-    sentence: str | None = None
-    wanted: dict = field(default_factory=dict)
-    header: bool | None = None
-    skip: int = 0
-    ends: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-
-
-QUARTERS = [f"{2015 + k // 4}-Q{k % 4 + 1}" for k in range(COUNT)]
-FEBRUARY = ("2020-01-31", "2020-02-01", "2020-02-02")
-MONTHS = months("%Y-%m-%d")
-
-CASES = {
-    # Calendars -----------------------------------------------------------------------------------------------
-    "days": Case(table(days("%Y-%m-%d")), FEBRUARY),
-    "month ends": Case(table(MONTHS), ("2021-07-31", "2021-08-31", "2021-09-30")),
-    "month starts": Case(table(months("%Y-%m-%d", 1)), ("2021-07-01", "2021-08-01", "2021-09-01")),
-    "the 15th of every month": Case(
-        table(months("%Y-%m-%d", 15)), ("2021-07-15", "2021-08-15", "2021-09-15")
-    ),
-    "year and month": Case(table(months("%Y-%m", 1)), ("2021-07", "2021-08", "2021-09")),
-    "month and year in words": Case(table(months("%b %Y", 1)), ("Jul 2021", "Aug 2021", "Sep 2021")),
-    "compact months": Case(table(months("%Y%m", 1)), ("202107", "202108", "202109")),
-    "quarters": Case(table(QUARTERS), ("2022-Q3", "2022-Q4", "2023-Q1")),
-    "quarter ends": Case(
-        table([m for k, m in enumerate(months("%Y-%m-%d", count=90, start=2013)) if k % 3 == 2]),
-        ("2020-09-30", "2020-12-31", "2021-03-31"),
-    ),
-    "ISO weeks": Case(
-        table([f"2020-W{k + 1:02d}" for k in range(COUNT)]), ("2020-W31", "2020-W32", "2020-W33")
-    ),
-    "Sundays": Case(
-        table(days("%Y-%m-%d", step=7, start=datetime.datetime(2020, 1, 5))),
-        ("2020-08-02", "2020-08-09", "2020-08-16"),
-    ),
-    "business days": Case(table(weekdays(COUNT)), ("2020-02-12", "2020-02-13", "2020-02-14")),
-    "business days over a weekend": Case(table(weekdays(33)), ("2020-02-17", "2020-02-18", "2020-02-19")),
-    "hours over a leap day": Case(
-        table(hours(28)), ("2020-03-01 00:00", "2020-03-01 01:00", "2020-03-01 02:00")
-    ),
-    "quarter hours with T": Case(
-        table([f"2020-01-01T{k // 4:02d}:{15 * (k % 4):02d}:00" for k in range(40)]),
-        ("2020-01-01T10:00:00", "2020-01-01T10:15:00", "2020-01-01T10:30:00"),
-    ),
-    "years": Case(table([str(1700 + k) for k in range(COUNT)]), ("1730", "1731", "1732")),
-    "compact days": Case(table(days("%Y%m%d")), ("20200131", "20200201", "20200202")),
-    "seconds since 1970": Case(
-        table([str(1577836800 + 60 * k) for k in range(COUNT)], "timestamp,value\n"),
-        ("1577838600", "1577838660", "1577838720"),
-    ),
-    "steps that are plain numbers": Case(
-        table([f"{0.25 * k:.2f}" for k in range(COUNT)], "second,value\n"),
-        ("7.50", "7.75", "8.00"),
-        wanted={"time": "second", "columns": ("value",)},
-    ),
-    "no times": Case(table([""] * COUNT, "value\n", "{value}\n"), ("31", "32", "33")),
-    # Day or month first --------------------------------------------------------------------------------------
-    "US dates": Case(table(days("%m/%d/%Y")), ("01/31/2020", "02/01/2020", "02/02/2020")),
-    "US dates, first of the month": Case(
-        table(months("%m/%d/%Y", 1)), ("07/01/2021", "08/01/2021", "09/01/2021")
-    ),
-    "British dates": Case(table(days("%d/%m/%Y")), ("31/01/2020", "01/02/2020", "02/02/2020")),
-    "German dates": Case(table(days("%d.%m.%Y")), ("31.01.2020", "01.02.2020", "02.02.2020")),
-    "US dates with a clock": Case(
-        table(hours(30, "%m/%d/%Y %I:%M %p")),
-        ("03/01/2020 02:00 AM", "03/01/2020 03:00 AM", "03/01/2020 04:00 AM"),
-    ),
-    "day or month first": Case(
-        table(days("%m/%d/%Y", 11)),
-        sentence='table.csv line 2, column "date": expected dates that can be read in one way only, got "01/01/2020" '
-        "(say --date-format with %d/%m/%Y or %m/%d/%Y)",
-    ),
-    "day or month first, told": Case(
-        table(days("%m/%d/%Y", 11)),
-        ("01/12/2020", "01/13/2020", "01/14/2020"),
-        wanted={"date_format": "%m/%d/%Y"},
-    ),
-    # Time zones ----------------------------------------------------------------------------------------------
-    "UTC": Case(
-        table(hours(30, "%Y-%m-%dT%H:%M:%SZ")),
-        ("2020-03-01T02:00:00Z", "2020-03-01T03:00:00Z", "2020-03-01T04:00:00Z"),
-    ),
-    "a fixed offset": Case(
-        table(hours(30, "%Y-%m-%dT%H:%M:%S+05:30")),
-        ("2020-03-01T02:00:00+05:30", "2020-03-01T03:00:00+05:30", "2020-03-01T04:00:00+05:30"),
-    ),
-    "offsets that change in spring": Case(
-        table(
-            [
-                f"2020-03-{28 + (k + 4) // 24}T{(k + 4) % 24:02d}:00:00+0{1 if k < 22 else 2}:00"
-                for k in [*range(22), *range(23, 40)]
-            ]
-        ),
-        sentence='table.csv line 2, column "date": expected times of one offset from UTC, got +01:00 and +02:00 '
-        "(say --timezone, such as Europe/Berlin or UTC)",
-    ),
-    "offsets that change in spring, told": Case(
-        table(
-            [
-                f"2020-03-{28 + (k + 4) // 24}T{(k + 4) % 24:02d}:00:00+0{1 if k < 22 else 2}:00"
-                for k in [*range(22), *range(23, 40)]
-            ]
-        ),
-        ("2020-03-29T20:00:00+02:00", "2020-03-29T21:00:00+02:00", "2020-03-29T22:00:00+02:00"),
-        wanted={"zone": "Europe/Berlin"},
-    ),
-    "local hours over the spring change": Case(
-        table([t for t in hours(40, start=datetime.datetime(2020, 3, 28, 4)) if t != "2020-03-29 02:00"]),
-        ("2020-03-29 20:00", "2020-03-29 21:00", "2020-03-29 22:00"),
-        wanted={"zone": "Europe/Berlin"},
-    ),
-    "local hours up to the autumn change": Case(
-        table(hours(26, start=datetime.datetime(2020, 10, 24))),
-        ("2020-10-25 02:00", "2020-10-25 02:00", "2020-10-25 03:00"),
-        wanted={"zone": "Europe/Berlin"},
-    ),
-    "local hours over the autumn change": Case(
-        table(sorted([*hours(40, start=datetime.datetime(2020, 10, 24)), "2020-10-25 02:00"])),
-        ("2020-10-25 16:00", "2020-10-25 17:00", "2020-10-25 18:00"),
-        wanted={"zone": "Europe/Berlin"},
-    ),
-    "local hours that do not exist": Case(
-        table(hours(40, start=datetime.datetime(2020, 3, 28, 4))),
-        sentence='table.csv, column "date": expected times that clocks in Europe/Berlin show once, '
-        "got 2020-03-29 02:00",
-        wanted={"zone": "Europe/Berlin"},
-    ),
-    "a zone that does not exist": Case(
-        table(hours()),
-        sentence="--timezone: expected the name of a zone, such as Europe/Berlin, got Mars/Base",
-        wanted={"zone": "Mars/Base"},
-    ),
+CASES = awkward_times.CASES | {
     # Numbers -------------------------------------------------------------------------------------------------
     "decimal commas": Case(
         table(days("%d.%m.%Y"), "Datum;Wert\n", "{time};{value}\n", [f"{k},25" for k in range(COUNT)]),
@@ -202,6 +64,16 @@ CASES = {
     ),
     "percent": Case(
         table(days("%Y-%m-%d"), values=[f"{k}.5%" for k in range(COUNT)]), FEBRUARY, ends=(0.5, 29.5)
+    ),
+    "numbers of book-keepers": Case(
+        table(days("%Y-%m-%d"), values=[f'"({k + 1},000.50)"' for k in range(COUNT)]),
+        FEBRUARY,
+        ends=(-1000.5, -30000.5),
+    ),
+    "minus signs of typography": Case(
+        table(days("%Y-%m-%d"), values=[f"\u2212{k + 1}.5" for k in range(COUNT)]),
+        FEBRUARY,
+        ends=(-1.5, -30.5),
     ),
     "a word among numbers": Case(
         table(days("%Y-%m-%d"), values=["1"] * 9 + ["six"] + ["1"] * 20),
@@ -303,6 +175,18 @@ CASES = {
         table(days("%Y-%m-%d"), "\ufeffdate, value\r\n", "{time}, {value}\r\n") + b"\r\n", FEBRUARY
     ),
     "gzip": Case(gzip.compress(table(days("%Y-%m-%d"))), FEBRUARY),
+    "bzip2": Case(bz2.compress(table(days("%Y-%m-%d"))), FEBRUARY),
+    "a line that names the delimiter": Case(
+        b"sep=;\n" + table(days("%Y-%m-%d"), "date;value\n", "{time};{value}\n"), FEBRUARY
+    ),
+    "a web page": Case(
+        b"<!DOCTYPE html>\n<html><body>404</body></html>\n",
+        sentence="table.csv: expected delimited text or Parquet, got a web page or XML (save it as CSV)",
+    ),
+    "JSON": Case(
+        b'[{"date": "2020-01-01", "value": 1}]',
+        sentence="table.csv: expected delimited text or Parquet, got JSON (save it as CSV)",
+    ),
     "tabs": Case(table(days("%Y-%m-%d"), "date\tvalue\n", "{time}\t{value}\n"), FEBRUARY),
     "columns of blanks": Case(table(days("%Y-%m-%d"), "date value\n", "{time}   {value}\n"), FEBRUARY),
     "an index before it": Case(
@@ -329,7 +213,7 @@ CASES = {
     "a line of totals below": Case(
         table([*days("%Y-%m-%d"), "Total"]),
         sentence='table.csv line 32, column "date": expected a time like "2020-01-01", got "Total" '
-        "(a line of totals or notes is to be removed; --date-format names a format)",
+        "(a line of totals, units or notes is to be removed; --date-format names a format)",
     ),
     "one cell too many": Case(
         table(days("%Y-%m-%d"), "date;value\n", "{time};{value}\n", ["1"] * 9 + ["1;2"] + ["1"] * 20),

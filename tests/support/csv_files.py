@@ -2,9 +2,24 @@
 """Files of dates and values, as text in many spellings."""
 
 import datetime
+from dataclasses import dataclass, field
 
 COUNT = 30
 """Rows of a file, unless the case says otherwise."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file's bytes, the options, and what comes of it: `future` and, where they matter, first and last value."""
+
+    content: bytes
+    future: tuple[str, ...] | None = None
+    sentence: str | None = None
+    wanted: dict = field(default_factory=dict)
+    header: bool | None = None
+    skip: int = 0
+    ends: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def days(form, count=COUNT, step=1, start=datetime.datetime(2020, 1, 1)):

@@ -7,13 +7,18 @@ Callers have checked shapes and dtypes; here are only pointers, strides and life
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 cimport numpy as cnp
 from rnncore cimport *
+
+import threading
 
 import numpy as np
 
@@ -59,6 +64,53 @@ cdef int check(str field, rnncore_status status) except -1:
         return 0
     name = rnncore_status_name(status).decode()
     raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
+
+
+# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of that
+# thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
+
+cdef double SIGNAL_SECONDS = 0.02
+cdef long main_thread
+
+
+def remember_main_thread():
+    """This process's main thread is the one that `threading` knows: another one in a child that another thread forked."""
+    global main_thread
+    main_thread = threading.main_thread().ident
+
+
+remember_main_thread()
+
+
+cdef int run_handlers(void *raised) noexcept nogil:
+    """Whether a signal's handler has raised; its exception goes to `raised`."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            Py_INCREF(error)
+            (<PyObject **>raised)[0] = <PyObject *>error
+            return 1
+    return 0
+
+
+ctypedef fused call_args:
+    rnncore_forward_args
+    rnncore_backward_args
+
+
+cdef inline void end_by_signals(call_args *args, PyObject **raised) noexcept:
+    raised[0] = NULL
+    if <long>PyThread_get_thread_ident() == main_thread:
+        args.cancel, args.cancel_context, args.cancel_every = run_handlers, raised, SIGNAL_SECONDS
+
+
+cdef int check_call(str field, rnncore_status status, PyObject *raised) except -1:
+    if status != RNNCORE_CANCELLED:
+        return check(field, status)
+    error = <object>raised
+    Py_DECREF(error)
+    raise error
 
 
 def isas():
@@ -305,20 +357,23 @@ cdef class Weights:
         """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
         cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
         cdef rnncore_status status
+        cdef PyObject *raised
         args.tape = tape.memory.data if tape is not None else NULL
         args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
         args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
+        end_by_signals(&args, &raised)
         with nogil:
             status = rnncore_forward(self.plan.plan, self.memory.data, &args)
-        check("x", status)
+        check_call("x", status, raised)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
                  bint blas, int threads, Team team, double recurrent_dropout=0.0):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
+        cdef PyObject *raised
         cdef void **table = pointer_table(self.plan, grads)
         memset(&args, 0, sizeof(args))
         args.struct_size = sizeof(args)
@@ -333,10 +388,11 @@ cdef class Weights:
         args.dropout_key, args.threads, args.team = key, threads, team.team
         args.recurrent_dropout = recurrent_dropout
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
+        end_by_signals(&args, &raised)
         with nogil:
             status = rnncore_backward(self.plan.plan, self.memory.data, &args)
         free(table)
-        check("tape", status)
+        check_call("tape", status, raised)
 
 
 def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
@@ -344,10 +400,12 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
     cdef void **table = pointer_table(plan, parameters)
     cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
     cdef rnncore_status status
+    cdef PyObject *raised
+    end_by_signals(&args, &raised)
     with nogil:
         status = rnncore_forward_naive(plan.plan, <const void **>table, &args)
     free(table)
-    check("x", status)
+    check_call("x", status, raised)
 
 
 def dropout(out, array, uint64_t key, double p):

@@ -65,7 +65,8 @@ def _forget_team():
     """In a forked child: the threads stayed with the parent, and a call of theirs may have been running."""
     global _team
     _team = None
+    _core.remember_main_thread()
 
 
-if hasattr(os, "register_at_fork"):  # a system without it has no fork
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forget_team)

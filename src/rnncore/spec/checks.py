@@ -170,13 +170,16 @@ def read_array(field: str, value: Any) -> np.ndarray:
         hint = "PyTorch would not see this call: use .detach().numpy(), and backward() of the layer"
         raise UnsupportedError(field, "an array without gradient", f"a {kind} that requires grad", hint)
     try:
-        return np.asarray(value)
+        # NumPy looks for __array__ and for buffers by itself, for DLPack only when it is told to.
+        by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        return np.from_dlpack(value) if by_dlpack else np.asarray(value)
     except ValueError as error:
         hint = "pad the rows and give lengths=" if field == "x" else ""
         raise ShapeError(field, "a rectangular array", "rows of unequal length", hint) from error
     except (
         TypeError,
         RuntimeError,
+        BufferError,
     ) as error:  # a tensor on another device, or of a type that NumPy does not have
         said = str(error).partition("\n")[0][:120]
         raise UnsupportedError(field, "what NumPy can read", f"a {kind}: {said}") from error

@@ -41,6 +41,8 @@ OVERVIEW = 4
 """A series this many times longer than what is shown gets a strip with the whole of it."""
 BINS = 1_000
 WRAP = 118
+SCALES = ((1e12, 1e12, "trillions"), (1e9, 1e9, "billions"), (1e6, 1e6, "millions"), (1e5, 1e3, "thousands"))
+"""From which value on labels are counted in what."""
 ORDINARY = {0.8: "8 in 10", 0.9: "9 in 10", 0.95: "19 in 20", 0.5: "half", 0.99: "99 in 100"}
 
 
@@ -98,20 +100,18 @@ def _alone(study, track, pieces, levels, words, ink):
     """One series: the forecast with what came before it, and the whole of a long series as a strip."""
     shown = _shown(study, track)
     strip = len(track.values) > OVERVIEW * shown
-    figure = Figure(figsize=(11, 6.4 if strip else 5.6))
-    _headline(figure, study, levels, words, ink)
-    top = 0.80 if strip else 0.785
-    axes = figure.add_axes((0.065, 0.31 if strip else 0.12, 0.905, top - (0.31 if strip else 0.12)))
-    _panel(axes, study, track, pieces, levels, ink, shown)
-    figure.text(0.065, top + 0.021, words.unit or track.column, color=ink["soft"], fontsize=10)
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(
-        handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=9.5
-    )
+    figure = Figure(figsize=(11, 6.6 if strip else 5.6))
+    _headline(figure, levels, words, ink)
+    bottom, top = (0.335, 0.80) if strip else (0.15, 0.785)
+    axes = figure.add_axes((0.065, bottom, 0.905, top - bottom))
+    scale = _panel(axes, study, track, pieces, levels, ink, shown)
+    unit = words.unit or ("" if words.title == track.column else track.column)
+    figure.text(0.065, top + 0.021, ", ".join(filter(None, (unit, scale))), color=ink["soft"], fontsize=10)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=9.5)
     if strip:
-        _strip(figure.add_axes((0.065, 0.10, 0.905, 0.12)), study, track, ink, shown)
+        _strip(figure.add_axes((0.065, 0.125, 0.905, 0.105)), study, track, ink, shown)
     if words.credit:
-        figure.text(0.065, 0.02, words.credit, color=ink["soft"], fontsize=8)
+        figure.text(0.065, 0.015, words.credit, color=ink["soft"], fontsize=8)
     return figure
 
 
@@ -119,26 +119,24 @@ def _many(study, pairs, levels, words, ink):
     """Several series: a small panel each."""
     chosen = pairs[:PANELS]
     lines = -(-len(chosen) // 2)
-    figure = Figure(figsize=(11, 2.0 + 2.5 * lines))
+    figure = Figure(figsize=(11, 1.75 + 2.6 * lines))
     height = figure.get_figheight()
-    _headline(figure, study, levels, words, ink)
+    _headline(figure, levels, words, ink)
     for number, (track, pieces) in enumerate(chosen):
         line, side = divmod(number, 2)
-        bottom = (0.55 + 2.5 * (lines - 1 - line)) / height
+        bottom = (0.8 + 2.6 * (lines - 1 - line)) / height
         axes = figure.add_axes((0.065 + 0.475 * side, bottom, 0.43, 1.75 / height))
-        _panel(axes, study, track, pieces, levels, ink, _shown(study, track))
-        name = (
-            track.column
-            if track.group is None
-            else track.group
-            if len(study.columns) == 1
-            else f"{track.column}, {track.group}"
-        )
-        axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
+        scale = _panel(axes, study, track, pieces, levels, ink, _shown(study, track))
+        names = (track.column if len(study.columns) > 1 or track.group is None else "", track.group, scale)
+        axes.set_title(", ".join(filter(None, names)), loc="left", fontsize=10, fontweight="bold")
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.05, 1 - 0.8 / height), ncols=4,
+        frameon=False, fontsize=9.5,
+    )  # fmt: skip
     left_out = len(pairs) - len(chosen)
     note = f"{left_out} more series are in the table only. " if left_out else ""
     if note or words.credit:
-        figure.text(0.065, 0.12 / height, note + words.credit, color=ink["soft"], fontsize=8)
+        figure.text(0.065, 0.15 / height, note + words.credit, color=ink["soft"], fontsize=8)
     return figure
 
 
@@ -146,28 +144,26 @@ def _shown(study, track):
     return min(max(SHOWN * study.plan.horizon, MIN_SHOWN), len(track.values))
 
 
-def _headline(figure, study, levels, words, ink):
+def _headline(figure, levels, words, ink):
     """Title, and in words what the lines and bands mean."""
     height = figure.get_figheight()
     figure.text(0.065, 1 - 0.45 / height, words.title, fontsize=16, fontweight="bold", color=ink["ink"])
     figure.text(
-        0.065, 1 - 0.58 / height, textwrap.fill(explain(study, levels), WRAP),
+        0.065, 1 - 0.58 / height, textwrap.fill(explain(levels), WRAP),
         fontsize=10, color=ink["soft"], va="top", linespacing=1.35,
     )  # fmt: skip
 
 
-def explain(study, levels):
+def explain(levels):
     """What the lines and bands mean, in words."""
     sentences = ["Half of the true values should lie above the coloured line"]
     if len(levels) == 1:
-        sentences.append(f"{_share(levels[0])} in the band around it")
+        sentences.append(f"{_share(levels[0])} in the band")
     elif len(levels) == 2:
-        sentences.append(
-            f"{_share(levels[0])} in the dark band around it, {_share(levels[1])} in the light one"
-        )
+        sentences.append(f"{_share(levels[0])} in the inner band, {_share(levels[1])} in the outer one")
     elif levels:
         shares = ", ".join(map(_share, levels))
-        sentences.append(f"{shares} in the bands around it, from the darkest to the lightest")
+        sentences.append(f"{shares} in the bands, from the innermost to the outermost")
     return ", ".join(sentences) + "."
 
 
@@ -176,7 +172,7 @@ def _share(level):
 
 
 def _panel(axes, study, track, pieces, levels, ink, shown):
-    """History, forecasts of the test part with what came, the forecast of what comes next."""
+    """What was, what was forecast of it, what comes next; gives the word for the scale of the values."""
     n, horizon = len(track.values), study.plan.horizon
     first = n - shown
     when = _places(track.times(horizon))
@@ -192,8 +188,18 @@ def _panel(axes, study, track, pieces, levels, ink, shown):
     axes.axvline(when[n - 1], color=ink["soft"], lw=0.8, ls=(0, (2, 2)))
     axes.set_xlim(when[first], when[n + horizon - 1])
     _decorate(axes, track, ink)
+    scale = _scale(axes)
     if np.nanmin(values[first:]) >= 0 and axes.get_ylim()[0] < 0.25 * axes.get_ylim()[1]:
         axes.set_ylim(bottom=0)
+    return scale
+
+
+def _scale(axes):
+    """Label large values in millions or more; gives the word for it, or nothing."""
+    largest = max(map(abs, axes.get_ylim()))
+    size, word = next(((size, word) for least, size, word in SCALES if largest >= least), (1, ""))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value / size:,.12g}"))
+    return word
 
 
 def _forecast(axes, when, piece, levels, color, label, strength, last=None):
@@ -217,15 +223,51 @@ def _decorate(axes, track, ink):
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="y", color=ink["grid"], lw=0.8)
     axes.tick_params(axis="y", length=0)
-    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_locator(ticker.MaxNLocator(6))
     if isinstance(track.index, pd.DatetimeIndex):
         locator = dates.AutoDateLocator(minticks=4, maxticks=9)
         axes.xaxis.set_major_locator(locator)
-        formats = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%S.%f"]
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, formats=formats))
+        axes.xaxis.set_major_formatter(Calendar())
     else:
-        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:.12g}"))
+
+
+class Calendar(ticker.Formatter):
+    """Ticks of dates as people write them; the year stands below the first one and wherever it changes."""
+
+    def __call__(self, value, place=None):
+        """Text of one tick."""
+        return self.format_ticks([value])[0]
+
+    def format_ticks(self, values):
+        """Text of all ticks, as fine as they need."""
+        when = [dates.num2date(value) for value in values]
+        form = _form(when)
+        found, before = [], None
+        for d in when:
+            below = []
+            if ":" in form and (before is None or d.date() != before.date()):
+                below.append(f"{d.day} {d:%b}")
+            if form != "%Y" and (before is None or d.year != before.year):
+                below.append(f"{d.year}")
+            found.append(
+                "\n".join([d.strftime(form.replace("%d", str(d.day))), *[" ".join(below)] * bool(below)])
+            )
+            before = d
+        return found
+
+
+def _form(when):
+    """The coarsest format that tells these dates apart."""
+    if any(d.microsecond for d in when):
+        return "%H:%M:%S.%f"
+    if any(d.second for d in when):
+        return "%H:%M:%S"
+    if any(d.hour or d.minute for d in when):
+        return "%H:%M"
+    if any(d.day != 1 for d in when):
+        return "%d %b"
+    return "%b" if any(d.month != 1 for d in when) else "%Y"
 
 
 def _strip(axes, study, track, ink, shown):
@@ -234,6 +276,7 @@ def _strip(axes, study, track, ink, shown):
     n = len(track.values)
     axes.plot(*decimate(when[:n], np.where(track.seen, track.values, np.nan)), color=ink["soft"], lw=0.7)
     axes.axvspan(when[n - shown], when[-1], color=ink["next"], alpha=0.25, lw=0)
+    axes.axvline(when[-1], color=ink["next"], lw=2)
     axes.set_xlim(when[0], when[-1])
     _decorate(axes, track, ink)
     axes.grid(visible=False)

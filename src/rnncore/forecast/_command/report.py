@@ -64,8 +64,10 @@ class Report:
     def scores(self, column, model, result, unit):
         """The table of errors, what its lines are, and who won by how much."""
         scores, horizon = result.scores, model.horizon
-        table = Table(title_justify="left")
-        table.add_column(f"{column}, {unit}" if unit else column)
+        made, unit = f"{len(result.truth):,} forecasts of {horizon} steps", f", in {unit}" if unit else ""
+        self.say(f"{column}: how far {made} missed the values held out{unit}")
+        table = Table()
+        table.add_column("forecast")
         heads = ("MAE", "RMSE", "MAE 1 step", f"MAE {horizon} steps") if horizon > 1 else ("MAE", "RMSE")
         for head in heads:
             table.add_column(head, justify="right")
@@ -74,24 +76,47 @@ class Report:
             numbers = (mae, rmse, steps[0], steps[-1])[: len(heads)]
             table.add_row(Text(name), *(f"{number:.4g}" for number in numbers))
         self.console.print(table)
+        for name in scores:
+            self.say(f"  {name}: {meaning(name)}")
+        self.say("  MAE: mean absolute error; RMSE: root mean square error, which large misses dominate")
         for line in verdict(model, scores):
             self.say(line)
         held = " and ".join(f"{share:.0%} in the {level:.0%} one" for level, share in result.coverage.items())
-        self.say(f"intervals: of the test values, {held}")
+        if held:
+            self.say(f"intervals: of the test values, {held}")
+
+
+def meaning(name):
+    """What a line of the table is."""
+    if name.startswith("rnncore"):
+        return "networks that read the values before, the calendar, covariates and the linear autoregression"
+    if name == "linear autoregression":
+        return "ridge regressions on the same inputs, one for each step ahead"
+    if name == "last value":
+        return "the last known value, repeated"
+    return f"the last {name.partition('(')[2].rstrip(')')} known values, repeated"
 
 
 def verdict(model, scores):
     """Sentences: how the networks did against the best of the others, and what they were given to say."""
     (name, (mine, _)), *others = scores.items()
-    best, (theirs, _) = min(others, key=lambda other: other[1][0])
-    change = 1 - mine / theirs if theirs else 0.0
-    if abs(change) < 0.0005:
-        yield f"{name} and {best} miss by the same"
-    elif change > 0:
-        yield f"{name} misses by {change:.1%} less than the best of the others, {best}"
-    else:
-        yield f"{name} misses by {-change:.1%} more than {best}: here the simpler forecast is the better one"
+    others = sorted(others, key=lambda other: other[1][0])
+    parts = [f"{_change(mine, theirs)} {other}" for other, (theirs, _) in others]
+    yield f"{name} misses by {', by '.join(parts)}"
+    if others[0][1][0] < mine and _change(mine, others[0][1][0]) != SAME:
+        yield f"here a simpler forecast is the better one: {others[0][0]}"
     if model.share_ == 0:
         yield "on windows that it was not trained on the network added nothing: what is shown is its linear part"
     elif model.share_ < 1:
         yield f"its forecast is {model.share_:.0%} network and {1 - model.share_:.0%} linear autoregression"
+
+
+SAME = "as much as"
+
+
+def _change(mine, theirs):
+    """How much less or more an error is than another, in words."""
+    change = 1 - mine / theirs if theirs else 0.0
+    if abs(change) < 0.0005:
+        return SAME
+    return f"{change:.1%} less than" if change > 0 else f"{-change:.1%} more than"

@@ -24,6 +24,12 @@ DARK_NAME = "-dark"
 """A picture whose name ends in this is drawn in dark colours."""
 
 
+TRAINING = frozenset(
+    {"season", "test", "cell", "hidden_size", "context", "steps", "budget", "seed", "checkpoint"}
+)
+"""Options that say how to train: a model that is loaded has been."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of the command, by the names that the command line gives them."""
@@ -113,6 +119,11 @@ def _check(options):
     ):
         if value is not None and value not in known:
             raise ArgumentError(name, "one of " + ", ".join(known), value)
+    if options.load is not None:
+        for field in fields(Options):
+            if field.name in TRAINING and getattr(options, field.name) != field.default:
+                name = f"--{field.name.replace('_', '-')}"
+                raise ArgumentError(name, "no option of training beside --load", getattr(options, field.name))
     if options.example and (options.file or options.load):
         raise ArgumentError("--example", "no file beside it", options.file or options.load)
     if options.file is None and options.load is None:

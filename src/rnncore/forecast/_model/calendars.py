@@ -6,6 +6,8 @@ Works on pandas' DatetimeIndex and imports pandas only where dates go on into th
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 DAY = 86400.0
@@ -102,8 +104,10 @@ def infer(dates):
     """The frequency of dates as a pandas offset, or None."""
     import pandas as pd
 
-    with pd.option_context("future.infer_freq_returns_offset", True):
-        return pd.infer_freq(dates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas announces that it will give the offset itself
+        found = pd.infer_freq(dates)
+    return None if found is None else pd.tseries.frequencies.to_offset(found)
 
 
 def name_of(freq):

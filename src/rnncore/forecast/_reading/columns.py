@@ -12,9 +12,11 @@ from ...errors import ArgumentError
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "missing", "-", "--", ".", "..", "?"})
 """Cells that stand for a missing value, in lower case."""
-SIGNS = re.compile(r"^[€$£¥]\s*|\s*[€$£¥%]$")
+SIGNS = re.compile(r"(?<=^-)[€$£¥]\s*|^[€$£¥]\s*|\s*[€$£¥%]$")
 SPACES = re.compile("(?<=\\d)[ \u00a0\u202f'\u2019](?=\\d{3})")
 """What some languages write between thousands."""
+MINUS = str.maketrans({"\u2212": "-"})
+"""The minus sign of typography."""
 
 
 def is_missing(text):
@@ -24,10 +26,10 @@ def is_missing(text):
 
 def is_number(text):
     """Whether a cell is a number in some notation."""
+    text = re.sub(r"^\((.+)\)$", r"-\1", text.strip().translate(MINUS))
     return bool(
         re.fullmatch(
-            r"[-+]?[€$£¥]?\s?\d[\d.,'\s\u00a0\u202f\u2019]*([eE][-+]?\d+)?\s?[€$£¥%]?|[-+]?[.,]\d+",
-            text.strip(),
+            r"[-+]?[€$£¥]?\s?\d[\d.,'\s\u00a0\u202f\u2019]*([eE][-+]?\d+)?\s?[€$£¥%]?|[-+]?[.,]\d+", text
         )
     )
 
@@ -84,6 +86,8 @@ def to_numbers(source, name, decimal=None, missing=()):
 
 def _plain(source, name, cells, decimal):
     """Cells with a decimal point and nothing else beside digits."""
+    # Book-keepers write negative numbers in brackets.
+    cells = cells.str.translate(MINUS).str.replace(r"^\((.+)\)$", r"-\1", regex=True)
     cells = cells.str.replace(SIGNS, "", regex=True).str.replace(SPACES, "", regex=True)
     decimal = decimal or _decimal_sign(source, name, cells)
     if decimal == ",":

@@ -62,7 +62,10 @@ def make_grid(source, name, values, lines):
         return _number_grid(source, name, np.asarray(values), lines)
     freq = infer(values)
     if freq is not None:
-        return Grid(pd.date_range(values[0], periods=len(values), freq=freq), freq)
+        index = pd.date_range(values[0], periods=len(values), freq=freq)
+        # pandas takes the last Friday of a month for the fourth.
+        if index.equals(values):
+            return Grid(index, freq)
     for freq in _frequencies(values):
         index = pd.date_range(values[0], values[-1], freq=freq)
         if len(values) >= (1 - MOST_MISSING) * len(index) and values.isin(index).all():
@@ -108,7 +111,10 @@ def _frequencies(values):
         pd.tseries.frequencies.to_offset(f"{count}{kind.format(unit)}")
         for kind in ("{}S", "{}E", "B{}S", "B{}E")
     ]
-    return _anchored(named, unit, values[0]) + ([pd.DateOffset(months=months)] if values[0].day <= 28 else [])
+    found = _anchored(named, unit, values[0]) + (
+        [pd.DateOffset(months=months)] if values[0].day <= 28 else []
+    )
+    return [*found, pd.offsets.LastWeekOfMonth(weekday=values[0].day_of_week)] if months == 1 else found
 
 
 def _anchored(named, unit, first):

@@ -14,6 +14,8 @@ from .grid import Grid, make_grid
 from .times import Times, find_time_column, read_times, step_name, write
 
 FILLS = ("interpolate", "previous", "zero")
+PARTS_OF_TIMES = frozenset({"quarter", "month", "week", "day", "hour", "hr", "minute", "time"})
+"""Names of columns, in lower case, that stand beside a column of times only if that is not all of it."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ def _only_column(source, wanted, time):
     taken = {time, wanted.group, *wanted.covariates}
     others = [name for name in table.columns if name not in taken]
     numeric = [name for name in others if is_numeric(table[name])]
+    parts = [name for name in numeric if name.lower() in PARTS_OF_TIMES]
+    if time is not None and parts and table[time].duplicated().any():
+        raise _split_times(source, [time, *parts])
     if len(numeric) == 1:
         return numeric[0]
     if not numeric and len(others) == 1:
@@ -168,8 +173,8 @@ def _groups(table, group):
     """Rows of each group, by its key, in the order of their first rows."""
     if group is None:
         return {None: np.arange(len(table))}
-    keys = table[group].astype(str).str.strip()
-    return {key: np.flatnonzero(keys == key) for key in keys.unique()}
+    keys = table[group].astype(str).str.strip().to_numpy()
+    return pd.Series(np.arange(len(table))).groupby(keys, sort=False).indices
 
 
 def _arrange(source, times, rows, notes):
@@ -186,9 +191,10 @@ def _arrange(source, times, rows, notes):
     if (steps == 0).any():
         again = int(np.flatnonzero(steps == 0)[0]) + 1
         text = write(times.style, values[again : again + 1])[0]
-        words = [
-            name for name in source.table.columns if not is_numeric(source.table[name]) and name != times.name
-        ]
+        others = [name for name in source.table.columns if name != times.name]
+        if parts := [name for name in others if name.lower() in PARTS_OF_TIMES]:
+            raise _split_times(source, [times.name, *parts])
+        words = [name for name in others if not is_numeric(source.table[name])]
         hint = (
             f"several series in one file are told apart by --group, such as --group {words[0]}"
             if words
@@ -201,6 +207,13 @@ def _arrange(source, times, rows, notes):
             hint or "times of a day with two hours the same need --timezone",
         )
     return rows, make_grid(source, times.name, values, lines)
+
+
+def _split_times(source, names):
+    what = "a column of whole times"
+    return ArgumentError(
+        source.name, what, f"parts of them in {', '.join(names)}", "join them into one column"
+    )
 
 
 def _one_frequency(source, times, arranged):

@@ -7,8 +7,10 @@ column, by `columns` and `times`.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import re
 import sys
 import zlib
@@ -23,6 +25,11 @@ from .times import is_time
 
 SAMPLE = 50
 """Lines that are looked at to find the delimiter."""
+PACKED = {
+    b"\x1f\x8b": ("gzip", gzip.decompress),
+    b"BZh": ("bzip2", bz2.decompress),
+    b"\xfd7zXZ": ("xz", lzma.decompress),
+}
 SIGNATURES = {
     b"PK\x03\x04": "a zip archive or a workbook",
     b"\xd0\xcf\x11\xe0": "a workbook",
@@ -64,11 +71,7 @@ def read_source(path, header=None, skip=0):
     name, content = (
         ("standard input", sys.stdin.buffer.read()) if str(path) == "-" else (str(path), _bytes(path))
     )
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ArgumentError(name, "a whole gzip file", str(error)) from error
+    content = _unpacked(name, content)
     if content.startswith(b"PAR1"):
         return Source(name, _parquet(name, content))
     for signature, kind in SIGNATURES.items():
@@ -85,6 +88,17 @@ def _bytes(path):
         return Path(path).read_bytes()
     except OSError as error:
         raise ArgumentError(str(path), "a readable file", error.strerror or str(error)) from error
+
+
+def _unpacked(name, content):
+    """Bytes of a compressed file, or the bytes as they are."""
+    for signature, (kind, unpack) in PACKED.items():
+        if content.startswith(signature):
+            try:
+                return unpack(content)
+            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                raise ArgumentError(name, f"a whole {kind} file", str(error)) from error
+    return content
 
 
 def _parquet(name, content):
@@ -122,6 +136,9 @@ def _decode(source, content):
             raise ArgumentError(source.name, "text", "bytes that are not") from error
     if "\0" in text:
         raise ArgumentError(source.name, "text", "bytes that are not")
+    if marked := re.match(r"\s*(<[!?a-zA-Z]|\{|\[\s*\{)", text):
+        kind = "a web page or XML" if marked[1][0] == "<" else "JSON"
+        raise ArgumentError(source.name, "delimited text or Parquet", kind, "save it as CSV")
     if encoding != "utf-8-sig":
         source.notes.append(f"read as {'Windows Latin-1' if encoding == 'cp1252' else 'UTF-16'} text")
     return text
@@ -131,10 +148,12 @@ def _read_text(source, text, header, skip):
     lines = text.splitlines()
     while skip < len(lines) and (not lines[skip].strip() or lines[skip].startswith("#")):
         skip += 1
+    told = re.fullmatch(r"sep=(.)", lines[skip].strip()) if skip < len(lines) else None
+    skip += told is not None
     if skip >= len(lines):
         raise ArgumentError(source.name, "a table with values", "an empty file")
     sample = [line for line in lines[skip : skip + SAMPLE] if line.strip()]
-    delimiter = _delimiter(sample)
+    delimiter = told[1] if told else _delimiter(sample)
     try:
         table = pd.read_csv(
             io.StringIO(text),

@@ -38,14 +38,28 @@ NAMES = frozenset(
 )
 """Names of columns that hold times, in lower case."""
 FORMATS = (
-    *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%b %Y", "%b-%Y", "%b-%y", "%B %Y", "%Y %b", "%Y-%b"),
+    *(
+        "%Y-%m",
+        "%Y/%m",
+        "%YM%m",
+        "%m/%Y",
+        "%m-%Y",
+        "%m.%Y",
+        "%b %Y",
+        "%b-%Y",
+        "%b-%y",
+        "%B %Y",
+        "%Y %b",
+        "%Y-%b",
+    ),
     *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y", "%m/%d/%y", "%d/%m/%y", "%m/%d/%Y", "%d/%m/%Y"),
     *("%d.%m.%Y", "%d.%m.%y"),
 )
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 QUARTER = re.compile(r"(\d{4})(\s?[-/]?\s?)Q([1-4])|Q([1-4])(\s?[-/]?\s?)(\d{4})", re.IGNORECASE)
 WEEK = re.compile(r"(\d{4})-?W(\d{2})")
-OFFSET = re.compile(r"(?:[+-]\d{2}:?\d{2}|Z)$")
+OFFSET = re.compile(r":\d{2}(?:\.\d+)?\s?([+-]\d{2}:?\d{2}|Z)$")
+"""Of a time from UTC; a date may end in -2020, too."""
 SAMPLE = 200
 """Cells on which formats are tried before the whole column is."""
 
@@ -197,7 +211,7 @@ def _candidates(cells):
             return pd.to_datetime(column, format=form, errors="coerce", utc="%z" in form)
 
         if parse(pd.Series(cells)).notna().all():
-            found.append((("format", form), parse))
+            found.append((("format", form, *_look(form, cells)), parse))
     if not found:
 
         def parse_iso(column):
@@ -210,6 +224,14 @@ def _candidates(cells):
     return found
 
 
+def _look(form, cells):
+    """How dates are written beside their format: without leading zeros of day and month, digits of a second."""
+    bare = "%y" not in form and any(re.search(r"(?<!\d)\d(?!\d)", cell) for cell in cells)
+    padded = any(re.search(r"(?<![\d:.])0\d(?!\d)", cell) for cell in cells)
+    fraction = re.search(r"\.(\d{1,6})\D*$", cells[0]) if "%f" in form else None
+    return bare and not padded, len(fraction[1]) if fraction else 6
+
+
 def _formats(cells):
     """Formats worth a try: what pandas guesses from the first and last cell, and FORMATS."""
     guess = pd.tseries.api.guess_datetime_format
@@ -220,6 +242,8 @@ def _formats(cells):
         found = {guess(cell, dayfirst=first) for cell in (cells[0], cells[-1]) for first in (False, True)}
     # Nobody writes the year first and then the day.
     found = {form for form in found - {None} if not re.match(r"%Y.?%d", form)}
+    if not OFFSET.search(cells[0]):
+        found = {form for form in found if "%z" not in form}
     if not found:
         found = {form + clock for form in FORMATS for clock in CLOCKS}
     return sorted(found)
@@ -256,7 +280,7 @@ def _dates(source, name, cells, zone):
             f"say --date-format with {forms}",
         )  # fmt: skip
     style, dates = distinct[0]
-    offsets = set(cells.str.extract(f"({OFFSET.pattern})", expand=False).dropna().unique())
+    offsets = set(cells.str.extract(OFFSET, expand=False).dropna().unique())
     if len(offsets) > 1 and zone is None:
         raise ArgumentError(
             source.where(cells.index[0], name), "times of one offset from UTC", " and ".join(sorted(offsets)[:3]),
@@ -264,7 +288,7 @@ def _dates(source, name, cells, zone):
         )  # fmt: skip
     dates = pd.DatetimeIndex(dates)
     if offsets == {"Z"} and style[0] == "format" and zone is None:
-        style = ("format", style[1].replace("%z", "Z"))
+        style = ("format", style[1].replace("%z", "Z"), *style[2:])
     elif len(offsets) == 1 and zone is None:
         dates = dates.tz_convert(pd.Timestamp(f"2000-01-01T00:00{offsets.pop()}").tz)
     return dates, style
@@ -281,7 +305,7 @@ def _no_date(source, name, cells, tried):
         source.where(bad, name),
         "a time" if first is None else f'a time like "{first[:40]}"',
         f'"{cells[bad][:40]}"',
-        "a line of totals or notes is to be removed; --date-format names a format",
+        "a line of totals, units or notes is to be removed; --date-format names a format",
     )
 
 
@@ -319,13 +343,7 @@ def write(style, values):
     if kind == "number":
         return [f"{value:.{more[0]}f}" for value in values]
     if kind == "format":
-        text = values.strftime(more[0]).tolist()
-        # Python writes +0100 where files have +01:00.
-        return (
-            [re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", cell) for cell in text]
-            if more[0].endswith("%z")
-            else text
-        )
+        return _formatted(values, *more)
     if kind == "quarter":
         order, between = more
         return [
@@ -336,6 +354,18 @@ def write(style, values):
         return [str(number) for number in values.as_unit(more[0]).asi8]
     whole_days = bool((values.normalize() == values).all()) and values.tz is None
     return [d.date().isoformat() if whole_days else d.isoformat(sep=more[0]) for d in values]
+
+
+def _formatted(values, form, bare=False, digits=6):
+    """Times in a format, with what strftime cannot say."""
+    text = values.strftime(form).tolist()
+    if form.endswith("%z"):  # Python writes +0100 where files have +01:00
+        text = [re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", cell) for cell in text]
+    if bare:
+        text = [re.sub(r"(?<![\d:])0(?=\d)", "", cell) for cell in text]
+    if "%f" in form and digits < 6:
+        text = [re.sub(rf"(\.\d{{{digits}}})\d*", r"\1", cell) for cell in text]
+    return text
 
 
 def step_name(freq):
