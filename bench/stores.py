@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What small stores of weights gain over float32: `python bench/stores.py`.
 
-Calls of one layer and of its quantised copies in turn, one thread, T = 100, I = H; the ratio of the shortest ones. A row
-alone is bound by the bytes of the weights, a batch by arithmetic.
+Calls of one layer and of its quantised copies in turn, one thread, T = 100, I = H; the ratio of the shortest ones. A
+row alone is bound by the bytes of the weights, a batch by arithmetic.
 """
 
 import argparse
