@@ -107,6 +107,7 @@ static void test_plans(void)
     CHECK(rnncore_tape_bytes(plan, INT64_MAX, 2, 2, 0) == 0 && rnncore_tape_bytes(plan, 0, INT64_MAX, 0, 0) == 0);
     CHECK(rnncore_stream_bytes(NULL, 1) == 0 && rnncore_stream_bytes(plan, 0) == 0);
     CHECK(rnncore_stream_bytes(plan, INT64_MAX) == 0 && rnncore_stream_bytes(plan, 1) > 0);
+    CHECK(rnncore_stream_bytes(plan, (int64_t)1 << 30) > 0 && rnncore_stream_bytes(plan, ((int64_t)1 << 30) + 1) == 0);
     rnncore_plan_destroy(plan);
     rnncore_plan_destroy(NULL);
 }
@@ -397,6 +398,7 @@ static void test_refused_streams(void)
     CHECK_STATUS(rnncore_stream_init(m.plan, NULL, 2, memory, &stream), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 0, memory, &stream), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, NULL, &stream), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, INT64_MAX, memory, &stream), RNNCORE_ERROR_OVERFLOW);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, memory, NULL), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(both.plan, both.weights, 2, memory, &stream), RNNCORE_ERROR_UNSUPPORTED);
     CHECK(rnncore_stream_bytes(both.plan, 2) == 0);

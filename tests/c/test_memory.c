@@ -136,18 +136,32 @@ static rnncore_status run_backward(model *m)
     return rnncore_backward(m->plan, m->weights, &args);
 }
 
+/* An optimiser's step: of any array with any gradients. */
+static rnncore_status run_update(model *m)
+{
+    const rnncore_tensor tensor = {
+        .values = m->dx, .grads = m->x, .size = (int64_t)(m->x_bytes / m->elem), .dtype = m->config.dtype};
+    double norm = 0;
+    const rnncore_update_args args = {.struct_size = sizeof args,
+                                      .method = RNNCORE_SGD,
+                                      .lr = 0.5,
+                                      .grad_scale = 1,
+                                      .step = 1,
+                                      .tensors = &tensor,
+                                      .count = 1,
+                                      .threads = 1};
+    const rnncore_status status = rnncore_update(&args, &norm);
+    CHECK(status == RNNCORE_OK ? norm > 0 : norm == 0);
+    return status;
+}
+
 static const struct operation {
     const char *name;
     rnncore_status (*run)(model *m);
 } operations[] = {
-    {"plan", make_plan},
-    {"memory", make_memory},
-    {"team", make_team},
-    {"forward", run_forward},
-    {"forward with BLAS", run_blas},
-    {"ragged forward", run_ragged},
-    {"naive", run_naive},
-    {"recording forward", run_recording},
+    {"plan", make_plan},        {"memory", make_memory},         {"team", make_team},
+    {"forward", run_forward},   {"forward with BLAS", run_blas}, {"ragged forward", run_ragged},
+    {"naive", run_naive},       {"update", run_update},          {"recording forward", run_recording},
     {"backward", run_backward}, /* last: it needs the tape of the one before */
 };
 

@@ -301,11 +301,16 @@ cdef inline char *address(array) except? NULL:
 
 
 cdef rnncore_array strided(array):
-    """A (T, N, features) view as the core takes it; None: nothing."""
+    """A (T, N, features) view as the core takes it; None: nothing.
+
+    Along an axis of one place NumPy allows any stride, also one that is no whole elements.
+    """
     cdef rnncore_array a
     a.data = address(array)
     for i in range(3):
         a.stride[i] = cnp.PyArray_STRIDE(<cnp.ndarray>array, i) if array is not None else 0
+        if a.stride[i] and cnp.PyArray_DIM(<cnp.ndarray>array, i) == 1:
+            a.stride[i] -= a.stride[i] % cnp.PyArray_ITEMSIZE(<cnp.ndarray>array)
     return a
 
 
