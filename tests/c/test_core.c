@@ -107,6 +107,7 @@ static void test_plans(void)
     CHECK(rnncore_tape_bytes(plan, INT64_MAX, 2, 2, 0) == 0 && rnncore_tape_bytes(plan, 0, INT64_MAX, 0, 0) == 0);
     CHECK(rnncore_stream_bytes(NULL, 1) == 0 && rnncore_stream_bytes(plan, 0) == 0);
     CHECK(rnncore_stream_bytes(plan, INT64_MAX) == 0 && rnncore_stream_bytes(plan, 1) > 0);
+    CHECK(rnncore_stream_bytes(plan, (int64_t)1 << 30) > 0 && rnncore_stream_bytes(plan, ((int64_t)1 << 30) + 1) == 0);
     rnncore_plan_destroy(plan);
     rnncore_plan_destroy(NULL);
 }

@@ -7,10 +7,10 @@ import os
 
 from ..errors import ArgumentError, shown
 from ..spec import check_int
-from . import _core
+from . import _core, cores
 
-# More than this a call never uses, whatever it is allowed.
-MOST_THREADS = 1024
+# More than this a call never uses, whatever it is allowed: many threads for each core only wait for each other.
+MOST_THREADS = max(16, 4 * (os.cpu_count() or 1))
 
 
 def _default_threads() -> int:
@@ -19,7 +19,7 @@ def _default_threads() -> int:
         if not text.isdecimal() or int(text) < 1:
             raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", shown(text))
         return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores.usable()
 
 
 _num_threads = _default_threads()
@@ -28,6 +28,8 @@ _team: _core.Team | None = None
 
 def set_num_threads(n: int) -> None:
     """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1.
+
+    No call uses more than four for each core of the machine, or 16.
 
     Examples
     --------
@@ -43,7 +45,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Threads that a call may use; at first RNNCORE_NUM_THREADS or the cores this process may run on."""
+    """Threads that a call may use; at first RNNCORE_NUM_THREADS, or the cores it may run on within its quota."""
     return _num_threads
 
 
