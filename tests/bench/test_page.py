@@ -14,7 +14,15 @@ from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "docs/explanation/performance.md", "docs/howto/training.md")]
+PAGES = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "docs/explanation/performance.md",
+        "docs/explanation/measurements.md",
+        "docs/howto/training.md",
+    )
+]
 needs_repository = pytest.mark.skipif(
     not (ROOT / "bench/results").is_dir(), reason="reports are not in the source package"
 )
@@ -95,6 +103,10 @@ def test_wrong_parts_are_refused(folder, part, word):
         written(folder, part)
 
 
+def test_what_was_measured_and_where_is_one_sentence(folder):
+    assert written(folder, "against") == ["Abacus (family 1/2/3), 2 cores, AVX2; against PyTorch 2.0."]
+
+
 def test_a_page_without_parts_is_refused(tmp_path, capsys):
     (tmp_path / "page.md").write_text("Nothing.\n")
     assert main(["page", str(tmp_path / "page.md")]) == 2
@@ -116,6 +128,15 @@ def test_the_command_writes_and_draws(folder):
     assert re.findall(r'(?:src|srcset)="([^"]+)"', path.read_text()) == [
         "docs/charts/speedup-dark.svg", "docs/charts/speedup-light.svg"
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_the_chart_of_losses_names_them_alone(folder):
+    found = study.Study([folder / "bench/abacus-1.csv"])
+    plot.draw("lost", found, folder)
+    text = (folder / "lost-light.svg").read_text()
+    assert "GRU, T = 3, N = 2, I = H = 4" in text and "0.50" in text and "PyTorch" in text
+    assert "LSTM" not in text
 
 
 @needs_repository

@@ -43,6 +43,11 @@ def machine_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Pa
     return "\n".join(lines)
 
 
+def against_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """Where and against what it was measured."""
+    return _against(study)
+
+
 def sets_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
     """A line per set and number of threads."""
     lines = []
@@ -178,6 +183,7 @@ def chart_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path
 
 KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
     "machine": machine_part,
+    "against": against_part,
     "sets": sets_part,
     "lost": lost_part,
     "cells": cells_part,

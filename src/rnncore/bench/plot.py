@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from . import peers
-from .study import CELLS, LOST, SETS, Study, mean, thread_words
+from . import options, peers
+from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
 
 THEMES = {
     "light": {
@@ -176,6 +176,46 @@ def _limit(figure: Any, study: Study, look: Look) -> None:
     _legend(figure, handles, [peers.load(name).title for name in names[::-1]], look)
 
 
+def _lost(figure: Any, study: Study, look: Look) -> None:
+    """A bar per row that another system wins, with its name, from our speed over theirs up to a draw."""
+    axes = figure.subplots()
+    rows = sorted(
+        (system["ratio"], f"{words(case)}, {thread_words(threads)}", system["best_other"])
+        for (_, threads), found in study.groups().items()
+        for case, system in found
+        if system["ratio"] is not None and system["ratio"] < LOST
+    )
+    for place, (ratio, _, other) in enumerate(rows):
+        axes.plot([ratio, 1], [place] * 2, color=look.system(other), linewidth=6, solid_capstyle="butt")
+        axes.text(ratio - 0.006, place, f"{ratio:.2f}", color=look.text, ha="right", va="center", fontsize=8)
+    axes.axvline(1, color=look.quiet, linewidth=0.8)
+    axes.set(xlim=(min([1.0, *(ratio for ratio, _, _ in rows)]) - 0.1, 1.01), xlabel="our speed over theirs")
+    axes.set_yticks(range(len(rows)), [name for _, name, _ in rows])
+    axes.invert_yaxis()
+    look.calm(axes, "x")
+    winners = dict.fromkeys(other for _, _, other in rows)
+    handles = [axes.plot([], [], "s", color=look.system(name))[0] for name in winners]
+    _legend(figure, handles, [peers.load(name).title for name in winners], look)
+
+
+def _options(figure: Any, study: Study, look: Look) -> None:
+    """A panel per kind of call: how many times as long a layer takes with one option."""
+    rows = [row for report in study.reports.values() for row in report["rows"]]
+    (_, _, *columns), lines = options.lines(rows)
+    panels = figure.subplots(1, len(columns), sharey=True, sharex=True)
+    for index, (axes, column) in enumerate(zip(panels, columns, strict=True)):
+        for place, line in enumerate(lines):
+            value = float(line[index + 2])
+            axes.plot([1, value], [place] * 2, color=look.system("rnncore"), linewidth=1.5)
+            axes.plot(value, place, "o", color=look.system("rnncore"), markersize=5)
+        axes.axvline(1, color=look.quiet, linewidth=0.8)
+        axes.set_title(column, color=look.text, fontsize=9)
+        axes.set_yticks(range(len(lines)), [f"{cell}, {option}" for cell, option, *_ in lines])
+        look.calm(axes, "x")
+    panels[0].invert_yaxis()
+    panels[1].set_xlabel("times as long as the usual cell")
+
+
 def _legend(figure: Any, handles: list[Any], labels: list[str], look: Look) -> None:
     figure.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, labelcolor=look.text
@@ -188,6 +228,8 @@ CHARTS = {
     ),
     "step": Chart("Microseconds of a step by hidden size and system", (9, 3.4), _step),
     "limit": Chart("Fraction of the machine's limit by set and system", (9, 3.6), _limit),
+    "lost": Chart("Rows in which another system is faster, and by how much", (9, 2.4), _lost),
+    "options": Chart("How many times as long a layer takes with one option", (9, 3.6), _options),
 }
 
 
