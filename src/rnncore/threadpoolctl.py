@@ -15,10 +15,17 @@ True
 
 from __future__ import annotations
 
-from threadpoolctl import LibController, register
+from typing import TYPE_CHECKING
+
+from threadpoolctl import register
 
 from .engine import threads
 from .version import __version__
+
+if TYPE_CHECKING:  # threadpoolctl has no types
+    LibController = object
+else:
+    from threadpoolctl import LibController
 
 
 class RnncoreController(LibController):
