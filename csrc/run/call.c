@@ -5,13 +5,13 @@
 #include "../base/sized.h"
 #include "../model/config.h"
 
-static const int64_t most_rows = (int64_t)1 << 30; /* kernels count the rows of a step in int */
 static const int64_t most_tokens = (int64_t)1 << 48;
 
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid)
 {
     if (steps < 0 || batch < 0) return RNNCORE_ERROR_SHAPE;
-    if (steps > most_tokens || batch > most_rows || __builtin_mul_overflow(steps, batch, valid) || *valid > most_tokens)
+    if (steps > most_tokens || batch > RC_MOST_ROWS || __builtin_mul_overflow(steps, batch, valid) ||
+        *valid > most_tokens)
         return RNNCORE_ERROR_OVERFLOW;
     if (!lengths) return RNNCORE_OK;
     *valid = 0;

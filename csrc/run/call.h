@@ -5,6 +5,8 @@
 
 #include "../model/weights.h"
 
+enum { RC_MOST_ROWS = 1 << 30 }; /* kernels count the rows of a step in int */
+
 rnncore_status rc_check_lengths(int64_t steps, int64_t batch, const int64_t *lengths, int64_t *valid);
 /* 0, or 1 ... T segments of a tape. */
 rnncore_status rc_check_segments(int64_t steps, int64_t segments);

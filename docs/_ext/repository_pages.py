@@ -16,6 +16,7 @@ EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/READM
 OUTSIDE = {
     "project/contributing": ROOT / "CONTRIBUTING.md",
     "project/changes": ROOT / "CHANGELOG.md",
+    "project/security": ROOT / "SECURITY.md",
     "project/support": ROOT / "SUPPORT.md",
     "project/c-sources": ROOT / "csrc/README.md",
     "project/benchmarks": ROOT / "bench/README.md",

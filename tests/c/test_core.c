@@ -398,6 +398,7 @@ static void test_refused_streams(void)
     CHECK_STATUS(rnncore_stream_init(m.plan, NULL, 2, memory, &stream), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 0, memory, &stream), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, NULL, &stream), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, INT64_MAX, memory, &stream), RNNCORE_ERROR_OVERFLOW);
     CHECK_STATUS(rnncore_stream_init(m.plan, m.weights, 2, memory, NULL), RNNCORE_ERROR_ARGUMENT);
     CHECK_STATUS(rnncore_stream_init(both.plan, both.weights, 2, memory, &stream), RNNCORE_ERROR_UNSUPPORTED);
     CHECK(rnncore_stream_bytes(both.plan, 2) == 0);

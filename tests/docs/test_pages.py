@@ -66,6 +66,8 @@ def cases():
 def test_the_blocks_of_a_page_run_and_print_what_it_says(page, tmp_path, monkeypatch):
     if "import torch" in text(page):
         pytest.importorskip("torch", reason="the page is about PyTorch")
+    if "import jax" in text(page):
+        pytest.importorskip("jax", reason="the page is about JAX")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     names = {"__name__": "__main__"}

@@ -16,6 +16,7 @@ NOT_IMPORTED = (
     "scipy",
     "safetensors",
     "torch",
+    "jax",
     "pandas",
     "sklearn",
     "rnncore.estimators",

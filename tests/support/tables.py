@@ -166,3 +166,7 @@ ROUND_TRIP = 1e-6
 
 # A damaged file may claim any size; what reading it allocates stays below its own size and a parsed header.
 HOSTILE_BYTES = 64 * 2**20
+
+# Reading a hostile file takes at most twice its bytes and this: the parsed form of the largest header that is taken,
+# some thirty times as large as it.
+HOSTILE_SPARE = 32 * 2**20

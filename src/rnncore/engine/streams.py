@@ -64,6 +64,8 @@ class Stream(_core.StreamCore):
         self._layer, self._spec = layer, s
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_layer"):
+            return "Stream(never initialised)"
         return f"Stream({self._layer!r}, batch_size={self.N})"
 
     def _present_weights(self):

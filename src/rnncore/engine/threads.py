@@ -9,14 +9,15 @@ from ..errors import ArgumentError, shown
 from ..spec import check_int
 from . import _core, cores
 
-# More than this a call never uses, whatever it is allowed: many threads for each core only wait for each other.
+# More than this a call never uses, whatever it is allowed: several times the machine's cores, for others may leave it
+# more of them than it sees, but not the thousand that a slip of the keyboard asks for.
 MOST_THREADS = max(16, 4 * (os.cpu_count() or 1))
 
 
 def _default_threads() -> int:
     text = os.environ.get("RNNCORE_NUM_THREADS")
     if text:
-        if not text.isdecimal() or int(text) < 1:
+        if not text.isdecimal() or len(text) > 9 or int(text) < 1:
             raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", shown(text))
         return int(text)
     return cores.usable()
@@ -29,7 +30,7 @@ _team: _core.Team | None = None
 def set_num_threads(n: int) -> None:
     """Threads that a call may use unless it names its own number; ArgumentError unless an int >= 1.
 
-    No call uses more than four for each core of the machine, or 16.
+    However many that are, a call never starts more than four for each core of the machine, or 16 where it has few.
 
     Examples
     --------

@@ -22,6 +22,10 @@ from ..errors import ArgumentError, FormatError, RnncoreError, shown
 
 Path = str | os.PathLike[str]
 
+# The end of a zip archive, where its directory's size stands, behind which a comment may be; and what a directory may
+# have: 20 000 names, which take ten times as much in memory.
+TAIL, MAX_DIRECTORY = 2**16 + 98, 2 * 2**20
+
 _numbers = itertools.count()
 _present: set[str] = set()
 
@@ -124,11 +128,24 @@ def parsing(name: str, expected: str) -> Iterator[None]:
         raise FormatError(name, expected, f"{type(error).__name__}: {text}") from error
 
 
+def _directory_bytes(path: Path) -> int:
+    """How large a zip archive says that its directory is."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - TAIL))
+        tail = file.read()
+    end, large = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
+    if large >= 0 and len(tail) >= large + 48:
+        return int.from_bytes(tail[large + 40 : large + 48], "little")
+    return int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+
+
 def zipped(path: Path, head: bytes) -> list[str]:
-    """Names in a zip archive; none if the file, which starts like this, is no sound one."""
+    """Names in a zip archive; none if the file, which starts like this, is no sound one, or one of too many names."""
     if not head.startswith(b"PK"):
         return []
     try:
+        if _directory_bytes(path) > MAX_DIRECTORY:
+            return []
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
     except Exception:  # whatever a damaged one brings out: then it is not known by its names

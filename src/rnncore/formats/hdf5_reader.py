@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads an untrusted HDF5 file in a process of its own: ``python -m rnncore.formats.hdf5_reader IN OUT``.
+"""Reads an untrusted HDF5 file in a process of its own: ``python -m rnncore.formats.hdf5_reader IN OUT SIZE``.
 
 OUT becomes a safetensors file with the numeric arrays by their paths and the attributes that Keras needs, as
 JSON in the array "@attributes". Only what the file itself holds is read: soft and external links are not
@@ -9,7 +9,6 @@ followed. Exit code 1 and one line on standard error where the file is at fault.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -20,8 +19,9 @@ from . import safetensors
 ATTRIBUTES = "@attributes"
 NAMES = ("layer_names", "weight_names")
 
-# What a file holds may be this many times larger than the file, for compression; what claims more is a bomb.
-MAX_EXPANSION = 16
+# What a file holds may be this many times larger than the file, for compression, and so much more, for small files;
+# what claims more is a bomb.
+MAX_EXPANSION, SPARE = 2, 16 * 2**20
 
 
 def _text(value):
@@ -29,7 +29,7 @@ def _text(value):
 
 
 def collect(file: Any, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by path, and the attributes, of an open h5py.File of `size` bytes.
+    """Arrays by path, and the attributes, of an open h5py.File, which came as `size` bytes.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def collect(file: Any, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]
             if item.is_virtual or item.external:
                 raise ValueError(f"{name} is stored in another file")
             total += item.nbytes
-            if total > MAX_EXPANSION * size:
+            if total > MAX_EXPANSION * size + SPARE:
                 raise ValueError(f"{name} claims {item.nbytes} bytes in a file of {size}")
             arrays[name] = np.asarray(item[()])
 
@@ -62,13 +62,13 @@ def collect(file: Any, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]
     return arrays, attributes
 
 
-def main(source: str, target: str) -> int:
-    """Read `source`, write `target`; the exit code."""
+def main(source: str, target: str, size: str) -> int:
+    """Read `source`, which came in a file of `size` bytes, write `target`; the exit code."""
     import h5py
 
     try:
         with h5py.File(source, "r") as file:
-            arrays, attributes = collect(file, os.path.getsize(source))
+            arrays, attributes = collect(file, int(size))
         arrays[ATTRIBUTES] = np.frombuffer(json.dumps(attributes).encode(), np.uint8)
         safetensors.write(target, arrays)
     except Exception as error:  # whatever it is: the parent says it, with this line

@@ -26,12 +26,12 @@ import numpy as np
 from ..errors import FormatError, UnsupportedError
 from . import safetensors
 from .files import Path, reading, zipped
-from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION
+from .hdf5_reader import ATTRIBUTES, MAX_EXPANSION, SPARE
 from .keras_guess import read_bare
 from .keras_model import Entry, Group, Legacy, walk
 from .safetensors import parse_json
 
-MAX_CONFIG = 8 * 2**20
+MAX_CONFIG = 2**20
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
@@ -60,12 +60,13 @@ def read(path: Path) -> tuple[list[Entry], str | None, int]:
     FormatError, UnsupportedError, OSError
     """
     with reading(path, "a Keras file"):
-        if zipfile.is_zipfile(path):
+        with open(path, "rb") as start:
+            head = start.read(len(SIGNATURE))
+        if zipped(path, head):
             with _unzipped(path) as (config, weights, version):
                 return *_entries(config, File(path, weights)), version
-        with open(path, "rb") as start:
-            if start.read(len(SIGNATURE)) != SIGNATURE:
-                raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
+        if head != SIGNATURE:
+            raise FormatError(str(path), "a Keras archive or an HDF5 file", "another file")
         file = File(path, path)
         version = major(file.attributes.get("keras_version"))
         if "model_config" in file.attributes:
@@ -82,7 +83,8 @@ def major(version: Any) -> int:
 @contextlib.contextmanager
 def _unzipped(path: Path) -> Iterator[tuple[dict[str, Any], str, int]]:
     """config.json, parsed, the path of a copy of model.weights.h5 that lives as long as the block, Keras' version."""
-    limits = {"config.json": MAX_CONFIG, "model.weights.h5": MAX_EXPANSION * os.path.getsize(path)}
+    largest = MAX_EXPANSION * os.path.getsize(path) + SPARE
+    limits = {"config.json": MAX_CONFIG, "model.weights.h5": largest}
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         for name, limit in limits.items():
             if archive.getinfo(name).file_size > limit:
@@ -112,7 +114,8 @@ def _read_hdf5(path: Path, source: Path) -> tuple[dict[str, np.ndarray], dict[st
     limit = START_SECONDS + BYTE_SECONDS * os.path.getsize(source)
     with tempfile.TemporaryDirectory() as folder:
         target = pathlib.Path(folder) / "arrays.safetensors"
-        command = [sys.executable, "-P", "-m", "rnncore.formats.hdf5_reader", str(source), str(target)]
+        command = [sys.executable, "-P", "-m", "rnncore.formats.hdf5_reader"]
+        command += [str(source), str(target), str(os.path.getsize(path))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             done = subprocess.run(command, env=environment, capture_output=True, timeout=limit, check=False)

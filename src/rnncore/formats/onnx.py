@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import FormatError, UnsupportedError
-from . import onnx_export
+from . import onnx_export, onnx_wire
 from .files import Path, parsing, reading, replacing
 from .onnx_graph import Graph, attributes, name_of
 from .onnx_node import OUTPUTS, SLOTS, Node, read_nodes, run_node
@@ -64,6 +64,7 @@ def load(source: Any, nodes: Iterable[str] | None = None, *, fuse: bool = True) 
     except ImportError as error:
         raise UnsupportedError(str(source), "the package onnx", "none installed") from error
     with reading(source, "an ONNX model"):
+        onnx_wire.check(source)
         model = onnx.load(source, format="protobuf", load_external_data=False)
         return _read_model(model, source, str(pathlib.Path(source).parent), nodes, fuse)
 

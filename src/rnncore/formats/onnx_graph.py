@@ -44,6 +44,8 @@ _MOVES = _LAYS_OUT | {
 _KEEPS_ZERO = _MOVES - {"Constant", "ConstantOfShape", "Concat", "Shape"}
 
 
+# How far back a size is looked for.
+MAX_STEPS = 256
 # (T, D, N, H) to (T, N, D, H), and (T, N, ..) to (N, T, ..), as `Graph._step` says it.
 _ROWS, _TURN = ("Transpose", [0, 2, 1, 3]), ("Transpose", [1, 0, 2])
 # Attributes of a Constant beside the usual one, and what they hold.
@@ -114,6 +116,7 @@ class Graph:
         # Folding may not make much more than the whole model holds, and no value twice.
         self.budget: int = 4 * model.ByteSize() + 2**20
         self.folded: dict[str, np.ndarray] = {}
+        self.zeros: dict[str, bool] = {}
         self.recurrent: list[Any] = [
             n for n in self.nodes if n.op_type in RECURRENT and n.domain in ("", "ai.onnx")
         ]
@@ -169,7 +172,12 @@ class Graph:
         return True
 
     def is_zero(self, value: str, depth: int = 32) -> bool:
-        """Whether a value is zeros, of whatever shape."""
+        """Whether a value is zeros, of whatever shape; asked once of each, as sums of sums may name one many times."""
+        if value not in self.zeros:
+            self.zeros[value] = self._is_zero(value, depth)
+        return self.zeros[value]
+
+    def _is_zero(self, value: str, depth: int) -> bool:
         node = self.makers.get(value)
         if node is None or node.op_type == "Constant":
             return value not in self.inputs and not np.any(self.constant(value, "state"))
@@ -279,7 +287,7 @@ class Graph:
     def _sizes(self, node: Any) -> list[int] | None:
         """The first two sizes of X where the graph says them: a model may be made for one T and N alone."""
         value, turned = node.input[0], False
-        for _ in range(len(self.nodes)):
+        for _ in range(MAX_STEPS):
             maker = self.makers.get(value)
             if maker is None:
                 break

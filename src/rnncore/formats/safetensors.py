@@ -21,9 +21,9 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, FormatError
 from .files import Path, check_path, replacing
 
-# Far above any model's header (about 100 bytes per array), and low enough that its parsed form stays under
-# 200 MB.
-MAX_HEADER = 4 * 2**20
+# Far above any header of such models (about 100 bytes per array), and low enough that its parsed form, at worst some
+# thirty times as large, stays small.
+MAX_HEADER = 2**20
 MAX_RANK = 8
 
 DTYPES: dict[str, np.dtype] = {
@@ -130,7 +130,9 @@ def _array(buffer, start, kind, shape):
     else:
         array = np.frombuffer(buffer, DTYPES[kind], count, start).reshape(shape)
     if kind == "BF16":  # the upper half of a float32
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        wide = array.astype(np.uint32)
+        wide <<= np.uint32(16)
+        return wide.view(np.float32)
     return array
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError, FormatError, UnsupportedError, shown
 from ..spec import check_type
-from . import safetensors
+from . import safetensors, torch_archive
 from .files import Path, check_path, reading, replacing, zipped
 from .layouts import refuse_options
 from .records import CLASSES, Contents, Record, check_layer, make_record, one_direction
@@ -216,6 +216,7 @@ def load(source: Any, *, prefix: str | None = None, nonlinearity: str | None = N
 
 def _read_pickle(path: Path) -> dict[str, Any]:
     torch = _torch(str(path))
+    torch_archive.check(path)
     # As a stream: PyTorch would go by the name's ending, too.
     with reading(path, "a file of tensors that PyTorch opens weights-only"), open(path, "rb") as file:
         return find_state(path, torch.load(file, map_location="cpu", weights_only=True))

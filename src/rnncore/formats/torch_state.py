@@ -23,7 +23,7 @@ _NORMED = (
         "{}parametrizations.{}.original1",
     ),
 )
-MAX_DEPTH = 8
+MAX_DEPTH, MAX_NAME, MAX_DICTS = 8, 1000, 10_000
 
 
 def is_tensor(value: Any) -> bool:
@@ -31,15 +31,22 @@ def is_tensor(value: Any) -> bool:
     return hasattr(value, "untyped_storage") or isinstance(value, np.ndarray)
 
 
-def _dicts(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Mappings that hold tensors by name, by their paths in a checkpoint."""
+def _dicts(
+    value: Any, left: Iterator[int], path: str = "", depth: int = 0
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Mappings that hold tensors by name, by their paths in a checkpoint; `left` ends after as many as it may have."""
     if not isinstance(value, Mapping) or depth > MAX_DEPTH:
         return
+    if next(left, None) is None:
+        raise FormatError("state_dict", f"a checkpoint of at most {MAX_DICTS} dicts", "more")
+    for name in value:
+        if isinstance(name, str) and len(name) > MAX_NAME:
+            raise FormatError("state_dict", f"names of at most {MAX_NAME} characters", name)
     own = {name: inner for name, inner in value.items() if isinstance(name, str) and is_tensor(inner)}
     if own:
         yield path, own
     for name, inner in value.items():
-        yield from _dicts(inner, f"{path}{name}.", depth + 1)
+        yield from _dicts(inner, left, f"{path}{name}.", depth + 1)
 
 
 def find_state(path: Path, checkpoint: Any) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def find_state(path: Path, checkpoint: Any) -> dict[str, Any]:
     FormatError
         It holds no tensors.
     """
-    found = list(_dicts(checkpoint))
+    found = list(_dicts(checkpoint, iter(range(MAX_DICTS))))
     if not found:
         got = type(checkpoint).__name__
         if isinstance(checkpoint, Mapping):

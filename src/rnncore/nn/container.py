@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..layers.module import Module
-from ..spec import check_named
+from ..spec import check_named, claiming
 from ..spec.parameters import ParameterOwner
 
 
@@ -51,7 +51,9 @@ class Container(Module):
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the parameters."""
-        return {name: array.copy() for name, array in self.parameters().items()}
+        own = self.parameters()
+        with claiming("parameters", (sum(array.size for array in own.values()),)):
+            return {name: array.copy() for name, array in own.items()}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Copy in all parameters; nothing changes if one of them is wrong.

@@ -74,7 +74,8 @@ class LayerNorm(Module):
 
     def _normalize(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """(n, s)."""
-        x = self._features(x, self.features)
+        # NumPy sums in the order of memory: any layout has the bits of this one.
+        x = np.ascontiguousarray(self._features(x, self.features))
         centred = x - _mean(x)
         scale = np.sqrt(_mean(centred * centred) + x.dtype.type(self.eps))
         return centred / scale, scale
@@ -105,7 +106,7 @@ class LayerNorm(Module):
         """
         with claimed(tape, Tape, self, self.version):
             normal, scale = tape.saved
-            dy = self._features(dy, self.features, "dy")
+            dy = np.ascontiguousarray(self._features(dy, self.features, "dy"))
             spec.check_shape("dy", dy, normal.shape)
         dn = dy * self._parameters["weight"]
         dx = (dn - _mean(dn) - normal * _mean(dn * normal)) / scale

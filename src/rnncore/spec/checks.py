@@ -167,7 +167,7 @@ def read_array(field: str, value: Any) -> np.ndarray:
         hint = "pad_packed_sequence gives the array and lengths="
         raise UnsupportedError(field, "a padded array", "a packed sequence", hint)
     if getattr(value, "requires_grad", False):
-        hint = "PyTorch would not see this call: use .detach().numpy(), and backward() of the layer"
+        hint = "rnncore.torch has layers whose calls PyTorch sees; else .detach().numpy(), and the layer's backward()"
         raise UnsupportedError(field, "an array without gradient", f"a {kind} that requires grad", hint)
     try:
         # NumPy looks for __array__ and for buffers by itself, for DLPack only when it is told to.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import calls
+from .checks import claiming
 
 if TYPE_CHECKING:
     import os
@@ -45,7 +46,9 @@ class ParameterOwner:
     def _own(self, values: Mapping[str, np.ndarray]) -> None:
         """Copy arrays of one dtype, by name, into the private array."""
         self._shapes = {name: array.shape for name, array in values.items()}
-        self._flat = np.concatenate([array.ravel() for array in values.values()] or [np.empty(0, np.float32)])
+        arrays = [array.ravel() for array in values.values()] or [np.empty(0, np.float32)]
+        with claiming("parameters", (sum(map(len, arrays)),)):
+            self._flat = np.concatenate(arrays)
         self._set_views()
 
     def _set_views(self) -> None:
@@ -71,7 +74,8 @@ class ParameterOwner:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the parameters, by PyTorch's names."""
-        return {name: array.copy() for name, array in self._parameters.items()}
+        with claiming("parameters", self._flat.shape):
+            return {name: array.copy() for name, array in self._parameters.items()}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Copy in all parameters; nothing changes if one of them is wrong.
@@ -83,7 +87,7 @@ class ParameterOwner:
 
         Raises
         ------
-        ArgumentError, ShapeError, DTypeError
+        ArgumentError, ShapeError, DTypeError, MemoryExhaustedError
         """
         self._assign(calls.check_named(self._shapes, self._flat.dtype, values))
 
@@ -93,7 +97,8 @@ class ParameterOwner:
 
     def _assign(self, checked: Mapping[str, np.ndarray]) -> None:
         # Values that are views of the parameters themselves are read before any of them is written.
-        apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
+        with claiming("parameters", self._flat.shape):
+            apart = {k: v.copy() if np.may_share_memory(v, self._flat) else v for k, v in checked.items()}
         for name, value in apart.items():
             self._parameters[name][...] = value
         self._changed()
