@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "forecast": (*FORMATS, "interrupts"),
     "estimators": (*FORMATS, "forecast", "ragged"),
     "interrupts": (),
+    "threadpoolctl": ENGINE,
     "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do
     "cli": (*TOP, "bench", "interrupts"),
     "__main__": ("cli", "interrupts"),
