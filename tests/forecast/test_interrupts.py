@@ -68,6 +68,7 @@ import rnncore.__main__
 module, name = {module!r}, {name!r}
 
 def strike(*a, **k):
+    setattr(target, name, before)
     os.kill(os.getpid(), signal.SIGINT)
     return before(*a, **k)
 
@@ -96,6 +97,15 @@ def test_at_moments_that_code_can_name(good_csv, moment):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "rnncore: interrupted, nothing was written\n")
     assert {p.name for p in good_csv.parent.iterdir()} == {"good.csv"}
+
+
+def test_while_files_are_written_they_are_all_written(good_csv):
+    code = INTERRUPTING.format(
+        module="rnncore.forecast._command.output", name="write_bytes", arguments=[str(good_csv), *FAST]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "rnncore: interrupted, after all files were written\n")
+    assert len(list(good_csv.parent.iterdir())) == 5
 
 
 def test_once_while_training_goes_on_with_what_there_is(good_csv):
