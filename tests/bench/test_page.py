@@ -72,11 +72,13 @@ def test_what_is_lost_is_named(folder):
     ]
 
 
-def test_the_short_part_counts_all_rows(folder):
-    text = "\n".join(written(folder, "short"))
-    assert "| sizes that no kernel was made for | 4.00 | 0.50 |" in text
-    assert "1 of 2 rows are lost" in text
-    assert "Abacus (family 1/2/3), 2 cores, AVX2; against PyTorch 2.0." in text
+def test_the_headline_counts_all_rows(folder):
+    made = results.read(folder / "bench/abacus-1.csv")
+    made["rows"] += [row(dataclasses.replace(FAST, T=9), 9.0) | {"set": "train"}]
+    results.save(made, folder / "bench/abacus-1.csv")
+    (text,) = written(folder, "headline")
+    assert "geometric means on one thread: training 9.00; 1 of 3 rows are lost" in text
+    assert text.endswith("Abacus (family 1/2/3), 2 cores, AVX2; against PyTorch 2.0.")
 
 
 def test_cells_of_a_set(folder):

@@ -22,6 +22,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 README = "README.md"  # each of its blocks stands for itself: tests/repo/test_docs.py
+OTHERS = ("torch", "jax", "sklearn", "pandas")
 LONG = ("rnncore forecast", "rnncore bench", "python -m examples")
 PAGES = [page for page in all_pages() if page != README and BLOCK.search(text(page))]
 
@@ -64,8 +65,11 @@ def cases():
 
 @pytest.mark.parametrize("page", cases())
 def test_the_blocks_of_a_page_run_and_print_what_it_says(page, tmp_path, monkeypatch):
-    if "import torch" in text(page):
-        pytest.importorskip("torch", reason="the page is about PyTorch")
+    for package in OTHERS:
+        if re.search(rf"^(import|from) {package}\b", text(page), re.MULTILINE):
+            pytest.importorskip(package, reason="the page is about it")
+    if "import jax" in text(page):
+        pytest.importorskip("jax", reason="the page is about JAX")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     names = {"__name__": "__main__"}

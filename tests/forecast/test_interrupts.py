@@ -38,6 +38,21 @@ def test_while_waiting_for_input(in_folder):
     assert list(in_folder.iterdir()) == []
 
 
+def test_while_the_package_loads(in_folder):
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, wanted, path=None, target=None):\n"
+        "        if wanted == 'rnncore':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "import _rnncore_command\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.exit(_rnncore_command.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "rnncore: interrupted, nothing was written\n")
+
+
 MOMENTS = {
     # name: code that interrupts the process from within, at a moment that an outsider cannot hit
     "while numpy loads": ("numpy", None),

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the documentation says is run: every Python and C snippet, the build commands, the links.
+"""What the documentation says is run: the README, the C snippets, the build commands, the links.
+
+Python and console blocks of the other pages: tests/docs/test_pages.py.
 
 C snippets are built with the last command of docs/howto/embedding.md; with --full its other commands run, too.
 """
@@ -9,31 +11,83 @@ import re
 import shutil
 import tomllib
 
+import numpy as np
 import pytest
+import tables
 from c_library import run
 from pages import ROOT, all_pages, blocks, text
+
+import rnncore
 
 if not (ROOT / "README.md").is_file() or not (ROOT / "csrc").is_dir():
     pytest.skip("the documentation is not here", allow_module_level=True)
 PAGES = all_pages()
+ATOL = tables.TOLERANCES["forward", tables.DTYPES["f32"]]
 
 
-# Python ----------------------------------------------------------------------------------------------------
+# README ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
-def test_python_of_the_readme(number):
-    code = blocks("README.md", "python")[number]
-    if "import torch" in code:
-        pytest.importorskip("torch", reason="the snippet shows how to load PyTorch's weights")
+def test_the_readme_is_short():
+    assert len(text("README.md").splitlines()) < 120
+
+
+def test_python_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(code, f"README.md, block {number + 1}", "exec"), names)
-    if "y0" in names:
-        assert names["y0"].shape == (32,)
-        assert names["y"].shape == (100, 4, 32)
-    else:
-        loaded, source = names["layer"].state_dict(), names["source"].state_dict()
-        assert all((loaded[name] == source[name].numpy()).all() for name in source)
+    (code,) = blocks("README.md", "python")
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["y0"].shape == (32,)
+    assert names["y"].shape == (100, 4, 32)
+    assert rnncore.load("layer.safetensors").spec == names["layer"].spec
+
+
+def sides(number):
+    """The code of the README's diff of this number before, and after."""
+    lines = blocks("README.md", "diff")[number].splitlines()
+    return ("\n".join(line[2:] for line in lines if line[0] in f" {sign}") for sign in "-+")
+
+
+def test_the_diff_of_a_pytorch_model():
+    torch = pytest.importorskip("torch", reason="the diff is of a PyTorch model")
+    import rnncore.torch
+
+    results = []
+    for code in sides(0):
+        torch.manual_seed(0)
+        names = {"torch": torch, "rnncore": rnncore, "Model": lambda: torch.nn.GRU(3, 5)}
+        exec(code, names)
+        results.append(names["model"](torch.ones(4, 2, 3))[0].detach().numpy())
+        assert len(names["optimizer"].param_groups[0]["params"]) == 4
+    assert type(names["model"]) is rnncore.torch.GRU
+    np.testing.assert_allclose(*results, rtol=0, atol=ATOL)
+
+
+def test_the_diff_of_a_scikit_learn_model():
+    neural_network = pytest.importorskip("sklearn.neural_network", reason="the diff is of its classifier")
+    from rnncore.estimators import RNNClassifier
+
+    rng = np.random.default_rng(0)
+    X = [rng.normal(k % 2, 0.5, (5 + k % 7, 3)) for k in range(60)]
+    names = {"X": X, "y": np.arange(60) % 2, "RNNClassifier": RNNClassifier}
+    names |= {"MLPClassifier": neural_network.MLPClassifier}
+    names["padded_to_a_table"] = lambda X: np.array([np.resize(x, (11, 3)).ravel() for x in X])
+    for code in sides(1):
+        exec(code, names)
+    assert type(names["model"]) is RNNClassifier
+    assert names["model"].score(X, names["y"]) == 1
+
+
+def test_the_diff_of_a_numpy_loop():
+    layer = rnncore.RNN(3, 4, seed=0)
+    W_ih, W_hh, b_ih, b_hh = layer.state_dict().values()
+    x = np.random.default_rng(0).standard_normal((6, 2, 3), dtype=np.float32)
+    given = dict(np=np, layer=layer, x=x, W_ih=W_ih, W_hh=W_hh, b=b_ih + b_hh, T=6, N=2, H=4)
+    before, after = ({**given, "y": np.zeros((6, 2, 4), np.float32)} for _ in range(2))
+    for code, names in zip(sides(2), (before, after), strict=True):
+        exec(code, names)
+    for name in ("y", "h"):
+        np.testing.assert_allclose(before[name], after[name].reshape(before[name].shape), rtol=0, atol=ATOL)
 
 
 def test_the_commands_name_extras_and_scripts_that_exist():
@@ -87,14 +141,14 @@ def program(c_build, tmp_path):
     return output
 
 
-def test_c_of_the_readme(program):
+def test_c_of_a_stream(program):
     # All gates have pre-activation 1, and no state reaches them: c' = s * c + s * tanh(1), h = s * tanh(c').
     s, c = 1 / (1 + math.exp(-1)), 0.0
     expected = []
     for _ in range(3):
         c = s * c + s * math.tanh(1)
         expected.append(f"{s * math.tanh(c):.6f}")
-    assert program(blocks("README.md", "c")[0]) == expected
+    assert program(blocks("docs/howto/embedding.md", "c")[1]) == expected
 
 
 def test_c_of_the_embedding_guide(program):

@@ -2,7 +2,7 @@
 """The examples in docstrings are run."""
 
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 
 import pytest
@@ -20,12 +20,13 @@ PARTS = (
     "reference",
     "spec",
 )
+FRAMEWORKS = ("jax", "torch")  # parts of their names, where they are installed
 
 
 def modules():
     """Names of the package and of all modules of these parts."""
     found = ["rnncore", "rnncore.ragged"]
-    for part in PARTS:
+    for part in (*PARTS, *(name for name in FRAMEWORKS if importlib.util.find_spec(name))):
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]
         names = [

@@ -21,6 +21,8 @@ PART = re.compile(
     re.DOTALL,
 )
 CHARTS = pathlib.PurePath("docs/charts")
+HEADLINES = ("latency", "throughput", "ragged", "train")
+"""Sets that the first page names."""
 
 
 def _times(value: float | None) -> str:
@@ -109,22 +111,18 @@ def cells_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path
     return _table(head, lines)
 
 
-def short_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
-    """A few lines for the first page."""
+def headline_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A few sentences for the first page."""
     groups = study.groups()
-    counts = sorted({threads for _, threads in groups})
-    lines = []
-    for group in dict.fromkeys(group for group, _ in groups):
-        means = [mean([s["ratio"] for _, s in groups.get((group, threads), [])]) for threads in counts]
-        lines.append([SETS[group], *(_times(mean) for mean in means)])
-    total = [s["ratio"] for rows in groups.values() for _, s in rows if s["ratio"] is not None]
+    ratios = {key: [s["ratio"] for _, s in rows if s["ratio"] is not None] for key, rows in groups.items()}
+    named = [
+        f"{SETS[group]} {_times(mean(ratios[group, 1]))}" for group in HEADLINES if ratios.get((group, 1))
+    ]
+    total = [ratio for group in ratios.values() for ratio in group]
     lost = sum(ratio < LOST for ratio in total)
-    step = _a_step(study)
-    return "\n\n".join(
-        [
-            _table(["times as fast as the best other system", *map(thread_words, counts)], lines),
-            f"Geometric means; {lost} of {len(total)} rows are lost. {step}{_against(study)}",
-        ]
+    return (
+        f"{_a_step(study)}Times as fast as the best other system, geometric means on one thread: {', '.join(named)}; "
+        f"{lost} of {len(total)} rows are lost. {_against(study)}"
     )
 
 
@@ -150,7 +148,7 @@ def _a_step(study: Study) -> str:
     others = ", ".join(
         f"{peers.load(system).title} {time}" for system, time in found.items() if system != "rnncore"
     )
-    return f"A step of an LSTM with H = 16 from Python: {found['rnncore']} ({others}). "
+    return f"**A step of an LSTM with H = 16 takes {found['rnncore']} from Python** ({others}). "
 
 
 def options_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
@@ -187,7 +185,7 @@ KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
     "sets": sets_part,
     "lost": lost_part,
     "cells": cells_part,
-    "short": short_part,
+    "headline": headline_part,
     "options": options_part,
     "chart": chart_part,
 }

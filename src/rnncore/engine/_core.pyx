@@ -8,7 +8,7 @@ Callers have checked shapes and dtypes; here are only pointers, strides and life
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.stdint cimport int64_t, uint64_t
@@ -24,11 +24,23 @@ import numpy as np
 
 from .. import errors
 
+cdef extern from "xla.h" nogil:
+    enum:
+        RNNCORE_XLA_ALIGN
+    ctypedef struct xla_call:
+        pass
+    ctypedef struct xla_error:
+        pass
+    xla_error *rnncore_xla_forward(xla_call *call)
+    xla_error *rnncore_xla_backward(xla_call *call)
+    void rnncore_xla_set_team(rnncore_team *team)
+
 cnp.import_array()
 
 FORWARD = RNNCORE_PACK_FORWARD
 BACKWARD = RNNCORE_PACK_BACKWARD
 BLAS = RNNCORE_PACK_BLAS
+XLA_ALIGN = RNNCORE_XLA_ALIGN
 
 _FUNCTIONS = {
     "sigmoid": RNNCORE_SIGMOID,
@@ -66,15 +78,15 @@ cdef int check(str field, rnncore_status status) except -1:
     raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
 
 
-# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of that
-# thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
+# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of
+# that thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
 
 cdef double SIGNAL_SECONDS = 0.02
 cdef long main_thread
 
 
 def remember_main_thread():
-    """This process's main thread is the one that `threading` knows: another one in a child that another thread forked."""
+    """This process's main thread is `threading`'s: another one in a child that another thread has forked."""
     global main_thread
     main_thread = threading.main_thread().ident
 
@@ -221,6 +233,28 @@ cdef class Blas:
         self.functions.dgemm = PyCapsule_GetPointer(dgemm, PyCapsule_GetName(dgemm))
 
 
+cdef rnncore_config config_of(spec):
+    """A Spec as the core takes it, but for the names of cell and instruction set."""
+    cdef rnncore_config config
+    cdef rnncore_activation *activation
+    memset(&config, 0, sizeof(config))
+    config.struct_size = sizeof(config)
+    config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    config.store = _STORES[spec.store]
+    config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
+    config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
+    config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
+    config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
+    config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
+    places = list(spec.table.places)  # in the order of the config's activations
+    for direction in range(spec.directions if spec.activations else 0):
+        for place, (function, *parameters) in spec.functions(direction).items():
+            activation = &config.activations[<int>direction][<int>places.index(place)]
+            activation.function = _FUNCTIONS[function]
+            activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
+    return config
+
+
 @cython.final
 cdef class Plan:
     """Sizes and kernels of a layer on one instruction set; with a BLAS, if weights are to be packed for it."""
@@ -231,27 +265,10 @@ cdef class Plan:
     cdef readonly list names  # of the parameters of a layer and direction, in the core's order
 
     def __cinit__(self, spec, str isa, Blas blas=None):
-        cdef rnncore_config config
-        cdef rnncore_activation *activation
+        cdef rnncore_config config = config_of(spec)
         name, cell = isa.encode(), spec.form.encode()
-        memset(&config, 0, sizeof(config))
-        config.struct_size = sizeof(config)
-        config.cell = cell
-        config.dtype = RNNCORE_FLOAT32 if spec.dtype.itemsize == 4 else RNNCORE_FLOAT64
-        config.store = _STORES[spec.store]
-        config.input_size, config.hidden_size = spec.input_size, spec.hidden_size
-        config.proj_size, config.num_layers = spec.proj_size, spec.num_layers
-        config.bidirectional, config.dropout = spec.bidirectional, spec.dropout
-        config.zoneout, config.zoneout_c = spec.zoneout, spec.zoneout_c
-        config.isa = name
+        config.cell, config.isa = cell, name
         config.blas = &blas.functions if blas is not None else NULL
-        config.peepholes, config.coupled, config.clip = spec.peepholes, spec.coupled, spec.clip or 0
-        places = list(spec.table.places)  # in the order of the config's activations
-        for direction in range(spec.directions if spec.activations else 0):
-            for place, (function, *parameters) in spec.functions(direction).items():
-                activation = &config.activations[<int>direction][<int>places.index(place)]
-                activation.function = _FUNCTIONS[function]
-                activation.alpha, activation.beta = (*parameters, 0, 0)[:2]
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
         self.spec, self.isa = spec, isa
         self.names = [row[0] for row in self.parameters(0)]
@@ -269,6 +286,10 @@ cdef class Plan:
             shape = tuple(size for size in (row.rows, row.columns) if size)
             found.append((row.name.decode(), shape, bool(row.optional)))
         return found
+
+    def weights_bytes(self, int uses):
+        """Bytes of weights packed for these uses."""
+        return rnncore_weights_bytes(self.plan, uses)
 
     def tape_bytes(self, int64_t T, int64_t N, int64_t valid, int64_t segments):
         """Bytes of the tape of a call with `valid` valid steps in all; `segments` as in `Tape`."""
@@ -637,3 +658,29 @@ cdef class StreamCore:
 
     def _set_state(self, parts):
         rnncore_stream_set_state(self.stream, address(parts[0]), address(parts[1]) if len(parts) > 1 else NULL)
+
+
+# XLA ------------------------------------------------------------------------------------------------------------------
+
+_kept = []  # teams that calls from XLA may still be using
+
+
+def xla_handlers():
+    """Capsules of the handlers of xla.c, by name."""
+    return {
+        "rnncore_forward": PyCapsule_New(<void *>rnncore_xla_forward, NULL, NULL),
+        "rnncore_backward": PyCapsule_New(<void *>rnncore_xla_backward, NULL, NULL),
+    }
+
+
+def xla_config(spec):
+    """The config of a Spec without its names, as the handlers read it: hexadecimal digits."""
+    cdef rnncore_config config = config_of(spec)
+    return (<const char *>&config)[:sizeof(config)].hex()
+
+
+def xla_team(Team team):
+    """Let all calls that come from XLA use this team, which stays for good."""
+    if team not in _kept:
+        _kept.append(team)
+    rnncore_xla_set_team(team.team)

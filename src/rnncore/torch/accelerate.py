@@ -70,10 +70,10 @@ def accelerate(model: nn.Module) -> Report:
     Examples
     --------
     >>> import torch, rnncore.torch
-    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 4), "half": torch.nn.LSTM(3, 4).half()})
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 4), "short": torch.nn.LSTM(3, 4).half()})
     >>> print(rnncore.torch.accelerate(model))
     taken: rnn (GRU)
-    left:  half: weight_ih_l0 is torch.float16; float32 and float64 are computed
+    left:  short: weight_ih_l0 is torch.float16; float32 and float64 are computed
     >>> rnncore.torch.restore(model)
     >>> type(model["rnn"]) is torch.nn.GRU
     True

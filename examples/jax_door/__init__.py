@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A JAX training loop with a recurrent layer of rnncore."""
