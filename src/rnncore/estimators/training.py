@@ -125,13 +125,12 @@ class SequenceModel(BaseEstimator):
         data = read(self, X, reset=fresh, dtype=self.dtype)
         targets = np.zeros((len(data), 0)) if targets is None else targets
         check_consistent_length(data.lengths, targets)
-        weight = factor * _check_sample_weight(
-            sample_weight,
-            data.lengths,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=False,
-        )
+        weight = _check_sample_weight(sample_weight, data.lengths, dtype=np.float64) * factor
+        if not weight.min() >= 0 or not weight.any():
+            hint = "sample weights must contain at least one non-zero number"
+            raise ArgumentError(
+                "sample_weight", "weights from 0 on, not all of them 0", f"{weight.min()}", hint
+            )
         rows = np.flatnonzero(weight > 0)  # a sample without weight is as if it were not there
         weight *= len(rows) / weight.sum()
         if fresh:

@@ -38,4 +38,5 @@ def _let_go():
     _adding.release()
 
 
-os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):  # a system without it has no fork
+    os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)

@@ -91,8 +91,15 @@ class _Group:
         except MemoryError as error:
             expected = f"{len(moments) * size * self.dtype.itemsize} bytes for moments"
             raise MemoryExhaustedError(f"modules[{index}]", expected, "less") from error
+        self._set_views()
+
+    def _set_views(self) -> None:
         views = [flat_views(self.shapes, moment) for moment in self.moments.values()] + [{}, {}]
         self.views = {name: (views[0].get(name), views[1].get(name)) for name in self.shapes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._set_views()  # those of a copy would be arrays of their own
 
     def check(self, grads: Any) -> list[np.ndarray]:
         """Dense gradients in the order of the parameters; raise unless there is one of the right shape for each."""
