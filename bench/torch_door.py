@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What rnncore.torch costs over rnncore's own calls, and gains over torch.nn's: `python bench/torch_door.py`.
 
-Calls in turn on one thread, float32. Overhead: an LSTM of 8 units, 4 steps, one row, beside the same call on arrays, and
-beside what PyTorch itself takes for an empty module, or an empty Function, of as many tensors; the fastest of many.
+Calls in turn on one thread, float32. Overhead: an LSTM of 8 units, 4 steps, one row, beside the same call on arrays,
+and beside what PyTorch itself takes for an empty module, or an empty Function, of as many tensors; the fastest of many.
 Gain: medians of the same model before and after `accelerate`, and what the NumPy calls gain over torch.nn.
 """
 
