@@ -161,8 +161,7 @@ void rnncore_team_destroy(rnncore_team *team)
 
 /* -- Items ------------------------------------------------------------------------------------------------------------- */
 
-void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, int64_t i, const rc_worker *worker),
-                  void *context, const rc_worker *worker)
+void rc_items_run(rc_items *items, int64_t count, rc_item_fn *item, void *context, const rc_worker *worker)
 {
     int64_t i;
     while ((i = atomic_fetch_add_explicit(&items->next, 1, memory_order_relaxed)) < count) {
@@ -282,6 +281,27 @@ void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
     round(context, &slice);
     for (int i = 1; i < count; i++) wait_for(&crew->seat[i].finished, number, &crew->waited);
     crew->tick = slice.tick;
+}
+
+typedef struct crew_items {
+    rc_items *list;
+    int64_t count;
+    rc_item_fn *item;
+    void *context;
+    rc_stop *stop; /* the leader's */
+} crew_items;
+
+static void round_of_items(void *context, rc_slice *slice)
+{
+    const crew_items *items = context;
+    const rc_worker worker = {NULL, slice->index, slice->index == 0 ? items->stop : NULL};
+    rc_items_run(items->list, items->count, items->item, items->context, &worker);
+}
+
+void rc_crew_items(rc_crew *crew, rc_items *items, int64_t count, rc_item_fn *item, void *context,
+                   const rc_worker *leader)
+{
+    rc_crew_round(crew, round_of_items, &(crew_items){items, count, item, context, leader->stop});
 }
 
 void rc_crew_follow(rc_crew *crew, const rc_worker *worker)

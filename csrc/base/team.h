@@ -32,9 +32,10 @@ typedef struct rc_items {
     _Atomic int64_t next, done; /* both 0 before the first thread comes */
 } rc_items;
 
+typedef void rc_item_fn(void *context, int64_t i, const rc_worker *worker);
+
 /* Takes items and calls item(context, i, worker) until all `count` are taken, then waits until all are done. */
-void rc_items_run(rc_items *items, int64_t count, void (*item)(void *context, int64_t i, const rc_worker *worker),
-                  void *context, const rc_worker *worker);
+void rc_items_run(rc_items *items, int64_t count, rc_item_fn *item, void *context, const rc_worker *worker);
 
 /* -- Crews: threads that walk the steps of one sequence together, each with a slice of the units --------------------- */
 
@@ -56,6 +57,10 @@ void rc_crew_open(rc_crew *crew, const rc_worker *leader); /* before the first r
 
 /* The leader: runs round(context) on itself and on the others that are there. With crew NULL: on itself. */
 void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context);
+
+/* The same of items: a round in which its threads take them. */
+void rc_crew_items(rc_crew *crew, rc_items *items, int64_t count, rc_item_fn *item, void *context,
+                   const rc_worker *leader);
 
 /* The leader, after the last round. The others: take part in rounds until then. */
 void rc_crew_close(rc_crew *crew);

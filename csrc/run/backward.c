@@ -297,36 +297,20 @@ static void padding_item(void *context, int64_t part, const rc_worker *worker)
 
 /* -- The order of the work ------------------------------------------------------------------------------------------ */
 
-typedef struct shared_items {
-    rc_items *list;
-    int64_t count;
-    void (*item)(void *context, int64_t i, const rc_worker *worker);
-    void *context;
-    rc_stop *stop; /* the leader's to ask, in a crew */
-} shared_items;
-
-static void round_of_items(void *context, rc_slice *slice)
-{
-    const shared_items *s = context;
-    rc_items_run(s->list, s->count, s->item, s->context,
-                 &(rc_worker){NULL, slice->index, slice->index == 0 ? s->stop : NULL});
-}
-
 /* Items for all threads: those that have come here, or the crew that this one leads. */
-static void share(backward_call *call, shared_items items, const rc_worker *worker)
+static void share(const backward_call *call, rc_items *items, int64_t count, rc_item_fn *item, void *context,
+                  const rc_worker *worker)
 {
-    items.stop = &call->stop;
-    if (call->crew) rc_crew_round(call->crew, round_of_items, &items);
-    else rc_items_run(items.list, items.count, items.item, items.context, worker);
+    if (call->crew) rc_crew_items(call->crew, items, count, item, context, worker);
+    else rc_items_run(items, count, item, context, worker);
 }
 
 static void walk_segments(backward_call *call, const rc_worker *worker)
 {
     const rnncore_plan *plan = call->plan;
     rc_items *next = call->items;
-    if (call->dy_top) share(call, (shared_items){next++, call->parts, load_item, call, NULL}, worker);
-    if (call->args->dx.data && call->args->lengths)
-        share(call, (shared_items){next++, call->parts, padding_item, call, NULL}, worker);
+    if (call->dy_top) share(call, next++, call->parts, load_item, call, worker);
+    if (call->args->dx.data && call->args->lengths) share(call, next++, call->parts, padding_item, call, worker);
     for (int64_t i = plan->config.num_layers * call->segments - 1; i >= 0 && !rc_stopped(&call->stop); i--) {
         layer_items items = {.call = call, .layer = i / call->segments};
         items.first = i % call->segments * call->segment_steps;
@@ -335,9 +319,9 @@ static void walk_segments(backward_call *call, const rc_worker *worker)
         if (call->crew)
             for (int64_t run = 0; run < runs; run++) sequence_item(&items, run, worker);
         else rc_items_run(next++, runs, sequence_item, &items, worker);
-        share(call, (shared_items){next++, weight_pieces(&items) + inputs, product_item, &items, NULL}, worker);
+        share(call, next++, weight_pieces(&items) + inputs, product_item, &items, worker);
         items.direction = 1;
-        if (plan->directions == 2) share(call, (shared_items){next++, inputs, reverse_item, &items, NULL}, worker);
+        if (plan->directions == 2) share(call, next++, inputs, reverse_item, &items, worker);
     }
 }
 
@@ -394,10 +378,8 @@ static rnncore_status run_backward(const rnncore_plan *plan, const void *weights
     const rc_tape_header *header = args->tape;
     if (header->steps != args->steps || header->batch != args->batch || header->valid != call.valid)
         return RNNCORE_ERROR_ARGUMENT;
-
     if (header->segments && args->backend == RNNCORE_FUSED && !(rc_weights_uses(weights) & RNNCORE_PACK_FORWARD))
         return RNNCORE_ERROR_ARGUMENT;
-
     call.stop = (rc_stop){args->cancel, args->cancel_context, args->cancel_every, 0, outside, 0};
     call.parts = header->parts;
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);

@@ -78,7 +78,9 @@ static void *run(model *m, const struct sharing *s, rnncore_team *team, size_t *
     return model_outputs(m, bytes);
 }
 
-static int next_end(int k) { return k < 6 ? k + 1 : k + k / 2; }
+static int quick; /* under slow checkers: fewer ends */
+
+static int next_end(int k) { return quick ? 5 * k : k < 6 ? k + 1 : k + k / 2; }
 
 static void check_ends(const struct sharing *s, int threads)
 {
@@ -148,8 +150,9 @@ static void test_answers(void)
     model_free(&m);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    quick = count > 1 && strcmp(arguments[1], "quick") == 0;
     is_caller = 1;
     for (size_t i = 0; i < sizeof sharings / sizeof *sharings; i++)
         for (int threads = 1; threads <= 3; threads++) check_ends(&sharings[i], threads);

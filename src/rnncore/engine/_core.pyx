@@ -59,6 +59,8 @@ _STORES = {
     None: RNNCORE_STORE_REAL,
     "bfloat16": RNNCORE_STORE_BFLOAT16,
     "float16": RNNCORE_STORE_FLOAT16,
+    "int8": RNNCORE_STORE_INT8,
+    "int8x16": RNNCORE_STORE_INT8X16,
 }
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,
@@ -78,15 +80,15 @@ cdef int check(str field, rnncore_status status) except -1:
     raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
 
 
-# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of that
-# thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
+# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of
+# that thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
 
 cdef double SIGNAL_SECONDS = 0.02
 cdef long main_thread
 
 
 def remember_main_thread():
-    """This process's main thread is the one that `threading` knows: another one in a child that another thread forked."""
+    """This process's main thread is `threading`'s: another one in a child that another thread has forked."""
     global main_thread
     main_thread = threading.main_thread().ident
 

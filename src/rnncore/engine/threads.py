@@ -7,7 +7,7 @@ import os
 
 from ..errors import ArgumentError, shown
 from ..spec import check_int
-from . import _core
+from . import _core, cores
 
 # More than this a call never uses, whatever it is allowed: several times the machine's cores, for others may leave it
 # more of them than it sees, but not the thousand that a slip of the keyboard asks for.
@@ -20,7 +20,7 @@ def _default_threads() -> int:
         if not text.isdecimal() or len(text) > 9 or int(text) < 1:
             raise ArgumentError("RNNCORE_NUM_THREADS", "an integer >= 1", shown(text))
         return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores.usable()
 
 
 _num_threads = _default_threads()
@@ -46,7 +46,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Threads that a call may use; at first RNNCORE_NUM_THREADS or the cores this process may run on."""
+    """Threads that a call may use; at first RNNCORE_NUM_THREADS, or the cores it may run on within its quota."""
     return _num_threads
 
 
