@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "nn": LAYERS,
     "formats": NN,
     "forecast": (*FORMATS, "interrupts"),
-    "estimators": (*FORMATS, "forecast"),
+    "estimators": (*FORMATS, "forecast", "ragged"),
     "interrupts": (),
     "threadpoolctl": ENGINE,
     "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """scikit-learn estimators of sequences: classifier, regressor, transformer, scaler, forecaster.
 
-`X` is an array (n, T) or (n, T, F), or a list of arrays (T_i, F): one sequence is one sample. Needs scikit-learn, the
-extra ``sklearn``.
+`X` is an array (n, T) or (n, T, F), a list of arrays (T_i, F), or a column of lists of polars, pyarrow or pandas: one
+sequence is one sample. Needs scikit-learn, the extra ``sklearn``.
 
 >>> import numpy as np
 >>> from rnncore.estimators import RNNClassifier

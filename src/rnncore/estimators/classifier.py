@@ -133,7 +133,7 @@ class RNNClassifier(ClassifierMixin, SequenceModel):
 
         Parameters
         ----------
-        X : array (n, T) or (n, T, F), or list of arrays (T_i, F) or (T_i,)
+        X : array (n, T) or (n, T, F), list of arrays (T_i, F) or (T_i,), or list column
         y : array (n,) of classes, or (n, K) of 0 and 1 for K labels
         sample_weight : array (n,), optional
 

@@ -57,7 +57,7 @@ num_threads
 
         Parameters
         ----------
-        X : array (n, T) or (n, T, F), or list of arrays (T_i, F) or (T_i,)
+        X : array (n, T) or (n, T, F), list of arrays (T_i, F) or (T_i,), or list column
         y : array (n,) or (n, K)
         sample_weight : array (n,), optional
 

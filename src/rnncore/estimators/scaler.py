@@ -53,7 +53,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array (n, T) or (n, T, F), or list of arrays (T_i, F) or (T_i,)
+        X : array (n, T) or (n, T, F), list of arrays (T_i, F) or (T_i,), or list column
         y : ignored
 
         Returns

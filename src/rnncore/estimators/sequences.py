@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
+from .. import ragged
 from ..errors import ShapeError
 
 CHUNK = 2**16
@@ -56,13 +57,32 @@ class Sequences:
 
 def _listed(X: Any) -> list[Any] | None:
     """Sequences that come one by one, as a list; None for a table or an array."""
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+    if _holds_objects(X):
         X = list(X)
     if not isinstance(X, (list, tuple)) or not len(X):
         return None
     first = X[0]
     nested = isinstance(first, (list, tuple)) and len(first) > 0 and isinstance(first[0], (list, tuple))
     return list(X) if nested or (hasattr(first, "__array__") and _rank(first) > 0) else None
+
+
+def _holds_objects(X: Any) -> bool:
+    """Whether X is an array or a Series (n,) of Python's objects, which may be arrays."""
+    return len(getattr(X, "shape", ())) == 1 and str(getattr(X, "dtype", "")) == "object"
+
+
+def _is_column(X: Any) -> bool:
+    """Whether X is a column of Arrow's, such as those of polars, pyarrow and pandas; its elements should be lists."""
+    arrow = hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
+    return arrow and len(getattr(X, "shape", ())) < 2 and not _holds_objects(X)
+
+
+def _of_column(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Values (total, F) and lengths of a list column, in its memory."""
+    values, lengths = ragged.from_arrow(X)
+    if not lengths.all():
+        raise ShapeError(f"X[{int(np.argmin(lengths))}]", "at least 1 step", "0")
+    return values.reshape(len(values), -1), lengths
 
 
 def _rank(X: Any) -> int:
@@ -88,7 +108,7 @@ def read(estimator: Any, X: Any, *, reset: bool, dtype: Any) -> Sequences:
     ----------
     estimator : BaseEstimator
         Learns what X is like if `reset`; else X must be like that of the fit.
-    X : array (n, T) or (n, T, F), or list of arrays (T_i, F) or (T_i,)
+    X : array (n, T) or (n, T, F), list of arrays (T_i, F) or (T_i,), or list column
     reset : bool
     dtype : dtype or list of them
         As for scikit-learn's `check_array`.
@@ -100,6 +120,8 @@ def read(estimator: Any, X: Any, *, reset: bool, dtype: Any) -> Sequences:
     rows = _listed(X)
     if rows is not None:
         values, lengths = _joined(rows)
+    elif _is_column(X):
+        values, lengths = _of_column(X)
     elif _rank(X) == 3:
         values, lengths = _steps(np.asarray(X))
     else:
@@ -114,16 +136,13 @@ def read(estimator: Any, X: Any, *, reset: bool, dtype: Any) -> Sequences:
 
 
 def like(X: Any, data: Sequences) -> Any:
-    """The sequences as X is: a list of arrays, or one array; without the axis of features if X has none."""
-    rows = _listed(X)
-    if rows is None:
-        return (
-            data.values.reshape(len(data), -1)
-            if _rank(X) == 2
-            else data.values.reshape(len(data), -1, data.values.shape[1])
-        )
-    parts = np.split(data.values, data.starts[1:])
-    return [part[:, 0] if _rank(row) == 1 else part for part, row in zip(parts, rows, strict=True)]
+    """The sequences as X is: one array, or a list of them; without the axis of features if X has none."""
+    rows = ragged.rows(*ragged.from_arrow(X)) if _is_column(X) else _listed(X)
+    if rows is not None:
+        parts = ragged.rows(data.values, data.lengths)
+        return [part[:, 0] if _rank(row) == 1 else part for part, row in zip(parts, rows, strict=True)]
+    features = () if _rank(X) == 2 else data.values.shape[1:]
+    return data.values.reshape(len(data), -1, *features)
 
 
 def _steps(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

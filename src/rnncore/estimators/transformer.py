@@ -93,7 +93,7 @@ max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, warm_start
 
         Parameters
         ----------
-        X : array (n, T) or (n, T, F), or list of arrays (T_i, F) or (T_i,)
+        X : array (n, T) or (n, T, F), list of arrays (T_i, F) or (T_i,), or list column
         y : ignored
 
         Returns

@@ -99,7 +99,8 @@ def _normed(name: str, g: np.ndarray, v: np.ndarray) -> np.ndarray:
     axes = tuple(k for k in range(v.ndim) if g.ndim == 0 or (g.ndim == v.ndim and g.shape[k] == 1))
     if g.ndim not in (0, v.ndim) or any(a not in (1, b) for a, b in zip(g.shape, v.shape, strict=False)):
         raise FormatError(name, f"lengths for a weight of shape {v.shape}", str(g.shape))
-    return v * (g / np.sqrt((v * v).sum(axis=axes, keepdims=g.ndim > 0)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a direction of zeros gives NaN, as in PyTorch
+        return v * (g / np.sqrt((v * v).sum(axis=axes, keepdims=g.ndim > 0)))
 
 
 def to_array(name: str, value: Any) -> np.ndarray:
