@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What rnncore.torch costs over rnncore's own calls, and gains over torch.nn's: `python bench/torch_door.py`.
 
-Calls in turn on one thread, float32; medians. Overhead: an LSTM of 8 units, 4 steps, one row, beside the same call on
-arrays. Gain: the same model before and after `accelerate`, and what the NumPy calls gain over torch.nn.
+Calls in turn on one thread, float32. Overhead: an LSTM of 8 units, 4 steps, one row, beside the same call on arrays,
+and beside what PyTorch itself takes for an empty module, or an empty Function, of as many tensors; the fastest of many.
+Gain: medians of the same model before and after `accelerate`, and what the NumPy calls gain over torch.nn.
 """
 
 import argparse
@@ -28,6 +29,61 @@ def medians(calls, rounds, inner):
                 call()
             kept.append((time.perf_counter() - began) / inner)
     return [statistics.median(kept) for kept in times]
+
+
+def fastest(calls, rounds=300, inner=20):
+    """Least seconds of each call, in turn."""
+    times = [[] for _ in calls]
+    for _ in range(rounds):
+        for call, kept in zip(calls, times, strict=True):
+            began = time.perf_counter()
+            for _ in range(inner):
+                call()
+            kept.append((time.perf_counter() - began) / inner)
+    return [min(kept) for kept in times]
+
+
+class Empty(torch.autograd.Function):
+    """As many tensors in, saved and out as an LSTM's call has, and no work."""
+
+    @staticmethod
+    def forward(ctx, results, grads, x, h, c, *weights):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, h, c, *weights)
+        ctx.grads = grads
+        return tuple(torch.empty_like(one) for one in results)
+
+    @staticmethod
+    def backward(ctx, dy, dh, dc):
+        return (None,) * 5 + tuple(torch.empty_like(one) for one in ctx.grads)
+
+
+def show_overhead():
+    layer = torch.nn.LSTM(8, 8)
+    x = torch.randn(4, 1, 8)
+    (_, (_, infer, infer_arrays)), (_, (_, train, train_arrays)) = calls_of(layer, x)
+    weights = [*layer.parameters()]
+    y, (h, c) = layer(x)
+    results, ones = [one.detach() for one in (y, h, c)], torch.ones_like(y)
+    identity = torch.nn.Identity()
+
+    def pass_on():
+        with torch.no_grad():
+            identity(x)
+            return [torch.empty_like(one) for one in results]
+
+    def train_nothing():
+        y, *_ = Empty.apply(results, weights, x, None, None, *weights)
+        torch.autograd.backward(y, ones)
+        for weight in weights:
+            weight.grad = None
+
+    for name, calls in (
+        ("inference", (infer, infer_arrays, pass_on)),
+        ("training", (train, train_arrays, train_nothing)),
+    ):
+        ours, arrays, nothing = (1e6 * value for value in fastest(calls))
+        print(f"{name:9} {ours:6.1f} us, on arrays {arrays:5.1f}, an empty one of PyTorch {nothing:5.1f}")
 
 
 def calls_of(theirs, x):
@@ -71,6 +127,7 @@ def main():
     torch.set_num_threads(1)
     rnncore.set_num_threads(1)
     print(f"{rnncore.isas()[0]}, PyTorch {torch.__version__}")
+    show_overhead()
     print("layer   T   N   H  call       torch.nn us  rnncore.torch us  arrays us   gain  kept")
     for T, N, H in ((4, 1, 8), (50, 1, 64), (50, 16, 64), (50, 32, 128)):
         for kind in (torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN):

@@ -9,11 +9,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 class Voice(nn.Module):
     """Speech or not, chunk by chunk: convolutions over frames, an LSTM whose state goes on, a probability."""
 
-    def __init__(self):
+    def __init__(self, width=1):
         super().__init__()
-        self.encode = nn.Sequential(nn.Conv1d(1, 8, 8, 4), nn.ReLU(), nn.Conv1d(8, 12, 4, 2), nn.ReLU())
-        self.rnn = nn.LSTM(12, 16, num_layers=2, batch_first=True)
-        self.head = nn.Linear(16, 1)
+        self.encode = nn.Sequential(
+            nn.Conv1d(1, 8, 8, 4), nn.ReLU(), nn.Conv1d(8, 12 * width, 4, 2), nn.ReLU()
+        )
+        self.rnn = nn.LSTM(12 * width, 16 * width, num_layers=2, batch_first=True)
+        self.head = nn.Linear(16 * width, 1)
 
     def forward(self, sound):
         state, found = None, []
@@ -26,11 +28,11 @@ class Voice(nn.Module):
 class Denoiser(nn.Module):
     """Filters of frequency bands: grouped linear layers around stacked GRUs with a skip connection."""
 
-    def __init__(self):
+    def __init__(self, width=1):
         super().__init__()
-        self.inward = nn.ModuleList([nn.Linear(8, 10) for _ in range(2)])
-        self.rnn = nn.GRU(20, 20, num_layers=2, batch_first=True)
-        self.outward = nn.Linear(20, 16)
+        self.inward = nn.ModuleList([nn.Linear(8, 10 * width) for _ in range(2)])
+        self.rnn = nn.GRU(20 * width, 20 * width, num_layers=2, batch_first=True)
+        self.outward = nn.Linear(20 * width, 16)
 
     def forward(self, bands):
         parts = [layer(part) for layer, part in zip(self.inward, bands.chunk(2, -1), strict=True)]
@@ -42,7 +44,7 @@ class Denoiser(nn.Module):
 class Reader(nn.Module):
     """Text in a picture: convolutions, columns as steps, two bidirectional LSTMs with a linear layer each."""
 
-    def __init__(self):
+    def __init__(self, width=1):
         super().__init__()
         self.see = nn.Sequential(
             nn.Conv2d(1, 6, 3, padding=1),
@@ -51,8 +53,9 @@ class Reader(nn.Module):
             nn.Conv2d(6, 8, 3, padding=1),
             nn.ReLU(),
         )
-        self.first, self.between = nn.LSTM(8 * 4, 10, bidirectional=True), nn.Linear(20, 10)
-        self.second, self.letters = nn.LSTM(10, 10, bidirectional=True), nn.Linear(20, 11)
+        units = 10 * width
+        self.first, self.between = nn.LSTM(8 * 4, units, bidirectional=True), nn.Linear(2 * units, units)
+        self.second, self.letters = nn.LSTM(units, units, bidirectional=True), nn.Linear(2 * units, 11)
 
     def forward(self, picture):
         columns = self.see(picture).flatten(1, 2).permute(2, 0, 1)  # steps, rows, features: not contiguous
@@ -63,12 +66,13 @@ class Reader(nn.Module):
 class Separator(nn.Module):
     """Sources of a mixture: down by convolutions, a bidirectional LSTM on (T, N, I) views, up with skips."""
 
-    def __init__(self):
+    def __init__(self, width=1):
         super().__init__()
-        self.down = nn.Conv1d(2, 8, 8, 4)
-        self.rnn = nn.LSTM(8, 8, num_layers=2, bidirectional=True)
-        self.linear = nn.Linear(16, 8)
-        self.up = nn.ConvTranspose1d(8, 4, 8, 4)
+        units = 8 * width
+        self.down = nn.Conv1d(2, units, 8, 4)
+        self.rnn = nn.LSTM(units, units, num_layers=2, bidirectional=True)
+        self.linear = nn.Linear(2 * units, units)
+        self.up = nn.ConvTranspose1d(units, 4, 8, 4)
 
     def forward(self, mixture):
         x = torch.relu(self.down(mixture))
@@ -79,11 +83,11 @@ class Separator(nn.Module):
 class Tagger(nn.Module):
     """A tag per word: embedding, packed bidirectional GRU over sentences of unequal lengths."""
 
-    def __init__(self):
+    def __init__(self, width=1):
         super().__init__()
-        self.words = nn.Embedding(30, 12)
-        self.rnn = nn.GRU(12, 10, batch_first=True, bidirectional=True)
-        self.tags = nn.Linear(20, 6)
+        self.words = nn.Embedding(30, 12 * width)
+        self.rnn = nn.GRU(12 * width, 10 * width, batch_first=True, bidirectional=True)
+        self.tags = nn.Linear(20 * width, 6)
 
     def forward(self, words, lengths):
         packed = pack_padded_sequence(self.words(words), lengths, batch_first=True, enforce_sorted=False)
@@ -91,12 +95,20 @@ class Tagger(nn.Module):
         return self.tags(pad_packed_sequence(y, batch_first=True)[0]), h
 
 
+def sentences(rows, words):
+    """Words of padded sentences, and their lengths."""
+    lengths = torch.randint(1, words + 1, (rows,))
+    lengths[0] = words
+    return torch.randint(30, (rows, words)), lengths
+
+
+# Each a model and its input: layers `width` times as wide, of `rows` rows, `steps` times as long.
 MODELS = {
-    "voice": lambda: (Voice(), (torch.randn(2, 1, 384),)),
-    "denoiser": lambda: (Denoiser(), (torch.randn(2, 12, 16),)),
-    "reader": lambda: (Reader(), (torch.randn(2, 1, 8, 24),)),
-    "separator": lambda: (Separator(), (torch.randn(2, 2, 64),)),
-    "tagger": lambda: (Tagger(), (torch.randint(30, (3, 9)), torch.tensor([4, 9, 2]))),
+    "voice": lambda width=1, rows=2, steps=1: (Voice(width), (torch.randn(rows, 1, 384 * steps),)),
+    "denoiser": lambda width=1, rows=2, steps=1: (Denoiser(width), (torch.randn(rows, 12 * steps, 16),)),
+    "reader": lambda width=1, rows=2, steps=1: (Reader(width), (torch.randn(rows, 1, 8, 24 * steps),)),
+    "separator": lambda width=1, rows=2, steps=1: (Separator(width), (torch.randn(rows, 2, 64 * steps),)),
+    "tagger": lambda width=1, rows=3, steps=1: (Tagger(width), sentences(rows, 9 * steps)),
 }
 
 

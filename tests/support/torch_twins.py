@@ -57,3 +57,13 @@ def assert_equal(got, expected):
 
 def gradients(layer, result, *inputs):
     return torch.autograd.grad(loss(result), [*inputs, *layer.parameters()])
+
+
+def initial(layer, N, dtype):
+    """A state of N rows; N = None: unbatched."""
+    rows = () if N is None else (N,)
+    D = layer.num_layers * (2 if layer.bidirectional else 1)
+    h = torch.randn(D, *rows, layer.proj_size or layer.hidden_size, dtype=dtype, requires_grad=True)
+    if layer.mode != "LSTM":
+        return h
+    return h, torch.randn(D, *rows, layer.hidden_size, dtype=dtype, requires_grad=True)

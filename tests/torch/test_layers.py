@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence  # noqa: E402
-from torch_twins import MODES, assert_close, assert_equal, flat, gradients, loss, twins  # noqa: E402
+from torch_twins import MODES, assert_close, assert_equal, flat, gradients, initial, loss, twins  # noqa: E402
 
 import rnncore.torch  # noqa: E402
 from rnncore.errors import RnncoreError  # noqa: E402
@@ -18,16 +18,6 @@ T, N, I, H = 6, 3, 5, 7  # noqa: E741
 
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 modes = pytest.mark.parametrize("mode", MODES)
-
-
-def initial(layer, N, dtype):
-    """A state of N rows; N = None: unbatched."""
-    rows = () if N is None else (N,)
-    D = layer.num_layers * (2 if layer.bidirectional else 1)
-    h = torch.randn(D, *rows, layer.proj_size or H, dtype=dtype, requires_grad=True)
-    if layer.mode != "LSTM":
-        return h
-    return h, torch.randn(D, *rows, H, dtype=dtype, requires_grad=True)
 
 
 @modes

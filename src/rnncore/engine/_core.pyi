@@ -11,6 +11,9 @@ from ..spec import Spec
 
 _Array: TypeAlias = NDArray[Any]
 _State: TypeAlias = tuple[_Array | None, ...]
+# Or an address, where strides matter (address, T, N, stride, stride, stride), in bytes.
+_Place: TypeAlias = _Array | int | tuple[int, ...]
+_Places: TypeAlias = tuple[_Place | None, ...]
 _Result = TypeVar("_Result")
 
 FORWARD: Final[int]
@@ -88,14 +91,14 @@ class Weights:
     @property
     def version(self) -> int: ...
     def __init__(
-        self, plan: Plan, parameters: dict[str, _Array], uses: int, version: int, spare: Spare | None = None
+        self, plan: Plan, parameters: dict[str, _Place], uses: int, version: int, spare: Spare | None = None
     ) -> None: ...
     def forward(
         self,
-        x: _Array,
-        y: _Array,
-        state: _State,
-        final: _State,
+        x: _Place,
+        y: _Place,
+        state: _Places,
+        final: _Places,
         lengths: NDArray[np.int64] | None,
         tape: Tape | None,
         key: int,
@@ -110,11 +113,11 @@ class Weights:
         T: int,
         N: int,
         lengths: NDArray[np.int64] | None,
-        dy: _Array | None,
-        dfinal: _State,
-        dx: _Array,
-        dstate: _State,
-        grads: dict[str, _Array],
+        dy: _Place | None,
+        dfinal: _Places,
+        dx: _Place | None,
+        dstate: _Places,
+        grads: dict[str, _Place],
         key: int,
         blas: bool,
         threads: int,

@@ -298,7 +298,12 @@ cdef class Plan:
         return rnncore_tape_bytes(self.plan, T, N, valid, segments)
 
 
+# An array may be anybody's memory, too: its address, or, where strides matter, (address, T, N, stride, stride, stride).
+
+
 cdef inline char *address(array) except? NULL:
+    if type(array) is int:
+        return <char *><size_t>array
     return <char *>cnp.PyArray_DATA(<cnp.ndarray>array) if array is not None else NULL
 
 
@@ -308,6 +313,10 @@ cdef rnncore_array strided(array):
     Along an axis of one place NumPy allows any stride, also one that is no whole elements.
     """
     cdef rnncore_array a
+    if type(array) is tuple:
+        a.data = <char *><size_t>array[0]
+        a.stride[0], a.stride[1], a.stride[2] = array[3], array[4], array[5]
+        return a
     a.data = address(array)
     for i in range(3):
         a.stride[i] = cnp.PyArray_STRIDE(<cnp.ndarray>array, i) if array is not None else 0
@@ -383,7 +392,8 @@ cdef class Weights:
     def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team,
                 double recurrent_dropout=0.0):
         """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
-        cdef rnncore_forward_args args = forward_args(x.shape[0], x.shape[1], lengths, x, y, state, final)
+        T, N = x[1:3] if type(x) is tuple else x.shape[:2]
+        cdef rnncore_forward_args args = forward_args(T, N, lengths, x, y, state, final)
         cdef rnncore_status status
         cdef PyObject *raised
         args.tape = tape.memory.data if tape is not None else NULL

@@ -45,7 +45,8 @@ def needed(training: bool = False) -> int:
 class Weights:
     """Parameters packed for one instruction set; immutable, may be used by many threads.
 
-    `pack` makes them of anybody's arrays; who knows that its arrays are contiguous and fit may make them directly.
+    `pack` makes them of anybody's arrays; who knows that its arrays are contiguous and fit may make them directly, also
+    of addresses.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class Weights:
     def __init__(
         self,
         spec: Spec,
-        parameters: dict[str, np.ndarray],
+        parameters: dict[str, Any],
         uses: int,
         *,
         version: int = 0,

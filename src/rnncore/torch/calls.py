@@ -39,8 +39,9 @@ def call(
         dtype = weights[0].dtype
         raise DTypeError("input", str(dtype), str(x.dtype), f"use .to({dtype})")
     h, c = state
-    wanted = torch.is_grad_enabled() and any(
-        tensor is not None and tensor.requires_grad for tensor in (x, h, c, *weights)
+    wanted = torch.is_grad_enabled() and (
+        weights[-1].requires_grad
+        or any(tensor is not None and tensor.requires_grad for tensor in (x, h, c, *weights))
     )
     if wanted and plan.zones and not training:
         raise UnsupportedError("zoneout", "train() where gradients are wanted", "eval()", "or use no_grad")

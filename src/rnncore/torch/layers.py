@@ -90,7 +90,8 @@ class Recurrent(nn.RNNBase):
     # What runs
 
     def _weights(self) -> list[torch.Tensor]:
-        return [getattr(self, name) for name in self._flat_weights_names]
+        own = self._parameters  # a module's own __getattr__ takes longer than some calls
+        return [own[name] if name in own else getattr(self, name) for name in self._flat_weights_names]
 
     def _pack(self, plan: Plan, weights: list[torch.Tensor], uses: int) -> engine.Weights:
         """Kept while evaluating: what changes in training is not always counted by PyTorch."""
