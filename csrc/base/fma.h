@@ -33,7 +33,7 @@ static inline rc_wide rc_wide_normal(rc_uint128 mantissa, int exponent)
 }
 
 /* The mantissa of a finite double that is not zero, and its exponent. */
-static inline uint64_t rc_split(double x, int *exponent)
+static inline uint64_t rc_parts_of(double x, int *exponent)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -67,7 +67,7 @@ static inline double rc_exact_fma(double a, double b, double c)
     if (!isfinite(c)) return c;
     if (c == 0) return a * b;
     int ea, eb, ec;
-    const uint64_t ma = rc_split(a, &ea), mb = rc_split(b, &eb), mc = rc_split(c, &ec);
+    const uint64_t ma = rc_parts_of(a, &ea), mb = rc_parts_of(b, &eb), mc = rc_parts_of(c, &ec);
     rc_wide big = rc_wide_normal((rc_uint128)ma * mb, ea + eb), small = rc_wide_normal(mc, ec);
     int negative = !signbit(a) != !signbit(b), other = !!signbit(c);
     if (small.exponent > big.exponent || (small.exponent == big.exponent && small.mantissa > big.mantissa)) {

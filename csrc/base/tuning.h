@@ -116,4 +116,11 @@
  * H = 128 is even, LSTM, H = 96 wins 28 %.) */
 #define RC_MIN_STEP_WORK 20000
 
+/* Inputs from which on W_ih may become integers: below, coding a row takes as long as its product, and what users hand over is of
+ * any scale. */
+#define RC_LEAST_CODED_INPUTS 32
+
+/* Inputs up to which it may: two planes of codes of a row fit into a block of the stack. */
+#define RC_MOST_CODED_INPUTS 16384
+
 #endif

@@ -112,13 +112,19 @@ RNNCORE_API const char *rnncore_cell_name(int index);
 
 typedef enum rnncore_dtype { RNNCORE_FLOAT32, RNNCORE_FLOAT64 } rnncore_dtype;
 
-/* How packed matrices hold their values. Parameters come in the config's dtype and are rounded when they are packed; what is
- * computed with them, forward and backward, is what the dtype's arithmetic gives with the rounded values, bit for bit. Vectors
- * (biases, peepholes, gains) are kept as they are. The two small ones are for RNNCORE_FLOAT32. */
+/* How packed matrices hold their values. Parameters come in the config's dtype and are rounded when they are packed. With the
+ * stores of floats, what is computed with them, forward and backward, is what the dtype's arithmetic gives with the rounded
+ * values, bit for bit. With those of integers a row of a matrix is codes -127 .. 127 times a scale of its own, what it is
+ * multiplied with becomes integers too, row by row, sums of integers are exact, and a pre-activation is its bias plus one
+ * rounded multiple of such a sum for the input and one for h; gradients are those of the rounded weights with the operands as
+ * they were. Results are the same on every instruction set, in every batch, for every number of threads. Vectors (biases,
+ * peepholes, gains) are kept as they are. All but the first are for RNNCORE_FLOAT32. */
 typedef enum rnncore_store {
     RNNCORE_STORE_REAL,     /* in the dtype itself */
     RNNCORE_STORE_BFLOAT16, /* the upper half of a float: 8 bits of precision */
     RNNCORE_STORE_FLOAT16,  /* IEEE binary16: 11 bits, at most 65504 (larger values become infinite) */
+    RNNCORE_STORE_INT8, /* integers of 8 bits, for operands too; weight_ih from 32 inputs on; I at most 16384, H 8192 */
+    RNNCORE_STORE_INT8X16, /* the same weights, operands of 16 bits */
     RNNCORE_STORE_COUNT
 } rnncore_store;
 

@@ -33,7 +33,8 @@ static const struct cell_words {
              {2, 0, 1, 0, RNNCORE_GRU},
              {2, 0, 1, 1, "gru_norm"},
              {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
-static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", NULL};
+static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", "int8",
+                                                                                     "int8x16", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
                                         "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
                                         "softplus",         NULL}; /* from RNNCORE_SIGMOID on */

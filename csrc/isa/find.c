@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Clang's __builtin_cpu_supports does not know this name before version 15. */
+static int has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
+#endif
+
 enum {
 #define X(isa, supported) INDEX_##isa,
 #include "isas.def"

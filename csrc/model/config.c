@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/sized.h"
+#include "../base/tuning.h"
 #include "../isa/find.h"
 
 /* Sizes up to here leave room for every product of two of them times a small factor in 63 bits. */
@@ -125,6 +126,9 @@ rnncore_status rc_check_config(const rnncore_config *c)
     const rc_cell *cell = rc_find_table(c);
     if (!cell || !are_options(c, cell)) return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
+    if (rc_store_is_integer(c->store) &&
+        (c->input_size > RC_MOST_CODED_INPUTS || 2 * c->hidden_size > RC_MOST_CODED_INPUTS))
+        return RNNCORE_ERROR_SHAPE;
     if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)
         return RNNCORE_ERROR_OVERFLOW;
     if (c->proj_size && !has_option(cell, RC_WITH_PROJECTION)) return RNNCORE_ERROR_ARGUMENT;

@@ -67,6 +67,19 @@ int64_t rc_term_k(const rnncore_plan *plan, int term, int64_t layer)
     return plan->term[term].operand == RC_OPERAND_H ? plan->out : plan->hidden;
 }
 
+rnncore_store rc_term_store(const rnncore_plan *plan, int term, int64_t k)
+{
+    const rnncore_store store = plan->config.store;
+    return term == RC_TERM_X && rc_store_is_integer(store) && k < RC_LEAST_CODED_INPUTS ? RNNCORE_STORE_REAL : store;
+}
+
+double rc_term_least(const rnncore_plan *plan, int term)
+{
+    const rc_operand operand = plan->term[term].operand;
+    const int projected = operand == RC_OPERAND_H && plan->config.proj_size;
+    return operand != RC_OPERAND_X && plan->is_bounded && !projected ? 1 : 0;
+}
+
 /* Adds an operation; what reads whole rows makes the threads meet after the one before. */
 static void add(rc_op *program, int *count, rc_op op)
 {
@@ -122,6 +135,17 @@ static void join_tails(rc_op *program)
     *to = (rc_op){.kind = RC_OP_END};
 }
 
+/* Whether tanh or a gate times tanh is all that reaches h. */
+static int is_bounded(const rnncore_plan *plan)
+{
+    for (int d = 0; d < plan->directions; d++)
+        for (int i = 0; i < RNNCORE_PLACES; i++) {
+            const rnncore_function function = plan->options[d].activations[i].function;
+            if (function != RNNCORE_USUAL && function != RNNCORE_SIGMOID && function != RNNCORE_TANH) return 0;
+        }
+    return 1;
+}
+
 /* -- The plan ---------------------------------------------------------------------------------------------------------- */
 
 /* Elements of a row of planes: a cache line more where rows would share sets. */
@@ -168,6 +192,7 @@ rnncore_status rnncore_plan_create(const rnncore_config *given, rnncore_plan **p
         made->config.blas = &made->blas;
     }
     set_sizes(made);
+    made->is_bounded = is_bounded(made);
     number_params(made);
     list_terms(made);
     write_forward(made);

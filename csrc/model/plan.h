@@ -32,6 +32,7 @@ struct rnncore_plan {
         position[RC_MAX_PARAMS]; /* of the rows of the cell's table in what callers hand over; -1: not there */
     int term_count;              /* the cell's, and with a projection one more */
     rc_term term[RC_MAX_TERMS];
+    int is_bounded;                                  /* no unit of h leaves [-1, 1] by itself */
     int has_mid;                                     /* whether a term reads mid */
     rc_op forward[RC_MAX_OPS], backward[RC_MAX_OPS]; /* a step's program, up to RC_OP_END */
 };
@@ -50,6 +51,12 @@ static inline int64_t rc_term_units(const rnncore_plan *plan, int term)
     return term < plan->cell->term_count ? plan->hidden : plan->out;
 }
 int64_t rc_term_k(const rnncore_plan *plan, int term, int64_t layer);
+
+/* How a term's matrix of chains of length `k` is stored: integers want inputs enough to be worth their codes. */
+rnncore_store rc_term_store(const rnncore_plan *plan, int term, int64_t k);
+
+/* What codes of a term's operand tell apart even where all of it is small: 1 for an operand that no cell lets beyond it. */
+double rc_term_least(const rnncore_plan *plan, int term);
 
 /* A caller's pointer for a row of the cell's table, in the array of all of them; NULL where it has none. */
 static inline void *rc_param_of(const rnncore_plan *plan, void *const *params, int64_t layer, int direction, int row)

@@ -19,9 +19,18 @@ static const char *take(rc_arena *arena, const rnncore_plan *plan, int wanted, i
     return wanted ? rc_arena_take(arena, elements, plan->elem) : NULL;
 }
 
-static const char *take_stored(rc_arena *arena, const rnncore_plan *plan, int wanted, int64_t units, int64_t k)
+/* A term's matrix as forward multiplies with it. */
+static rc_mat take_forward(rc_arena *arena, const rnncore_plan *plan, int wanted, int term, int64_t k, int64_t units)
 {
-    return wanted ? rc_arena_take(arena, rc_store_bytes(plan->config.store, k, units, plan->elem), 1) : NULL;
+    const int planes = plan->term[term].planes;
+    rc_mat mat = {.k = k, .units = units, .planes = planes, .store = rc_term_store(plan, term, k)};
+    if (!wanted) return mat;
+    mat.w = rc_arena_take(arena, rc_mat_bytes(&mat, k, plan->elem), 1);
+    if (rc_store_is_integer(mat.store)) {
+        mat.scale = rc_arena_take(arena, planes * units, sizeof(float));
+        mat.offset = rc_arena_take(arena, planes * units, sizeof(int32_t));
+    }
+    return mat;
 }
 
 static rc_packed take_term(rc_arena *arena, const rnncore_plan *plan, int uses, int term, int64_t layer)
@@ -30,11 +39,7 @@ static rc_packed take_term(rc_arena *arena, const rnncore_plan *plan, int uses, 
     const int64_t units = rc_round_up(rc_term_units(plan, term), lanes), columns = rc_round_up(k, lanes);
     const int planes = plan->term[term].planes;
     return (rc_packed){
-        .forward = {.w = take_stored(arena, plan, uses & RNNCORE_PACK_FORWARD, planes * units, k),
-                    .k = k,
-                    .units = units,
-                    .planes = planes,
-                    .store = plan->config.store},
+        .forward = take_forward(arena, plan, uses & RNNCORE_PACK_FORWARD, term, k, units),
         .backward = {.w = take(arena, plan, uses & RNNCORE_PACK_BACKWARD, planes * units * columns),
                      .k = planes * units,
                      .units = columns,
@@ -70,7 +75,8 @@ rnncore_status rc_check_uses(const rnncore_plan *plan, int uses)
 {
     const int known = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
     if (uses == 0 || (uses & ~known) != 0) return RNNCORE_ERROR_ARGUMENT;
-    return (uses & RNNCORE_PACK_BLAS) && !plan->config.blas ? RNNCORE_ERROR_UNSUPPORTED : RNNCORE_OK;
+    const int has_blas = plan->config.blas && !rc_store_is_integer(plan->config.store);
+    return (uses & RNNCORE_PACK_BLAS) && !has_blas ? RNNCORE_ERROR_UNSUPPORTED : RNNCORE_OK;
 }
 
 size_t rnncore_weights_bytes(const rnncore_plan *plan, int uses)
@@ -122,13 +128,18 @@ void rc_fill_start(const rnncore_plan *plan, char *start, int64_t ld, const void
 
 static void pack_term(const rnncore_plan *plan, const rc_packed *to, int term, const void *data, int64_t layer)
 {
-    const rc_kernels *k = plan->kernels;
+    const rc_kernels *kernels = plan->kernels;
     const rc_term *t = &plan->term[term];
-    const rc_matrix matrix = {data,    rc_term_units(plan, term), rc_term_k(plan, term, layer), t->planes,
-                              t->gate, plan->config.store};
-    if (to->forward.w) k->pack((void *)(uintptr_t)to->forward.w, &matrix);
-    if (to->backward.w) k->pack_transposed((void *)(uintptr_t)to->backward.w, &matrix);
-    if (to->rows) k->pack_rows((void *)(uintptr_t)to->rows, &matrix);
+    const int64_t k = rc_term_k(plan, term, layer);
+    const rc_matrix matrix = {.data = data,
+                              .units = rc_term_units(plan, term),
+                              .k = k,
+                              .planes = t->planes,
+                              .gate = t->gate,
+                              .store = rc_term_store(plan, term, k)};
+    if (to->forward.w) kernels->pack(&to->forward, &matrix);
+    if (to->backward.w) kernels->pack_transposed((void *)(uintptr_t)to->backward.w, &matrix);
+    if (to->rows) kernels->pack_rows((void *)(uintptr_t)to->rows, &matrix);
 }
 
 static void pack_layer(const rnncore_plan *plan, const void *const *params, int64_t layer, int direction,

@@ -2,9 +2,11 @@
  *
  * The reference loop that defines the last bit: unpacked parameters, one row, one unit, one chain after the other. It shares
  * only the tables and the gate math of the cells (in plain C) with the fast path: no packing, tiles, chunks, parts or threads. */
+#include <math.h>
 #include <string.h>
 
 #include "../base/arena.h"
+#include "../base/fma.h"
 #include "../base/fpenv.h"
 #include "../model/weights.h"
 #include "call.h"
@@ -21,6 +23,7 @@ typedef struct naive {
     char *numbers;         /* of layer normalisations */
     char *zero;            /* [gates]: vectors that are left out */
     char *row;             /* [widest]: a row of a matrix, rounded as it is stored */
+    int32_t *codes;        /* [widest]: an operand as integers */
     char *x, *y;           /* [T][widest] */
     int64_t layer;
     int direction;
@@ -42,6 +45,7 @@ static void lay_out(naive *n, rc_arena *arena)
     n->numbers = rc_arena_take(arena, RC_NORM_NUMBERS, plan->elem);
     n->zero = rc_arena_take(arena, plan->cell->gates * plan->hidden, plan->elem);
     n->row = rc_arena_take(arena, widest > plan->hidden ? widest : plan->hidden, plan->elem);
+    n->codes = rc_arena_take(arena, widest > plan->hidden ? widest : plan->hidden, sizeof *n->codes);
     const int64_t steps = n->args->batch ? n->args->steps : 0;
     n->x = rc_arena_take(arena, steps, widest * plan->elem);
     n->y = rc_arena_take(arena, steps, widest * plan->elem);
@@ -52,12 +56,54 @@ static const char *param(const naive *n, int row)
     return rc_param_of(n->plan, (void *const *)n->params, n->layer, n->direction, row);
 }
 
+/* An operand as integers of 8 bits, or 16, and what one is worth (see simd/codes.h). */
+static float code_operand(const naive *n, const float *in, int64_t k, float least, int32_t *codes)
+{
+    const float most = n->plan->config.store == RNNCORE_STORE_INT8 ? 127 : 127 * 256;
+    float range = least > 0x1p-96f ? least : 0x1p-96f;
+    for (int64_t i = 0; i < k; i++) {
+        if (!isfinite(in[i])) range = (float)NAN;
+        else if (fabsf(in[i]) > range) range = fabsf(in[i]);
+    }
+    for (int64_t i = 0; i < k; i++) codes[i] = isnan(range) ? 0 : (int32_t)nearbyint((double)in[i] * (most / range));
+    return range / most;
+}
+
+/* The same for a row of a matrix that already holds multiples of its scale. */
+static float weight_worth(const float *row, int64_t k)
+{
+    float largest = 0;
+    for (int64_t i = 0; i < k; i++)
+        if (isnan(row[i]) || fabsf(row[i]) > largest) largest = fabsf(row[i]);
+    return largest / 127;
+}
+
+/* *out += worth of the row * worth of the operand * their exact product; operands of 16 bits in two halves, the lower first. */
+static void add_integers(const naive *n, float *out, const float *in, int64_t k, float least)
+{
+    const float *row = (const float *)n->row;
+    const float scale = weight_worth(row, k), worth = code_operand(n, in, k, least, n->codes);
+    const int halves = n->plan->config.store == RNNCORE_STORE_INT8 ? 1 : 2;
+    for (int half = 0; half < halves; half++) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < k; i++) {
+            const int32_t lower = halves == 1 ? n->codes[i] : ((n->codes[i] + 128) & 255) - 128;
+            const int32_t code = half ? (n->codes[i] - lower) / 256 : lower;
+            sum += code * (scale > 0 ? (int64_t)nearbyintf(row[i] / scale) : 0);
+        }
+        *out = rc_fmaf((float)sum, (half ? 256 * worth : worth) * scale, *out);
+    }
+}
+
 /* A chain with a row of a matrix, whose values are what the plan's store holds. */
-static void chain(const naive *n, char *out, const char *row, const char *in, int64_t k)
+static void chain(const naive *n, int term, char *out, const char *row, const char *in, int64_t k)
 {
     static const int first[] = {0};
-    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, n->plan->config.store});
-    n->plan->kernels->chain(out, n->row, in, k);
+    const rnncore_store store = rc_term_store(n->plan, term, k);
+    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, store});
+    if (rc_store_is_integer(store))
+        add_integers(n, (float *)out, (const float *)in, k, (float)rc_term_least(n->plan, term));
+    else n->plan->kernels->chain(out, n->row, in, k);
 }
 
 /* Continues the chains of a term's units in `out`, plane after plane. */
@@ -69,7 +115,7 @@ static void add_term(const naive *n, int index, char *out, const char *in)
     const char *matrix = param(n, term->param);
     for (int p = 0; p < term->planes; p++)
         for (int64_t u = 0; u < units; u++)
-            chain(n, out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in, k);
+            chain(n, index, out + (p * units + u) * elem, matrix + (term->gate[p] * units + u) * k * elem, in, k);
 }
 
 static char *planes_of(const naive *n, int index)

@@ -48,12 +48,13 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .in = in,
         .init = weights->start,
         .out = gates,
+        .least = rc_term_least(plan, RC_TERM_X),
         .out_row = ldg,
         .plane = plan->ld,
     };
-    const rc_mat nothing = {.planes = mat->planes, .store = mat->store};
+    const rc_mat nothing = {.planes = mat->planes};
     if (backend == RNNCORE_BLAS) p.mat = &nothing;
-    plan->kernels->product[mat->store](&p);
+    plan->kernels->product[p.mat->store](&p);
     if (plan->fill) { /* planes without W_ih x start from their bias alone */
         const int64_t first = mat->planes * plan->ld * plan->elem;
         const rc_mat rest = {.planes = plan->fill};
@@ -110,6 +111,7 @@ static void add_term(const rc_step *s, const rc_op *op, const places *at, const 
         .rows = s->rows,
         .block_begin = rc_slice_begin(slice, plan->blocks),
         .block_end = rc_slice_end(slice, plan->blocks),
+        .least = rc_term_least(plan, op->index),
         .reverse = s->reverse,
         .large = rc_mat_bytes(mat, mat->k, plan->elem) > plan->l2_bytes * slice->count,
         .in = reads_h ? s->ws->in_h[s->current] : at->in_mid,
@@ -135,6 +137,7 @@ static void project(const rc_step *s, const rc_op *op, const places *at, const r
         .rows = s->rows,
         .block_begin = rc_slice_begin(slice, plan->out_blocks),
         .block_end = rc_slice_end(slice, plan->out_blocks),
+        .least = rc_term_least(plan, op->index),
         .in = at->in_mid,
         .init = at->h,
         .out = at->h,

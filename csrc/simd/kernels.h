@@ -25,9 +25,13 @@ static inline rc_store_form rc_store_form_of(const rnncore_store store)
     switch (store) {
     case RNNCORE_STORE_BFLOAT16: return (rc_store_form){2, 2};
     case RNNCORE_STORE_FLOAT16: return (rc_store_form){1, 2};
+    case RNNCORE_STORE_INT8:
+    case RNNCORE_STORE_INT8X16: return (rc_store_form){4, 1};
     default: return (rc_store_form){1, 0};
     }
 }
+
+static inline int rc_store_is_integer(const rnncore_store store) { return store >= RNNCORE_STORE_INT8; }
 
 /* Bytes of a row block of `units` units that are `k` long, for elements of `elem` bytes. */
 static inline int64_t rc_store_bytes(const rnncore_store store, int64_t k, int64_t units, int64_t elem)
@@ -38,7 +42,10 @@ static inline int64_t rc_store_bytes(const rnncore_store store, int64_t k, int64
 
 /* A packed matrix: `planes` row blocks of `units` rows (whole vectors), `k` columns. */
 typedef struct rc_mat {
-    const void *w; /* [block of units][k / group][plane][lane][group]; NULL: not there, or k is 0 */
+    const void *w;     /* [block of units][k / group][plane][lane][group]; NULL: not there, or k is 0 */
+    const void *scale; /* [plane][unit], of integers: what a code is worth; else NULL */
+    const int32_t
+        *offset; /* [plane][unit]: -128 times the sum of the codes, for instructions that want operands + 128 */
     int64_t k, units;
     int planes;
     rnncore_store store; /* it belongs to the matrix, and the product is chosen by it */
@@ -55,6 +62,8 @@ static inline int64_t rc_mat_bytes(const rc_mat *mat, int64_t k, int64_t elem)
 typedef struct rc_product {
     const rc_mat *mat;
     int64_t rows, block_begin, block_end;
+    int64_t first_row;     /* what the tail calls row 0 */
+    double least;          /* of integers: operands up to it are told apart alike, however small they are */
     int reverse;           /* walk the blocks backwards: the tail of the last walk is still in the cache */
     int large;             /* the blocks are more than the caches near the core hold */
     const void *const *in; /* [rows] */
@@ -125,7 +134,7 @@ typedef struct rc_kernels {
 
     /* Packing; padded units become zeros. `ld` is units rounded up to whole vectors. The first keeps values as the matrix's
      * store does, the others widened again. */
-    void (*pack)(void *out, const rc_matrix *m);            /* [block of units][k / group][plane][lane][group] */
+    void (*pack)(const rc_mat *mat, const rc_matrix *m);    /* w, scale and offset of mat */
     void (*pack_transposed)(void *out, const rc_matrix *m); /* [block of k][plane * ld][lane] */
     void (*pack_rows)(void *out, const rc_matrix *m);       /* [plane * ld][k] */
 

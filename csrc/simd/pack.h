@@ -24,49 +24,75 @@ static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
 enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
 
 /* One gate of the block of units from `first` on, k0 <= k < end. */
-RC_INLINE void pack_corner(const rnncore_store S, char *block, const rc_matrix *m, int n, int64_t first, int64_t lanes,
-                           int64_t k0, int64_t end)
+RC_INLINE void pack_corner(const rnncore_store S, char *block, const real *scale, const rc_matrix *m, int n,
+                           int64_t first, int64_t lanes, int64_t k0, int64_t end)
 {
     const int64_t group = rc_store_form_of(S).group, step = m->planes * RC_LANES;
     const real *row = matrix_row(m, n, first);
     for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
         const int64_t place = n * RC_LANES + lane;
         if (end < m->k) __builtin_prefetch(row + end);
-        for (int64_t k = k0; k < end; k++) store_put(S, block, (k / group * step + place) * group + k % group, row[k]);
+        for (int64_t k = k0; k < end; k++)
+            store_put(S, block, (k / group * step + place) * group + k % group, row[k], scale ? scale[lane] : 1);
     }
 }
 
+#if RC_F32
+/* Scales and offsets of the units of one gate of a block; padded ones have zeros. */
+static void pack_scales(float *scale, int32_t *offset, const rc_matrix *m, int n, int64_t first, int64_t lanes)
+{
+    const float *row = matrix_row(m, n, first);
+    memset(scale, 0, RC_LANES * sizeof *scale);
+    memset(offset, 0, RC_LANES * sizeof *offset);
+    for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
+        scale[lane] = weight_scale(row, m->k);
+        for (int64_t k = 0; k < m->k; k++) offset[lane] -= 128 * weight_code(row[k], scale[lane]);
+    }
+}
+#endif
+
 /* S is a constant where this is inlined. */
-RC_INLINE void pack_as(const rnncore_store S, char *out, const rc_matrix *m)
+RC_INLINE void pack_as(const rnncore_store S, const rc_mat *mat, const rc_matrix *m)
 {
     const int64_t bytes = rc_store_bytes(S, m->k, m->planes * RC_LANES, sizeof(real));
+    char *out = (char *)(uintptr_t)mat->w;
     for (int64_t first = 0; first < m->units; first += RC_LANES, out += bytes) {
         const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
-        if (lanes < RC_LANES) memset(out, 0, (size_t)bytes);
+        real *scale = mat->scale ? (real *)(uintptr_t)mat->scale + first : NULL;
+        if (lanes < RC_LANES || m->k % rc_store_form_of(S).group) memset(out, 0, (size_t)bytes);
+#if RC_F32
+        for (int n = 0; scale && n < m->planes; n++)
+            pack_scales(scale + n * mat->units, (int32_t *)(uintptr_t)mat->offset + n * mat->units + first, m, n, first,
+                        lanes);
+#endif
         for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
             const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
-            for (int n = 0; n < m->planes; n++) pack_corner(S, out, m, n, first, lanes, k, end);
+            for (int n = 0; n < m->planes; n++)
+                pack_corner(S, out, scale ? scale + n * mat->units : NULL, m, n, first, lanes, k, end);
         }
     }
 }
 
-static void rc_pack(void *out, const rc_matrix *m)
+static void rc_pack(const rc_mat *mat, const rc_matrix *m)
 {
     switch (m->store) {
 #define X(store) \
-    case RNNCORE_STORE_##store: pack_as(RNNCORE_STORE_##store, out, m); return;
+    case RNNCORE_STORE_##store: pack_as(RNNCORE_STORE_##store, mat, m); return;
         STORES(X)
 #undef X
     default: return; /* the plan has no other */
     }
 }
 
-/* Values as the store holds them. */
-static void copy_rounded(real *to, const real *from, int64_t n, rnncore_store store)
+/* Values [from, from + n) of a row of `k`, as the store holds them. */
+static void copy_rounded(real *to, const real *row, int64_t from, int64_t n, int64_t k, rnncore_store store)
 {
-    if (store == RNNCORE_STORE_REAL) memcpy(to, from, (size_t)n * sizeof(real));
-    else
-        for (int64_t i = 0; i < n; i++) to[i] = store_round(store, from[i]);
+    if (store == RNNCORE_STORE_REAL) {
+        memcpy(to, row + from, (size_t)n * sizeof(real));
+        return;
+    }
+    const real scale = store_scale(store, row, k);
+    for (int64_t i = 0; i < n; i++) to[i] = store_round(store, row[from + i], scale);
 }
 
 static void rc_pack_transposed(void *out, const rc_matrix *m)
@@ -83,7 +109,7 @@ static void rc_pack_transposed(void *out, const rc_matrix *m)
                     v_store(to, v_load(row));
                 } else {
                     memset(to, 0, RC_LANES * sizeof(real));
-                    copy_rounded(to, row, lanes, m->store);
+                    copy_rounded(to, row - first, first, lanes, m->k, m->store);
                 }
             }
             memset(to, 0, (size_t)((ld - m->units) * RC_LANES) * sizeof(real));
@@ -97,7 +123,8 @@ static void rc_pack_rows(void *out, const rc_matrix *m)
     const int64_t ld = padded(m->units);
     memset(out, 0, (size_t)(m->planes * ld * m->k) * sizeof(real));
     for (int n = 0; n < m->planes; n++)
-        copy_rounded((real *)out + n * ld * m->k, matrix_row(m, n, 0), m->units * m->k, m->store);
+        for (int64_t u = 0; u < m->units; u++)
+            copy_rounded((real *)out + (n * ld + u) * m->k, matrix_row(m, n, u), 0, m->k, m->k, m->store);
 }
 
 #endif

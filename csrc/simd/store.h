@@ -8,10 +8,13 @@
 
 #include "kernels.h"
 #include "../base/half.h"
+#if RC_F32
+#include "codes.h"
+#endif
 
 /* X(name): those that this element type has. */
 #if RC_F32
-#define STORES(X) X(REAL) X(BFLOAT16) X(FLOAT16)
+#define STORES(X) X(REAL) X(BFLOAT16) X(FLOAT16) X(INT8) X(INT8X16)
 #else
 #define STORES(X) X(REAL)
 #endif
@@ -35,25 +38,41 @@ RC_INLINE vec store_load(const rnncore_store store, const char *w, const int i)
     }
 }
 
-/* Puts a value at an index of an array of stored ones. */
-RC_INLINE void store_put(const rnncore_store store, void *w, int64_t index, real value)
+/* What the values of a row of a matrix are stored by: the scale of integers. */
+RC_INLINE real store_scale(const rnncore_store store, const real *row, int64_t k)
 {
+#if RC_F32
+    if (rc_store_is_integer(store)) return weight_scale(row, k);
+#endif
+    (void)store, (void)row, (void)k;
+    return 1;
+}
+
+/* Puts a value at an index of an array of stored ones. */
+RC_INLINE void store_put(const rnncore_store store, void *w, int64_t index, real value, real scale)
+{
+    (void)scale;
     switch (store) {
 #if RC_F32
     case RNNCORE_STORE_BFLOAT16: ((uint16_t *)w)[index] = rc_to_bfloat16(value); return;
     case RNNCORE_STORE_FLOAT16: ((uint16_t *)w)[index] = rc_to_float16(value); return;
+    case RNNCORE_STORE_INT8:
+    case RNNCORE_STORE_INT8X16: ((int8_t *)w)[index] = weight_code(value, scale); return;
 #endif
     default: ((real *)w)[index] = value;
     }
 }
 
 /* What a store holds of a value. */
-RC_INLINE real store_round(const rnncore_store store, real value)
+RC_INLINE real store_round(const rnncore_store store, real value, real scale)
 {
+    (void)scale;
     switch (store) {
 #if RC_F32
     case RNNCORE_STORE_BFLOAT16: return rc_from_bfloat16(rc_to_bfloat16(value));
     case RNNCORE_STORE_FLOAT16: return rc_from_float16(rc_to_float16(value));
+    case RNNCORE_STORE_INT8:
+    case RNNCORE_STORE_INT8X16: return weight_code(value, scale) * scale;
 #endif
     default: return value;
     }

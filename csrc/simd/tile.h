@@ -25,7 +25,10 @@ typedef struct rc_tile {
     real *out;
     int64_t init_row, out_row; /* elements from one row to the next */
     int64_t plane;             /* elements from one gate to the next, in init and out */
-    const char *ahead;         /* what the next tiles need, as long as half of the weights: asked for on the way */
+    const real *worth, *scale; /* of integers: of the rows; of the units of the first plane */
+    const int32_t *offset;
+    int64_t units;     /* elements from one gate to the next, in scale and offset */
+    const char *ahead; /* what the next tiles need, as long as half of the weights: asked for on the way */
 } rc_tile;
 
 /* Tiles of many rows have time to ask for weights ahead; those of few rows read as fast as they can anyway. */
@@ -158,8 +161,8 @@ static const char *next_weights(const rc_product *p, const cut *by_blocks, int p
 
 typedef tile_fn *const tile_table[RC_TILE_ROWS + 1][RC_TILE_BLOCKS + 1]; /* of each number of planes */
 
-/* S is a constant where this is inlined. */
-RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const rc_product *p)
+/* S is a constant where this is inlined. `worth`: of the codes of each row, with a store of integers. */
+RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const rc_product *p, const real *worth)
 {
     const int blocks = (int)(p->block_end - p->block_begin);
     if (p->rows <= 0 || blocks <= 0) return;
@@ -183,24 +186,15 @@ RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const
                 .init_row = p->init_row,
                 .out_row = p->out_row,
                 .plane = p->plane,
+                .worth = worth ? worth + row : NULL,
+                .scale = worth ? (const real *)p->mat->scale + b * RC_LANES : NULL,
+                .offset = worth ? p->mat->offset + b * RC_LANES : NULL,
+                .units = p->mat->units,
             };
             tiles[p->mat->planes][n][u](&t);
-            if (p->tail) p->tail(p->tail_args, row, n, b, u);
+            if (p->tail) p->tail(p->tail_args, p->first_row + row, n, b, u);
         }
     }
 }
-
-/* The tiles and the product of each store. */
-#define RC_TILE_STORE REAL
-#include "tile_table.inc"
-#undef RC_TILE_STORE
-#if RC_F32
-#define RC_TILE_STORE BFLOAT16
-#include "tile_table.inc"
-#undef RC_TILE_STORE
-#define RC_TILE_STORE FLOAT16
-#include "tile_table.inc"
-#undef RC_TILE_STORE
-#endif
 
 #endif

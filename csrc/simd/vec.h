@@ -120,7 +120,9 @@ RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2
     return RC_FROM_BITS(RC_BITS_OP(add)(n, RC_SET1_BITS(RC_ONE_BITS)));
 }
 
-#if RC_F32 /* floats whose upper 16 bits lie in the upper, or the lower, half of each lane; and IEEE halves, one a lane */
+#if RC_F32
+RC_INLINE vec v_flip(vec a, vec b) { return RC_OP(xor)(a, b); } /* the bits of a that b has */
+/* Floats whose upper 16 bits lie in the upper, or the lower, half of each lane; and IEEE halves, one a lane */
 RC_INLINE vec v_upper_halves(const void *p) { return RC_OP(and)(v_load(p), RC_FROM_BITS(RC_SET1_BITS(0xFFFF0000))); }
 RC_INLINE vec v_lower_halves(const void *p) { return RC_FROM_BITS(RC_BITS_OP(slli)(RC_TO_BITS(v_load(p)), 16)); }
 #if RC_ISA_AVX512
@@ -175,6 +177,7 @@ RC_INLINE vec v_exp2i(vec t)
 }
 
 #if RC_F32
+RC_INLINE vec v_flip(vec a, vec b) { return RC_FROM_BITS(veorq_u32(RC_TO_BITS(a), RC_TO_BITS(b))); }
 RC_INLINE vec v_upper_halves(const void *p)
 {
     return RC_FROM_BITS(vandq_u32(RC_TO_BITS(v_load(p)), vdupq_n_u32(0xFFFF0000)));
@@ -226,6 +229,7 @@ RC_INLINE vec v_exp2i(vec t)
     return t;
 }
 #if RC_F32
+RC_INLINE vec v_flip(vec a, vec b) { return rc_bits_float(rc_float_bits(a) ^ rc_float_bits(b)); }
 RC_INLINE vec v_upper_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[1]); }
 RC_INLINE vec v_lower_halves(const void *p) { return rc_from_bfloat16(((const uint16_t *)p)[0]); }
 RC_INLINE vec v_load_float16(const void *p) { return rc_from_float16(*(const uint16_t *)p); }

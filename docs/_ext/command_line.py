@@ -31,6 +31,7 @@ def help_text(command, *arguments):
 def entry(parameter, context):
     """An argument or an option as an entry of a definition list."""
     spelling, words = parameter.get_help_record(context)
+    spelling = re.sub(r"<list\[(\w+)[^>]*>", r"<\1>", spelling)
     spelling = re.sub(r"<(\w+)(?: range)?>", lambda match: match[1].upper(), spelling)
     return f"`{spelling}`\n: {words.replace('[', '(').replace(']', ')')}"
 

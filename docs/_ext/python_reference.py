@@ -22,6 +22,7 @@ MODULES = {
     "rnncore.formats": "files of other systems",
     "rnncore.engine": "the core, with anybody's arrays",
     "rnncore.reference": "the NumPy twins",
+    "rnncore.threadpoolctl": "threads, for who limits those of all libraries",
     "rnncore.errors": "exceptions",
 }
 """Public modules, with what is in them; one that is not there is left out."""
@@ -47,7 +48,9 @@ def modules():
 def public(module):
     """Public names of a module: `__all__`, else the classes that it defines."""
     here = [
-        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
     ]
     return sorted(getattr(module, "__all__", here), key=str.lower)
 

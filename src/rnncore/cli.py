@@ -63,12 +63,17 @@ _File = typer.Argument(
     help="The series: CSV in most dialects, compressed or not, Parquet, or - for standard input. "
     "Default: two years of hourly bike hire, shipped with the package.",
 )
-_Example = _read("A series that ships with the package: bikes or sunspots.")
+_Example = _read(
+    "A series that ships with the package: bikes or sunspots.", autocompletion=lambda: ["bikes", "sunspots"]
+)
 _Column = _read("Column to forecast; may be repeated.")
 _Covariate = _read("Column that helps; known ahead if the file goes on with it. May be repeated.")
 _Group = _read("Column that tells several series in one file apart.")
 _Time = _read("Column of times; default: found.")
-_Fill = _read("Fill missing values: interpolate, previous or zero.")
+_Fill = _read(
+    "Fill missing values: interpolate, previous or zero.",
+    autocompletion=lambda: ["interpolate", "previous", "zero"],
+)
 _Header = _read("Whether the first line holds names; default: found.", "--header/--no-header")
 _Skip = _read("Lines to leave out at the start.", min=0)
 _Decimal = _read("Decimal sign, . or , if it cannot be told.")

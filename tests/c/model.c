@@ -163,7 +163,8 @@ void model_init(model *m, const char *cell, rnncore_dtype dtype, const char *isa
 
 void model_init_config(model *m, const rnncore_config *config, int64_t T, int64_t N)
 {
-    const int uses = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | RNNCORE_PACK_BLAS;
+    const int blas = config->store < RNNCORE_STORE_INT8 ? RNNCORE_PACK_BLAS : 0; /* integers have none */
+    const int uses = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD | blas;
     const int64_t I = config->input_size, H = config->hidden_size;
     *m = (model){.config = *config,
                  .T = T,

@@ -42,6 +42,11 @@ def test_completion_knows_the_options():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     )
     assert done.stdout.split() == ["--column"]
+    environment |= {"COMP_WORDS": "rnncore forecast --fill p", "COMP_CWORD": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.split() == ["previous"]
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])

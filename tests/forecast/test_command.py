@@ -115,7 +115,18 @@ def test_outputs_are_overwritten_by_force_only(good_csv):
         (["good.csv", "--example", "bikes"], "--example: expected no file beside it"),
         (["good.csv", "--fill", "guess"], "--fill: expected one of interpolate, previous, zero, got guess"),
         (["good.csv", "--decimal", "'"], "--decimal: expected one of ., ,"),
-        (["good.csv", "--level", "100"], "levels: expected numbers between 0 and 1"),
+        (
+            ["good.csv", "--level", "100"],
+            "--level: expected percent from 1 to below 100, such as 80, got 100",
+        ),
+        (
+            ["good.csv", "--level", "0.8"],
+            "--level: expected percent from 1 to below 100, such as 80, got 0.8",
+        ),
+        (["good.csv", "--out", "x", "--checkpoint", "x"], "--checkpoint: expected a file of its own"),
+        (["good.csv", "--out", "../{folder}/good.csv"], "--out: expected a file of its own"),
+        (["good.csv", "--checkpoint", "good.csv.gz"], "good.csv.gz: expected"),
+        (["good.csv", "--column", "level", "--covariate", "level"], "--covariate: expected another column"),
         (["good.csv", "--horizon", "100"], "at least 324 values to train on, for 100 steps ahead"),
         (
             ["good.csv", "--horizon", "9", "--test", "5"],
@@ -128,7 +139,8 @@ def test_outputs_are_overwritten_by_force_only(good_csv):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_arguments_get_one_sentence(good_csv, arguments, words):
-    assert words in refused(*arguments)
+    Path("good.csv.gz").write_bytes(b"no checkpoint")
+    assert words in refused(*(word.format(folder=good_csv.parent.name) for word in arguments))
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,6 @@ MOMENTS = {
     "while numpy loads": ("numpy", None),
     "while pandas loads": ("pandas", None),
     "while matplotlib loads": ("matplotlib.figure", None),
-    "while a linear path is fitted": ("rnncore.forecast._model.fitting", "fit_linear"),
     "while the test runs": ("rnncore.forecast._command.study", "replace"),
     "while a picture is drawn": ("rnncore.forecast._command.picture", "explain"),
 }
@@ -68,6 +67,7 @@ import rnncore.__main__
 module, name = {module!r}, {name!r}
 
 def strike(*a, **k):
+    setattr(target, name, before)
     os.kill(os.getpid(), signal.SIGINT)
     return before(*a, **k)
 
@@ -96,6 +96,24 @@ def test_at_moments_that_code_can_name(good_csv, moment):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "rnncore: interrupted, nothing was written\n")
     assert {p.name for p in good_csv.parent.iterdir()} == {"good.csv"}
+
+
+def test_before_the_first_step_goes_on_with_the_linear_path(good_csv):
+    code = INTERRUPTING.format(
+        module="rnncore.forecast._model.fitting", name="fit_linear", arguments=[str(good_csv), *FAST]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "interrupted: going on with the best networks so far" in done.stdout
+
+
+def test_while_files_are_written_they_are_all_written(good_csv):
+    code = INTERRUPTING.format(
+        module="rnncore.forecast._command.output", name="write_bytes", arguments=[str(good_csv), *FAST]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "rnncore: interrupted, after all files were written\n")
+    assert len(list(good_csv.parent.iterdir())) == 5
 
 
 def test_once_while_training_goes_on_with_what_there_is(good_csv):

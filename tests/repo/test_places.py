@@ -32,7 +32,12 @@ PROBES = {
         # The manual names it, and the reader of files turns the words of an option into a name.
         {"csrc/include/rnncore.h", "csrc/io/file.c", "csrc/cells/gru.c"},
     ),
-    "store": ("store of a matrix", r"\bRC_STORE_REAL\b|\bRC_TILE_STORE REAL\b|\bX\(REAL\)", {}, set()),
+    "store": (
+        "store of a matrix",
+        r"\bRNNCORE_STORE_FLOAT16\b|\bX\(FLOAT16\)|_float16\b",
+        {},
+        {"csrc/base/half.h", "csrc/simd/vec.h"},
+    ),
     "instruction set": (
         "instruction set",
         r"avx2",

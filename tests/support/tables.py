@@ -128,8 +128,15 @@ TOLERANCES = {
     ("gradient", DTYPES["f32"]): 1e-4,
 }
 
-# Stores of packed matrices, and half a unit in the last place of one: what rounding may change.
-STORES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+# Stores of packed matrices. Of floats, half a unit in the last place of one: what rounding may change.
+FLOAT_STORES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+# Of integers, what may come between their outputs and those of floats: 64 + 40 weights within half a code of 1/8/127
+# each and operands within half of 1/127, as random sums sqrt(104) (0.0005 * 1 + 0.004 / 8) = 0.01, at most three of
+# them; with operands of 16 bits half of that, as the weights' part stays.
+INTEGER_STORES = {"int8": 0.03, "int8x16": 0.03}
+STORES = (*FLOAT_STORES, *INTEGER_STORES)
+# A weight is the nearest multiple of its scale, which is cut to 17 bits.
+HALF_A_CODE = 0.5 + 127 * 2.0**-17
 
 # Printed with four digits: half a unit of the last one.
 FOUR_DIGITS = 0.5e-4

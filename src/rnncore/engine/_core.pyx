@@ -59,6 +59,8 @@ _STORES = {
     None: RNNCORE_STORE_REAL,
     "bfloat16": RNNCORE_STORE_BFLOAT16,
     "float16": RNNCORE_STORE_FLOAT16,
+    "int8": RNNCORE_STORE_INT8,
+    "int8x16": RNNCORE_STORE_INT8X16,
 }
 _ERRORS = {
     "RNNCORE_ERROR_ARGUMENT": errors.ArgumentError,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, UnsupportedError
 from ..spec import Call, Spec, check_bool, check_int, check_parameters, check_probability, check_type, masks
+from ..spec.stores import OPERANDS
 from . import _core
 from .backends import current_backend, current_isa
 from .blas import scipy_blas
@@ -78,6 +79,10 @@ class Weights:
         self.dropped: tuple[int, float] | None = drop
         if drop is not None:
             parameters = _dropped(spec, parameters, *drop)
+        if uses & _core.BLAS and spec.store in OPERANDS:
+            raise UnsupportedError(
+                "backend", "'fused' or 'naive' for integers", "'blas'", "a BLAS multiplies floats"
+            )
         blas = scipy_blas() if uses & _core.BLAS else None
         self.plan: _core.Plan = plan or _core.Plan(spec, self.isa, blas)
         # Only what is asked for: copies for the naive loop, or packed for the kernels.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``python -m rnncore.formats inspect FILE`` and ``convert IN OUT [--name LAYER] [--dtype float32]``."""
+"""``python -m rnncore.formats inspect FILE`` and ``convert IN OUT [--name LAYER] [--dtype int8]``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import RnncoreError
+from ..spec.stores import STORES
 from . import commands
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     convert.add_argument("source")
     convert.add_argument("target")
     convert.add_argument("--name", help="which layer")
-    convert.add_argument("--dtype", choices=("float32", "float64"))
+    convert.add_argument("--dtype", choices=("float32", "float64", *STORES))
     given = parser.parse_args(arguments)
     try:
         if given.action == "inspect":

@@ -12,12 +12,18 @@ import numpy as np
 from .. import spec as checks
 from ..errors import FormatError, UnsupportedError
 from ..layers.build import build_layer
+from ..spec.stores import STORES
 from .doors import check_ending, contents, save
 from .files import Path
 from .records import Record
 
 
 def _cast(record: Record, dtype: str) -> Record:
+    if dtype in STORES:
+        spec = dataclasses.replace(_cast(record, "float32").spec, store=dtype)
+        return dataclasses.replace(_cast(record, "float32"), spec=spec)
+    if isinstance(dtype, str):
+        checks.check_choice("dtype", dtype, (*(own.name for own in checks.DTYPES), *STORES))
     dtype = checks.check_dtype("dtype", dtype)
     with np.errstate(over="ignore"):  # looked for below
         parameters = {name: array.astype(dtype) for name, array in record.parameters.items()}
@@ -41,8 +47,8 @@ def convert(source: Path, target: Path, *, name: str | None = None, dtype: str |
     name : str, optional
         Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a
         chain of known modules, which is then written as a whole.
-    dtype : "float32" or "float64", optional
-        Cast to it; without it the dtype stays.
+    dtype : "float32", "float64", or "int8", "int8x16", "bfloat16", "float16", optional
+        Cast to it, or to float32 with matrices that are packed so; without it the dtype stays.
 
     Returns
     -------

@@ -87,7 +87,7 @@ class Module(ParameterOwner):
 
         Parameters
         ----------
-        store : {"bfloat16", "float16", None}
+        store : {"int8", "int8x16", "bfloat16", "float16", None}
             See `LSTM.quantize`; None: the dtype itself again.
 
         Returns

@@ -15,12 +15,12 @@ import numpy as np
 
 from .. import spec
 from ..errors import UnsupportedError
-from ..spec import initializers, masks
+from ..spec import initializers, masks, stores
 from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
 from ..spec.parameters import ParameterOwner
-from ..spec.stores import rounded
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
+from .integers import coded, least_range
 from .loop import Zone, run_backward, run_forward
 
 if TYPE_CHECKING:
@@ -231,15 +231,23 @@ class Layer(ParameterOwner, LayerArguments):
         w = self._weights(self.spec.suffixes()[k], self._parameters)
         factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
         w.weight_hh = w.weight_hh * factor
-        for row in self.spec.kinds:
-            if self.spec.store and len(row.shape) == 2:
-                setattr(w, row.name, rounded(self.spec.store, getattr(w, row.name)).astype(FLOAT64))
+        self._store(w)
         if not recurrent:
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]
         own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in factors]
         return ([slice(n, n + 1) for n in range(N)], own), factors
+
+    def _store(self, w):
+        """Matrices as the spec's store holds them; those of integers code what they are multiplied with."""
+        store = self.spec.store
+        for row in self.spec.kinds if store else ():
+            value = getattr(w, row.name)
+            held = stores.rounded(store, row.name, value).astype(FLOAT64)
+            if value.ndim == 2 and stores.is_coded(store, row.name, value.shape[1]):
+                held = coded(store, held, least_range(self.spec, row.name))
+            setattr(w, row.name, held)
 
     def _factors(self, call_key, number, shape, p):
         """What is multiplied with an array of this shape; 1 without dropout."""

@@ -50,7 +50,7 @@ class Spec:
         Of the LSTM and of the GRU that resets after: what the products give, and an LSTM's c, is normalised.
     activations : tuple
         As `activations.normalize` gives it; anything that it takes.
-    store : {None, "bfloat16", "float16"}
+    store : {None, "bfloat16", "float16", "int8", "int8x16"}
         What packed matrices hold their values in, of a float32 layer; None: the dtype itself.
 
     Raises

@@ -28,17 +28,18 @@ def check_outputs(source, targets, force):
     ------
     ArgumentError
     """
-    seen = set() if source is None else {Path(source).absolute()}
+    seen = set() if source is None else {Path(source).resolve()}
     for option, path in targets:
         folder = path.absolute().parent
         if path.is_dir() or not folder.is_dir():
             raise ArgumentError(option, "a file in an existing folder", str(path))
         if not os.access(folder, os.W_OK):
             raise ArgumentError(option, "a folder that can be written to", str(folder))
-        if path.absolute() in seen:
+        if path.resolve() in seen:
             raise ArgumentError(option, "a file of its own", str(path))
-        seen.add(path.absolute())
-        if path.exists() and not force:
+        seen.add(path.resolve())
+        # A run goes on from its checkpoint, and refuses a file that is none.
+        if path.exists() and not force and option != "--checkpoint":
             raise ArgumentError(option, "a new file", f"{path}, which exists", "--force overwrites it")
 
 

@@ -70,12 +70,16 @@ class Options:
     @property
     def levels(self):
         """Levels of the intervals, as shares."""
+        for percent in self.level:
+            if not 1 <= percent < 100:
+                raise ArgumentError("--level", "percent from 1 to below 100, such as 80", f"{percent:g}")
         return check_levels([percent / 100 for percent in self.level])
 
     @property
     def outputs(self):
         """Files that will be written: (option, path)."""
-        named = [("--out", self.out), *(("--plot", path) for path in self.plot), ("--save", self.save)]
+        named = [("--out", self.out), *(("--plot", path) for path in self.plot)]
+        named += [("--save", self.save), ("--checkpoint", self.checkpoint)]
         return [(option, path) for option, path in named if path is not None]
 
 
@@ -131,8 +135,6 @@ def _check(options):
             if getattr(options, name):
                 raise ArgumentError(f"--{name}", "a file to go with it", "none")
     output.check_outputs(options.file, options.outputs, options.force)
-    if options.checkpoint is not None:
-        output.check_outputs(options.file, [("--checkpoint", options.checkpoint)], force=True)
     output.check_pictures(options.plot)
 
 

@@ -100,7 +100,10 @@ def read_tracks(source, wanted):
             if name not in table.columns:
                 raise ArgumentError(option, f"one of {', '.join(table.columns)}", name)
     time = wanted.time or find_time_column(source)
-    columns = wanted.columns or (_only_column(source, wanted, time),)
+    columns = tuple(dict.fromkeys(wanted.columns)) or (_only_column(source, wanted, time),)
+    for name in wanted.covariates:
+        if name in columns:
+            raise ArgumentError("--covariate", "another column than those that are forecast", name)
     notes = list(source.notes)
     times = _times(source, time, wanted)
     names = (*columns, *wanted.covariates)

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Floats as integers times a scale.
+ *
+ *   weights    of a row of a matrix: code = round(w / scale), scale = max |w| / 127, cut to 17 bits: so code * scale is exact, and
+ *              codes and scale of what they stand for are themselves
+ *   operands   of a row of a product: code = round(v * (M / range)), worth range / M, where range = max(least, max |v|) and M is
+ *              127, or 127 * 256 for two planes of codes, the upper one worth 256 of the lower
+ *
+ * Rounding is to nearest, ties to even. A row with a NaN or an infinity is worth NaN. */
+#ifndef RC_CODES_H
+#define RC_CODES_H
+
+#include "dot.h"
+#include "kernels.h"
+
+enum { RC_MOST_CODE = 127 };
+
+/* Adding this to a small number leaves its nearest integer in the lowest bits. */
+#define RC_ROUNDER 0x1.8p23f
+
+/* Ranges below it count as it: its inverse is a number. */
+#define RC_LEAST_RANGE 0x1p-96f
+
+/* The largest |v| of a row, NaN if one of them is no finite number. */
+static float row_range(const float *row, int64_t k)
+{
+    vec largest = v_zero(), wrong = v_zero();
+    int64_t i = 0;
+    for (; i <= k - RC_LANES; i += RC_LANES) {
+        const vec v = v_load(row + i);
+        largest = v_max(v_abs(v), largest);
+        wrong = v_fma(v, v_zero(), wrong);
+    }
+    float lane[2][RC_LANES], found = 0, nan = 0;
+    v_store(lane[0], largest);
+    v_store(lane[1], wrong);
+    for (int j = 0; j < RC_LANES; j++) {
+        found = lane[0][j] > found ? lane[0][j] : found;
+        nan += lane[1][j];
+    }
+    for (; i < k; i++) {
+        found = fabsf(row[i]) > found ? fabsf(row[i]) : found;
+        nan += row[i] * 0;
+    }
+    return found + nan;
+}
+
+/* -- Weights ----------------------------------------------------------------------------------------------------------- */
+
+static float weight_scale(const float *row, int64_t k)
+{
+    const float range = row_range(row, k) / RC_MOST_CODE;
+    return rc_bits_float(rc_float_bits(range > RC_LEAST_RANGE || isnan(range) ? range : RC_LEAST_RANGE) & ~0x7Fu);
+}
+
+static int8_t weight_code(float w, float scale)
+{
+    const float rounded = w / scale + RC_ROUNDER;
+    return isnan(scale) ? 0 : (int8_t)(uint8_t)rc_float_bits(rounded);
+}
+
+/* -- Operands ---------------------------------------------------------------------------------------------------------- */
+
+/* Codes of a vector, in one plane or two; sign is 0x80 for operands + 128. */
+RC_INLINE void put_codes(int8_t *upper, int8_t *lower, vec v, vec times, vec sign)
+{
+    const vec rounder = v_set1(RC_ROUNDER), code = v_fma(v, times, rounder);
+    if (!lower) {
+        v_store_codes(upper, v_flip(code, sign));
+        return;
+    }
+    const vec whole = v_sub(code, rounder); /* a quarter breaks the ties, of which one would give a lower code of 128 */
+    const vec part = v_fma(v_add(whole, v_set1(0.25f)), v_set1(0x1p-8f), rounder);
+    v_store_codes(upper, v_flip(part, sign));
+    v_store_codes(lower, v_flip(v_fnma(v_sub(part, rounder), v_set1(256), v_add(whole, rounder)), sign));
+}
+
+/* Writes the codes of a row, and up to a whole vector of those of zeros, and gives what one (of the lower plane) is worth. */
+static float code_row(int8_t *upper, int8_t *lower, const float *row, int64_t k, float least, int offset)
+{
+    const float most = lower ? RC_MOST_CODE * 256 : RC_MOST_CODE, own = row_range(row, k);
+    const float range = own > least || isnan(own) ? own : least > RC_LEAST_RANGE ? least : RC_LEAST_RANGE;
+    const vec times = v_set1(isnan(own) ? 0 : most / range), sign = v_set1(rc_bits_float(offset ? 0x80 : 0));
+    int64_t i = 0;
+    for (; i <= k - RC_LANES; i += RC_LANES)
+        put_codes(upper + i, lower ? lower + i : NULL, v_load(row + i), times, sign);
+    if (i < k) {
+        float rest[RC_LANES] = {0};
+        memcpy(rest, row + i, (size_t)(k - i) * sizeof(float));
+        put_codes(upper + i, lower ? lower + i : NULL, v_load(rest), times, sign);
+        i += RC_LANES;
+    }
+    /* Groups are of four, and on some instruction sets a vector is less. */
+    for (; i % 4; i += RC_LANES) put_codes(upper + i, lower ? lower + i : NULL, v_zero(), v_zero(), sign);
+    return range / most;
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Vectors of 32-bit integers, and what the products of integer stores need: the second file with intrinsics. `ints` has as many
+ * lanes as a vector of floats; a lane of weights is four codes, and so is an operand, which all lanes share. Sums are exact, so
+ * all forms of i_dot give the same; RC_DOT_OFFSET takes operands + 128, which its accumulators make up for (rc_mat.offset). */
+#ifndef RC_DOT_H
+#define RC_DOT_H
+
+#include "vec.h"
+
+#if RC_ISA_AVX512
+typedef __m512i ints;
+RC_INLINE ints i_zero(void) { return _mm512_setzero_si512(); }
+RC_INLINE ints i_load(const void *p) { return _mm512_loadu_si512(p); }
+RC_INLINE ints i_set1(int32_t a) { return _mm512_set1_epi32(a); }
+RC_INLINE vec i_to_real(ints a) { return _mm512_cvtepi32_ps(a); }
+RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
+{
+    const __mmask64 negative = _mm512_movepi8_mask(operand);
+    const ints signed_weights = _mm512_mask_sub_epi8(weights, negative, i_zero(), weights);
+    const ints pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(operand), signed_weights);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+#define RC_DOT_OFFSET _mm512_dpbusd_epi32 /* of operands + 128; where the CPU has it */
+RC_INLINE void v_store_codes(int8_t *p, vec a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(RC_TO_BITS(a))); }
+
+#elif RC_ISA_AVX2
+typedef __m256i ints;
+RC_INLINE ints i_zero(void) { return _mm256_setzero_si256(); }
+RC_INLINE ints i_load(const void *p) { return _mm256_loadu_si256(p); }
+RC_INLINE ints i_set1(int32_t a) { return _mm256_set1_epi32(a); }
+RC_INLINE vec i_to_real(ints a) { return _mm256_cvtepi32_ps(a); }
+RC_INLINE ints i_dot(ints sum, ints operand, ints weights) /* pairs of products fit 16 bits, as weights are not -128 */
+{
+    const ints pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(operand), _mm256_sign_epi8(weights, operand));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+RC_INLINE void v_store_codes(int8_t *p, vec a)
+{
+    const ints bytes = _mm256_and_si256(RC_TO_BITS(a), i_set1(0xFF));
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+
+#elif RC_ISA_NEON
+typedef int32x4_t ints;
+RC_INLINE ints i_zero(void) { return vdupq_n_s32(0); }
+RC_INLINE ints i_load(const void *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+RC_INLINE ints i_set1(int32_t a) { return vdupq_n_s32(a); }
+RC_INLINE vec i_to_real(ints a) { return vcvtq_f32_s32(a); }
+RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
+{
+    const int8x16_t a = vreinterpretq_s8_s32(operand), w = vreinterpretq_s8_s32(weights);
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(w)));
+    return vaddq_s32(sum, vpaddq_s32(low, vpaddlq_s16(vmull_high_s8(a, w))));
+}
+RC_INLINE void v_store_codes(int8_t *p, vec a)
+{
+    const uint16x4_t words = vmovn_u32(RC_TO_BITS(a));
+    const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+    memcpy(p, &bytes, sizeof bytes);
+}
+
+#else
+typedef int32_t ints;
+RC_INLINE ints i_zero(void) { return 0; }
+RC_INLINE ints i_load(const void *p)
+{
+    int32_t a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+RC_INLINE ints i_set1(int32_t a) { return a; }
+RC_INLINE vec i_to_real(ints a) { return (real)a; }
+RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
+{
+    int8_t a[4], w[4];
+    memcpy(a, &operand, sizeof a);
+    memcpy(w, &weights, sizeof w);
+    for (int i = 0; i < 4; i++) sum += a[i] * w[i];
+    return sum;
+}
+RC_INLINE void v_store_codes(int8_t *p, vec a)
+{
+    real_bits bits;
+    memcpy(&bits, &a, sizeof bits);
+    *p = (int8_t)(uint8_t)bits;
+}
+#endif
+
+#endif
