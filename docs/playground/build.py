@@ -10,6 +10,7 @@ that the page compares its own with is that of native.py on the machine that bui
 
 import argparse
 import base64
+import gzip
 import json
 import platform
 import shutil
@@ -51,9 +52,9 @@ def compile_wasm(path):
     subprocess.run([*compiler, *flags, *link, *sources(), HERE / "page.c"], check=True)
 
 
-def text(path):
-    """A file in base64."""
-    return base64.b64encode(path.read_bytes()).decode()
+def text(content):
+    """Bytes in base64."""
+    return base64.b64encode(content).decode()
 
 
 def describe(size):
@@ -71,8 +72,9 @@ def build(out):
     with tempfile.TemporaryDirectory() as folder:
         wasm = Path(folder) / "rnncore.wasm"
         compile_wasm(wasm)
-        module, about = text(wasm), json.dumps(describe(wasm.stat().st_size), indent=4)
-    model = text(HERE / "writer.safetensors")
+        module = text(gzip.compress(wasm.read_bytes(), mtime=0))
+        about = json.dumps(describe(wasm.stat().st_size), indent=4)
+    model = text((HERE / "writer.safetensors").read_bytes())
     if out != HERE:
         out.mkdir(parents=True, exist_ok=True)
         for name in PAGE:

@@ -8,8 +8,10 @@ function bytesOf(base64) {
 }
 
 class Library {
-    /** The library, ready; `bytes` is the module. It imports nothing. */
-    static async load(bytes) {
+    /** The library, ready; `zipped` is the module, by gzip. It imports nothing. */
+    static async load(zipped) {
+        const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream("gzip"));
+        const bytes = await new Response(stream).arrayBuffer();
         const { instance } = await WebAssembly.instantiate(bytes, {});
         instance.exports._initialize();
         return new Library(instance.exports);

@@ -97,7 +97,7 @@ def test_a_handler_that_raises_ends_the_call(layer, x, call, threads):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("checkpoint", [None, 8])
 def test_an_ended_backward_uses_up_its_tape_alone(layer, x, threads, checkpoint):
-    x = x[: LONG.T // 4]
+    x = x[: LONG.T // 2]
     dy = np.ones((len(x), LONG.N, LONG.H), np.float32)
     *_, other = layer.forward(x[:SHORT])
     *_, tape = layer.forward(x, checkpoint=checkpoint, num_threads=threads)

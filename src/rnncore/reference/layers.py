@@ -236,7 +236,7 @@ class Layer(ParameterOwner, LayerArguments):
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]
-        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in factors]
+        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in columns]
         return ([slice(n, n + 1) for n in range(N)], own), factors
 
     def _store(self, w):

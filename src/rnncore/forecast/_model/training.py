@@ -21,9 +21,9 @@ CHECKPOINT_FORMAT = "rnncore-forecaster-checkpoint-2"
 CHECKPOINT_SECONDS = 1.0
 """A checkpoint is written at most this often: what a killed run repeats is bounded by it."""
 CHECKS = 20
-"""How often in a run the networks are judged, at least."""
-LONGEST_STRETCH = 250
-"""Steps between two checks, at most: the networks of a long run are judged, and its state is kept, more often."""
+"""How often in a run the networks are judged, within STRETCH."""
+STRETCH = (5, 250)
+"""Steps between two checks, at least and at most: a check costs about as much as a step, and keeps the state."""
 RACE = 0.2
 """Share of the run after which the view that is behind drops out."""
 SURE = 0.1
@@ -111,7 +111,7 @@ class Run:
         while self.round < self.steps and not self.stopped:
             losses = [entry.job.step(self.round / self.steps) for entry in self.running()]
             self.round += 1
-            every = min(max(1, self.steps // CHECKS), LONGEST_STRETCH)
+            every = min(max(self.steps // CHECKS, STRETCH[0]), STRETCH[1])
             due = self.round % every == 0 or self.round == self.steps
             if due:
                 self._check()
