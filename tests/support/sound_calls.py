@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Sound calls of what reads and writes, and of the rest, of which a sweep spoils one argument each."""
 
+import importlib.util
 import tempfile
 
 import numpy as np
@@ -202,4 +203,34 @@ REST = [
     Sound("rnncore.GRU.tape_bytes", lambda: (layer().tape_bytes, {"T": 3, "N": 2})),
 ]
 
-CALLS = [*LAYERS, *FORMATS, *REST]
+
+def torch_rows():
+    """The calls of rnncore.torch, if there is PyTorch: constructors and what they check are PyTorch's."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    import rnncore.torch as door
+
+    x = torch.ones(5, 2, 3)
+    return [
+        *(
+            Sound(
+                f"rnncore.torch.{name}.forward",
+                lambda name=name: (getattr(door, name)(3, 4).forward, {"input": x}),
+            )
+            for name in ("RNN", "LSTM", "GRU")
+        ),
+        *(
+            Sound(
+                f"rnncore.torch.{name}.forward",
+                lambda name=name: (getattr(door, name)(3, 4).forward, {"input": x[0]}),
+            )
+            for name in ("RNNCell", "LSTMCell", "GRUCell")
+        ),
+        Sound("rnncore.torch.accelerate", lambda: (door.accelerate, {"model": torch.nn.GRU(3, 4)})),
+        Sound("rnncore.torch.restore", lambda: (door.restore, {"model": torch.nn.GRU(3, 4)})),
+    ]
+
+
+CALLS = [*LAYERS, *FORMATS, *REST, *torch_rows()]

@@ -19,7 +19,7 @@ from .records import Record
 
 
 def _cast(record: Record, dtype: str) -> Record:
-    if dtype in STORES:
+    if isinstance(dtype, str) and dtype in STORES:
         spec = dataclasses.replace(_cast(record, "float32").spec, store=dtype)
         return dataclasses.replace(_cast(record, "float32"), spec=spec)
     if isinstance(dtype, str):

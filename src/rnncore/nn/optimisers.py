@@ -31,11 +31,7 @@ def _finite_number(
     """Return `value` as float when it lies between `low` and `high`; raise ArgumentError otherwise."""
     bounds = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
     number = finite(value)
-    if number is None:
-        raise ArgumentError(name, bounds, shown(value))
-    above = number > low if open_low else number >= low
-    below = number < high if open_high else number <= high
-    if not (above and below):
+    if number is None or not low <= number <= high or (number, True) in ((low, open_low), (high, open_high)):
         raise ArgumentError(name, bounds, shown(value))
     return number
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import RnncoreError
+from ..errors import ArgumentError, RnncoreError, shown
 from . import cells, layers
 from .function import DTYPES
 
@@ -67,6 +67,11 @@ def accelerate(model: nn.Module) -> Report:
     Report
         What was taken, and what was left and why.
 
+    Raises
+    ------
+    ArgumentError
+        `model` is no module.
+
     Examples
     --------
     >>> import torch, rnncore.torch
@@ -78,6 +83,7 @@ def accelerate(model: nn.Module) -> Report:
     >>> type(model["rnn"]) is torch.nn.GRU
     True
     """
+    _check_module(model)
     taken, left = {}, {}
     for name, module in model.named_modules():
         if isinstance(module, (layers.Recurrent, cells.Cell)) or not isinstance(
@@ -101,11 +107,23 @@ def accelerate(model: nn.Module) -> Report:
 
 
 def restore(model: torch.nn.Module) -> None:
-    """Give every module that `accelerate` took its own class again; layers made as rnncore's with options stay."""
+    """Give every module that `accelerate` took its own class again; layers made as rnncore's with options stay.
+
+    Raises
+    ------
+    ArgumentError
+        `model` is no module.
+    """
+    _check_module(model)
     for module in model.modules():
         theirs = GIVEN_BACK.get(type(module))
         if theirs is not None and not getattr(module, "options", None):
             _give_back(module, theirs)
+
+
+def _check_module(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentError("model", "a torch.nn.Module", shown(model))
 
 
 def _give_back(module: nn.Module, theirs: type[nn.Module]) -> None:

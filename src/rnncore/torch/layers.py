@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from .. import engine
 from ..engine.backends import current_isa
-from ..errors import ArgumentError, shown
+from ..errors import ArgumentError, DTypeError, shown
 from .calls import call, pair_of
 from .function import DTYPES, Plan, check_tensor, view
 
@@ -142,7 +142,10 @@ class Recurrent(nn.RNNBase):
             return self._packed_call(input, hx)
         state = pair_of(self.mode == "LSTM", hx)
         if lengths is not None:
-            lengths = torch.as_tensor(lengths)
+            try:
+                lengths = torch.as_tensor(lengths)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise DTypeError("lengths", "integers", shown(lengths)) from error
         y, *final = self._call(input, state, lengths)
         return y, (tuple(final) if len(final) > 1 else final[0])
 

@@ -45,7 +45,7 @@ def read_file(path, wanted):
     tensors, metadata = safetensors.read(path)
     try:
         meta = json.loads(metadata.get("rnncore", "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(str(path), f"a file of format {wanted}", str(error)) from error
     if not isinstance(meta, dict) or meta.get("format") != wanted:
         raise FormatError(str(path), f"a file of format {wanted}", "another safetensors file")
