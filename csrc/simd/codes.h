@@ -50,7 +50,7 @@ static float row_range(const float *row, int64_t k)
 
 static float weight_scale(const float *row, int64_t k)
 {
-    const float range = row_range(row, k) / RC_MOST_CODE;
+    const float range = row_range(row, k) / (float)RC_MOST_CODE;
     return rc_bits_float(rc_float_bits(range > RC_LEAST_RANGE || isnan(range) ? range : RC_LEAST_RANGE) & ~0x7Fu);
 }
 
