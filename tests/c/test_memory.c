@@ -172,7 +172,8 @@ static rnncore_status run_stream(model *m)
     rnncore_config config = m->config;
     rnncore_plan *plan = NULL;
     rnncore_stream *stream = NULL;
-    config.bidirectional = 0;
+    config.bidirectional = 0; /* whose parameters are the first of those that there are */
+    config.num_layers = 1;
     rnncore_status status = rnncore_plan_create(&config, &plan);
     void *memory = status ? NULL : rnncore_alloc(rnncore_stream_bytes(plan, m->N));
     void *weights = status ? NULL : rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
