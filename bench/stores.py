@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512, 1024], metavar="H")
     given = parser.parse_args()
-    print(f"isa {config().isa}, one thread, T = 100, I = H, times faster than float32")
+    print(f"isa {config()['isa']}, one thread, T = 100, I = H, times faster than float32")
     print(f"{'cell':5} {'N':>3} {'H':>5} {'float32':>10}  " + "".join(f"{name:>9}" for name in STORES))
     for name, make in CELLS.items():
         for N in (1, 64):

@@ -113,7 +113,8 @@ static inline float rc_exact_fmaf(float a, float b, float c)
     return (float)sum;
 }
 
-/* An x86-64 C library may compute it in software that knows nothing of flushing, or rounds twice. */
+/* An x86-64 C library may compute it in software that knows nothing of flushing, or rounds twice. Calls, as the C library's would
+ * be: the software for old processors is large. */
 #if defined(__x86_64__) && !defined(__FMA__)
 __attribute__((target("fma"))) static inline double rc_fma_instruction(double a, double b, double c)
 {
@@ -123,11 +124,11 @@ __attribute__((target("fma"))) static inline float rc_fmaf_instruction(float a, 
 {
     return __builtin_fmaf(a, b, c);
 }
-static inline double rc_fma(double a, double b, double c)
+__attribute__((noinline, unused)) static double rc_fma(double a, double b, double c)
 {
     return __builtin_cpu_supports("fma") ? rc_fma_instruction(a, b, c) : rc_flushing_fma(a, b, c);
 }
-static inline float rc_fmaf(float a, float b, float c)
+__attribute__((noinline, unused)) static float rc_fmaf(float a, float b, float c)
 {
     return __builtin_cpu_supports("fma") ? rc_fmaf_instruction(a, b, c) : rc_exact_fmaf(a, b, c);
 }

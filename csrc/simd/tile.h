@@ -62,6 +62,19 @@ RC_INLINE void tile_step(const rnncore_store S, const int R, const int V, const 
     }
 }
 
+/* The last k of chains of odd length, where groups are of two: one loop for all tiles. */
+__attribute__((noinline, unused)) static void tile_rest(rnncore_store S, int rows, int blocks, int gates,
+                                                        const rc_tile *t)
+{
+    const int64_t bytes = RC_LANES * store_bytes(S) * 2, last = t->k / 2 * gates * bytes;
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < blocks * gates; i++) {
+            real *out = t->out + r * t->out_row + (i % gates) * t->plane + (i / gates) * RC_LANES;
+            const char *w = t->w + (i / gates) * t->w_block + last + (i % gates) * bytes;
+            v_store(out, v_fma(v_set1(t->in[r][t->k - 1]), store_load(S, w, 0), v_load(out)));
+        }
+}
+
 /* S, R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
 RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, const int G, const rc_tile *t)
 {
@@ -95,7 +108,6 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
 #pragma GCC unroll 8
         for (int u = 0; u < U; u++) w[u] += G * bytes;
     }
-    if (group > 1 && k < t->k) tile_step(S, R, V, G, 0, w, in, k, acc); /* a group that is not full */
 
     real *const out = t->out;
     const int64_t out_row = t->out_row, plane = t->plane;
@@ -104,6 +116,7 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
 #pragma GCC unroll 24
         for (int v = 0; v < V; v++) v_store(out + r * out_row + (v % G) * plane + (v / G) * RC_LANES, acc[r * V + v]);
     }
+    if (group > 1 && k < t->k) tile_rest(S, R, U, G, t);
 }
 
 typedef void tile_fn(const rc_tile *t);
@@ -159,7 +172,7 @@ static const char *next_weights(const rc_product *p, const cut *by_blocks, int p
     return (const char *)p->mat->w + (p->block_begin + cut_begin(by_blocks, next)) * w_block;
 }
 
-typedef tile_fn *const tile_table[RC_TILE_ROWS + 1][RC_TILE_BLOCKS + 1]; /* of each number of planes */
+typedef tile_fn *const tile_table[RC_TILE_ROWS][RC_TILE_BLOCKS]; /* of each number of planes; all count from 1 */
 
 /* S is a constant where this is inlined. `worth`: of the codes of each row, with a store of integers. */
 RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const rc_product *p, const real *worth)
@@ -191,7 +204,7 @@ RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const
                 .offset = worth ? p->mat->offset + b * RC_LANES : NULL,
                 .units = p->mat->units,
             };
-            tiles[p->mat->planes][n][u](&t);
+            tiles[p->mat->planes - 1][n - 1][u - 1](&t);
             if (p->tail) p->tail(p->tail_args, p->first_row + row, n, b, u);
         }
     }

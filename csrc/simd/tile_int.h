@@ -11,6 +11,21 @@
 
 enum { RC_CODE_BYTES = 2 * RC_MOST_CODED_INPUTS, RC_CODE_ROWS = 64 }; /* of a block */
 
+/* out = start + worth * scale * sum, for [rows][blocks * gates] sums; one loop for all tiles, whose code would be most of theirs. */
+__attribute__((noinline)) static void finish_ints(int rows, int blocks, int gates, const rc_tile *t, const ints *sum)
+{
+    for (int r = 0; r < rows; r++) {
+        const vec worth = v_set1(t->worth[r]);
+        for (int u = 0; u < blocks; u++)
+            for (int g = 0; g < gates; g++, sum++) {
+                const int64_t unit = u * RC_LANES, place = r * t->out_row + g * t->plane + unit;
+                const vec factor = v_mul(worth, v_load(t->scale + g * t->units + unit));
+                const vec start = v_load(t->init + r * t->init_row + g * t->plane + unit);
+                v_store(t->out + place, v_fma(i_to_real(*sum), factor, start));
+            }
+    }
+}
+
 /* One plane of codes of some rows. */
 typedef struct code_block {
     int8_t *codes;

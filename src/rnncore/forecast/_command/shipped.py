@@ -31,7 +31,7 @@ class Shipped:
 
 EXAMPLES = {
     "bikes": Shipped(
-        "bike_hire.csv.gz",
+        "bike_hire.csv.xz",
         Wanted(
             columns=("bikes",),
             covariates=("holiday", "temperature", "humidity", "wind", "weather"),
