@@ -192,9 +192,9 @@ def test_convert_writes_a_store_and_other_formats_refuse_it(store, tmp_path):
     layer.save(tmp_path / "layer.safetensors")
     convert(tmp_path / "layer.safetensors", tmp_path / "small.safetensors", dtype=store)
     small = rnncore.load(tmp_path / "small.safetensors")
-    assert_same_bits(small.state_dict(), layer.state_dict())
+    assert_same_bits(small.state_dict(), widened(layer.quantize(store)).state_dict())
     assert small.store == store
-    for ending in ("onnx", "keras", "pt"):
+    for ending in ("keras", "pt"):
         with pytest.raises(UnsupportedError, match="store: expected none"):
             small.save(tmp_path / f"small.{ending}")
     with pytest.raises(ArgumentError, match="dtype: expected one of 'float32', 'float64', 'bfloat16'"):
