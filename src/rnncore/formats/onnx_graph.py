@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError, shown
-from .onnx_fold import FOLD
+from .onnx_fold import DEQUANTIZE_LSTM, FOLD
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 STATES = (5, 6)  # places of initial_h and initial_c among a node's inputs
@@ -84,6 +84,26 @@ def _count_inner(graph: Any) -> int:
     return own + sum(_count_inner(body) for node in graph.node for body in _bodies(node))
 
 
+def _plain(node: Any) -> list[Any]:
+    """The nodes that stand for one: an LSTM and its weights for a DynamicQuantizeLSTM of ONNX Runtime, else itself."""
+    import onnx
+
+    if node.op_type != "DynamicQuantizeLSTM" or node.domain != "com.microsoft":
+        return [node]
+    inputs = [*node.input, *[""] * 12]
+    found, made = onnx.NodeProto(), []
+    found.CopyFrom(node)
+    found.op_type, found.domain = "LSTM", ""
+    for slot, place in ((1, 8), (2, 10)):
+        name = f"{name_of(node)}/{inputs[slot]}/float"
+        numbers = [inputs[slot], inputs[place], inputs[place + 1]]
+        made.append(onnx.helper.make_node(DEQUANTIZE_LSTM, [value for value in numbers if value], [name]))
+        inputs[slot] = name
+    del found.input[:]
+    found.input.extend(inputs[:8])
+    return [*made, found]
+
+
 class Graph:
     """A model's graph, indexed.
 
@@ -96,7 +116,7 @@ class Graph:
 
     def __init__(self, model: Any, base: str) -> None:
         graph = model.graph
-        self.nodes: list[Any] = list(graph.node)
+        self.nodes: list[Any] = [part for node in graph.node for part in _plain(node)]
         self.base: str = base
         self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
         self.makers: dict[str, Any] = {
@@ -113,8 +133,9 @@ class Graph:
             value.name: value for value in graph.input if value.name not in self.stored
         }
         self.outputs: set[str] = {output.name for output in graph.output}
-        # Folding may not make much more than the whole model holds, and no value twice.
-        self.budget: int = 4 * model.ByteSize() + 2**20
+        # Folding may not make much more than the whole model holds (codes become floats, and those go through hands),
+        # and no value twice.
+        self.budget: int = 16 * model.ByteSize() + 2**20
         self.folded: dict[str, np.ndarray] = {}
         self.zeros: dict[str, bool] = {}
         self.recurrent: list[Any] = [
@@ -153,6 +174,10 @@ class Graph:
             self.folded[value] = FOLD[node.op_type](attributes(node), *parts)
             self._spend(slot, [self.folded[value]])  # a cast may widen
         return self.folded[value]
+
+    def is_coded(self, value: str) -> bool:
+        """Whether a value is a weight of an operator that computes with integers."""
+        return value in self.makers and self.makers[value].op_type == DEQUANTIZE_LSTM
 
     def _spend(self, slot: str, arrays: Iterable[np.ndarray]) -> None:
         self.budget -= sum(array.nbytes for array in arrays)
