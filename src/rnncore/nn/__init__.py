@@ -9,7 +9,7 @@ from ..layers.module import Module
 from .activation import Activation, Softmax
 from .attention import Attention
 from .batches import Batch
-from .callbacks import Progress
+from .callbacks import Progress, Run
 from .container import Container
 from .dropout import Dropout
 from .embedding import Embedding
@@ -24,7 +24,7 @@ from .recurrent import MERGES, Recurrent, reverse_valid
 from .schedules import Cosine
 from .sequential import Sequential
 from .stream import SequentialStream
-from .training import Run, fit
+from .training import fit
 from .workers import Comm, WorkerError
 
 __all__ = [

@@ -140,11 +140,11 @@ class Supervised:
 
     def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]]) -> None:
         self.model: Any = Recurrent(model) if hasattr(model, "spec") else model
-        self.loss = loss
+        self.loss: Callable[..., tuple[float, np.ndarray]] = loss
         layers = [leaf.spec for leaf in leaves_of(self.model).values() if hasattr(leaf, "spec")]
-        self.batch_first = any(spec.batch_first for spec in layers)
-        self.reads_steps = bool(layers)
-        self.takes_lengths = isinstance(self.model, (Recurrent, Sequential))
+        self.batch_first: bool = any(spec.batch_first for spec in layers)
+        self.reads_steps: bool = bool(layers)
+        self.takes_lengths: bool = isinstance(self.model, (Recurrent, Sequential))
 
     def _inputs(self, batch: Batch) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
         x, target, lengths = collated(batch)

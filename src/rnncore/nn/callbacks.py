@@ -1,10 +1,81 @@
 # SPDX-License-Identifier: MIT
-"""Callbacks of `fit`: how they are called, and one that shows where the run stands."""
+"""Callbacks of `fit`: what they are given, how they are called, and one that shows where the run stands."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
+
+
+@dataclasses.dataclass
+class Run:
+    """Where a training run stands: what callbacks get and `fit` returns.
+
+    Attributes
+    ----------
+    epochs, steps : int
+        Of the whole run.
+    epoch, step : int
+        That are done.
+    loss : float
+        Mean over the tokens of the present epoch so far; of the last one where an epoch has just ended.
+    lr, norm : float
+        Of the last step: learning rate, and the gradient's norm before clipping.
+    losses, validation_losses : list of float
+        One for each epoch.
+    best : float
+        The lowest validation loss, that of epoch number `best_epoch` (from 1).
+    tokens : int
+        That were trained on.
+    seconds : float
+        That the run took, those before an interruption included.
+    stopped : str
+        Why the run ended before its last epoch: "", "patience", "callback".
+    rank, workers : int
+        This worker's number, and how many there are.
+
+    Examples
+    --------
+    >>> run = rnncore.nn.Run(epochs=2, steps=10, step=4, seconds=8.0, tokens=400)
+    >>> run.rate, run.remaining
+    (50.0, 12.0)
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    epoch: int = 0
+    step: int = 0
+    loss: float = math.nan
+    lr: float = 0.0
+    norm: float = 0.0
+    losses: list[float] = dataclasses.field(default_factory=list)
+    validation_losses: list[float] = dataclasses.field(default_factory=list)
+    best: float = math.inf
+    best_epoch: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    rank: int = 0
+    workers: int = 1
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def validation_loss(self) -> float:
+        """The last epoch's; NaN without one."""
+        return self.validation_losses[-1] if self.validation_losses else math.nan
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, at the speed so far."""
+        return self.seconds / self.step * (self.steps - self.step) if self.step else math.nan
 
 
 def call(callbacks: Iterable[Any], when: str, run: Any) -> bool:
@@ -48,7 +119,7 @@ class Progress:
     """
 
     def __init__(self, unit: str = "token") -> None:
-        self.unit = unit
+        self.unit: str = unit
         self._bar: Any = None
 
     def text(self, run: Any) -> str:

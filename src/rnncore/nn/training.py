@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import hashlib
 import json
 import math
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,9 @@ from ..spec.parameters import flat_views
 from ..version import __version__
 from . import checkpoints
 from .batches import Batch, Supervised, count_of, fingerprint, shard_key
-from .callbacks import call
+from .callbacks import Run, call
 from .order import part, shuffled
-from .workers import INTERRUPTED, STOPS, Alone, Comm, WorkerError, Workers
+from .workers import STOPS, Alone, Comm, WorkerError, Workers, noted
 
 STOPPED = ("", "callback", "interrupted")
 """What ends a run, by the state that workers agree on."""
@@ -32,75 +29,6 @@ HELD_OUT = 2**32
 """In place of an epoch: the order by which validation samples are chosen."""
 SHARE = 0.02
 """At most this share of the time goes into checkpoints, and at most one is written per second."""
-
-
-@dataclasses.dataclass
-class Run:
-    """Where a training run stands: what callbacks get and `fit` returns.
-
-    Attributes
-    ----------
-    epochs, steps : int
-        Of the whole run.
-    epoch, step : int
-        That are done.
-    loss : float
-        Mean over the tokens of the present epoch so far; of the last one where an epoch has just ended.
-    lr, norm : float
-        Of the last step: learning rate, and the gradient's norm before clipping.
-    losses, validation_losses : list of float
-        One for each epoch.
-    best : float
-        The lowest validation loss, that of epoch number `best_epoch` (from 1).
-    tokens : int
-        That were trained on.
-    seconds : float
-        That the run took, those before an interruption included.
-    stopped : str
-        Why the run ended before its last epoch: "", "patience", "callback".
-    rank, workers : int
-        This worker's number, and how many there are.
-
-    Examples
-    --------
-    >>> run = rnncore.nn.Run(epochs=2, steps=10, step=4, seconds=8.0, tokens=400)
-    >>> run.rate, run.remaining
-    (50.0, 12.0)
-    """
-
-    epochs: int = 0
-    steps: int = 0
-    epoch: int = 0
-    step: int = 0
-    loss: float = math.nan
-    lr: float = 0.0
-    norm: float = 0.0
-    losses: list[float] = dataclasses.field(default_factory=list)
-    validation_losses: list[float] = dataclasses.field(default_factory=list)
-    best: float = math.inf
-    best_epoch: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    stopped: str = ""
-    rank: int = 0
-    workers: int = 1
-    total: float = 0.0
-    count: int = 0
-
-    @property
-    def validation_loss(self) -> float:
-        """The last epoch's; NaN without one."""
-        return self.validation_losses[-1] if self.validation_losses else math.nan
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second."""
-        return self.tokens / self.seconds if self.seconds else 0.0
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left, at the speed so far."""
-        return self.seconds / self.step * (self.steps - self.step) if self.step else math.nan
 
 
 _KEPT = (
@@ -280,7 +208,7 @@ class _Fit:
         run = self.run
         self._call("on_start")
         self._started = time.perf_counter() - run.seconds
-        with _noted(self.workers):
+        with noted(self.workers):
             self._stop_if_stale()
             while run.epoch < run.epochs and not run.stopped:
                 self._epoch()
@@ -463,23 +391,3 @@ class _Fit:
         }
         assert self.folder is not None
         checkpoints.write(self.folder, checkpoints.to_bytes(arrays, run))
-
-
-@contextlib.contextmanager
-def _noted(workers: Workers) -> Iterator[None]:
-    """While the block runs, the first Ctrl-C asks all workers to stop after the step; a second one does not wait."""
-
-    def handle(number: int, frame: Any) -> None:
-        if workers.state == INTERRUPTED:
-            raise KeyboardInterrupt
-        workers.state = INTERRUPTED
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not the main thread: Ctrl-C does not come here
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -7,9 +7,11 @@ worker that fails says so in place of its next message, and one that is in anoth
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from ..errors import RnncoreError
 from .order import Node, nodes, tree_sum
 
-HEAD = struct.Struct("<qqqq")
+HEAD: struct.Struct = struct.Struct("<qqqq")
 HEAD_BYTES = 256
 WELL, STOPS, INTERRUPTED, FAILED = range(4)
 """How a worker is: it trains, a callback or Ctrl-C asks all to stop after this round, it failed."""
@@ -26,7 +28,7 @@ WELL, STOPS, INTERRUPTED, FAILED = range(4)
 class WorkerError(RnncoreError, RuntimeError):
     """Another worker has failed, is gone or silent, or does something else."""
 
-    status = "WORKER"
+    status: str = "WORKER"
 
 
 class Comm(Protocol):
@@ -103,9 +105,12 @@ class Workers:
     """The workers of one run: `state` is how this one is, `agreed` the worst of all as of the last exchange."""
 
     def __init__(self, comm: Comm) -> None:
-        self.comm, self.rank, self.size = comm, int(comm.rank), int(comm.size)
-        self.rounds = 0
-        self.state = self.agreed = WELL
+        self.comm: Comm = comm
+        self.rank: int = int(comm.rank)
+        self.size: int = int(comm.size)
+        self.rounds: int = 0
+        self.state: int = WELL
+        self.agreed: int = WELL
 
     def exchange(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Send parts of any size; gives those that came.
@@ -251,3 +256,23 @@ def _add(left: Any, right: Any) -> Any:
     """The sum of two nodes, in the left one's memory."""
     np.add(left[1], right[1], out=left[1])
     return left[0] + right[0], left[1]
+
+
+@contextlib.contextmanager
+def noted(workers: Workers) -> Iterator[None]:
+    """While the block runs, the first Ctrl-C asks all workers to stop after the step; a second one does not wait."""
+
+    def handle(number: int, frame: Any) -> None:
+        if workers.state == INTERRUPTED:
+            raise KeyboardInterrupt
+        workers.state = INTERRUPTED
+
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not the main thread: Ctrl-C does not come here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
