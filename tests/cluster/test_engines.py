@@ -5,6 +5,7 @@ import sys
 
 import launchers
 import numpy as np
+import pages
 import pytest
 from launchers import hashes
 from worker_threads import together
@@ -55,6 +56,10 @@ def test_verify_prints_one_line_for_all_workers(engine):
 
 EXPECTED = "344cca3515eb61f44a726c59e45bc3dcfafd1f460002ed8afe3ad4bdb53e539d"
 """What ``rnncore verify`` gives on every machine; it stands in docs/explanation/reproducibility.md, too."""
+
+
+def test_the_page_names_the_hash():
+    assert f"\n{EXPECTED}\n" in pages.text("docs/explanation/reproducibility.md")
 
 
 @pytest.mark.parametrize("isa", ISAS)

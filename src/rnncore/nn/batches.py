@@ -158,7 +158,9 @@ class Supervised:
         with keyed(self.model, batch.key):
             y, tape = self.model.forward(*inputs)
         total, count, dy = self._summed(y, target, lengths)
-        return total, count, self.model.backward(tape, dy)
+        # Gradients of the data are of no use.
+        unused = {"input_grad": False} if self.takes_lengths else {}
+        return total, count, self.model.backward(tape, dy, **unused)
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:
         """The total loss without dropout, and how many tokens it is of."""
