@@ -114,3 +114,23 @@ FOLD: dict[str, Callable[..., np.ndarray]] = {
     "Mul": _elementwise(np.multiply),
     "Div": _elementwise(np.divide),
 }
+
+
+def plain(node: Any, called: str) -> list[Any]:
+    """The nodes that stand for one: an LSTM and its weights for a DynamicQuantizeLSTM of ONNX Runtime, else itself."""
+    import onnx
+
+    if node.op_type != "DynamicQuantizeLSTM" or node.domain != "com.microsoft":
+        return [node]
+    inputs = [*node.input, *[""] * 12]
+    found, made = onnx.NodeProto(), []
+    found.CopyFrom(node)
+    found.op_type, found.domain = "LSTM", ""
+    for slot, place in ((1, 8), (2, 10)):
+        name = f"{called}/{inputs[slot]}/float"
+        numbers = [inputs[slot], inputs[place], inputs[place + 1]]
+        made.append(onnx.helper.make_node(DEQUANTIZE_LSTM, [value for value in numbers if value], [name]))
+        inputs[slot] = name
+    del found.input[:]
+    found.input.extend(inputs[:8])
+    return [*made, found]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError, shown
-from .onnx_fold import DEQUANTIZE_LSTM, FOLD
+from .onnx_fold import DEQUANTIZE_LSTM, FOLD, plain
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 STATES = (5, 6)  # places of initial_h and initial_c among a node's inputs
@@ -84,26 +84,6 @@ def _count_inner(graph: Any) -> int:
     return own + sum(_count_inner(body) for node in graph.node for body in _bodies(node))
 
 
-def _plain(node: Any) -> list[Any]:
-    """The nodes that stand for one: an LSTM and its weights for a DynamicQuantizeLSTM of ONNX Runtime, else itself."""
-    import onnx
-
-    if node.op_type != "DynamicQuantizeLSTM" or node.domain != "com.microsoft":
-        return [node]
-    inputs = [*node.input, *[""] * 12]
-    found, made = onnx.NodeProto(), []
-    found.CopyFrom(node)
-    found.op_type, found.domain = "LSTM", ""
-    for slot, place in ((1, 8), (2, 10)):
-        name = f"{name_of(node)}/{inputs[slot]}/float"
-        numbers = [inputs[slot], inputs[place], inputs[place + 1]]
-        made.append(onnx.helper.make_node(DEQUANTIZE_LSTM, [value for value in numbers if value], [name]))
-        inputs[slot] = name
-    del found.input[:]
-    found.input.extend(inputs[:8])
-    return [*made, found]
-
-
 class Graph:
     """A model's graph, indexed.
 
@@ -116,7 +96,7 @@ class Graph:
 
     def __init__(self, model: Any, base: str) -> None:
         graph = model.graph
-        self.nodes: list[Any] = [part for node in graph.node for part in _plain(node)]
+        self.nodes: list[Any] = [part for node in graph.node for part in plain(node, name_of(node))]
         self.base: str = base
         self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
         self.makers: dict[str, Any] = {
