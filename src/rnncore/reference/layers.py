@@ -136,7 +136,9 @@ class Layer(ParameterOwner, LayerArguments):
         tape = Tape(self, call.layout(), training, key, records)
         return self._from_time_major(y, call), call.as_state(state), tape
 
-    def backward(self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
+    def backward(
+        self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None, *, input_grad: bool = True
+    ) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -147,11 +149,13 @@ class Layer(ParameterOwner, LayerArguments):
             Ignored at padding.
         dstate : like the state, or None for zeros
             Either part of an LSTM's pair may be None.
+        input_grad : bool
+            Whether the gradient of x is wanted.
 
         Returns
         -------
         Grads
-            float64; `x` is 0 at padding.
+            float64; `x` is 0 at padding, or None without `input_grad`.
 
         Raises
         ------
@@ -160,6 +164,7 @@ class Layer(ParameterOwner, LayerArguments):
         """
         with claimed(tape, Tape, self, self.version):
             dy, parts = tape.layout.check_upstream(dy, dstate, self._result_dtypes)
+            spec.check_bool("input_grad", input_grad)
         at, (T, N) = tape.layout, (tape.layout.T, tape.layout.N)
         L, D = self.spec.num_layers, self.spec.directions
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else at.time_major(dy.astype(FLOAT64))
@@ -187,7 +192,8 @@ class Layer(ParameterOwner, LayerArguments):
                             total += getattr(dw, name)
                 dx = dx + part_dx
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
-        return Grads(self._from_time_major(dy, at), at.as_state(dstate), params)
+        dx = self._from_time_major(dy, at) if input_grad else None
+        return Grads(dx, at.as_state(dstate), params)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream` of `batch_size` rows that starts from zero state."""
