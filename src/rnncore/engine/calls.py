@@ -207,6 +207,7 @@ def backward(
     *,
     owner: object = None,
     version: int | None = None,
+    input_grad: bool = True,
 ) -> Grads:
     """Gradients of a recorded call.
 
@@ -222,11 +223,14 @@ def backward(
         What must be the tape's, if given.
     version : int, optional
         That of the present parameters, which must be the weights', if given.
+    input_grad : bool
+        Whether the gradient of x is wanted.
 
     Returns
     -------
     Grads
-        `x` (0 at padding), `state`, and `params`, views of one array in the order of `Spec.parameter_shapes`.
+        `x` (0 at padding; None without `input_grad`), `state`, and `params`, views of one array in the order of
+        `Spec.parameter_shapes`.
 
     Raises
     ------
@@ -244,15 +248,16 @@ def backward(
     """
     with claimed(tape, Tape, owner, version):
         dy, parts = tape.layout.check_upstream(dy, dstate)
+        specs.check_bool("input_grad", input_grad)
     at, spares, weights, training = tape.layout, tape.spares, tape.weights, tape.training
     spec, shapes = at.spec, at.spec.parameter_shapes()
-    dx = recycled("x", at.shape(spec.input_size), spec.dtype, spares.dx)
+    dx = recycled("x", at.shape(spec.input_size), spec.dtype, spares.dx) if input_grad else None
     dinitial = _empty_state(at)
     params = flat_views(shapes, recycled("parameters", (spec.parameter_size,), spec.dtype, spares.grads))
     weights.packed.backward(
-        tape.memory, at.T, at.N, at.lengths, None if dy is None else at.time_major(_usable(dy)), _dense(parts),
-        at.time_major(dx), dinitial, params, tape.call_key or 0, tape.blas, tape.threads, team_for(tape.threads),
-        training.recurrent_dropout,
+        tape.memory, at.T, at.N, at.lengths, None if dy is None else at.time_major(_usable(dy)),
+        _dense(parts), None if dx is None else at.time_major(dx), dinitial, params, tape.call_key or 0,
+        tape.blas, tape.threads, team_for(tape.threads), training.recurrent_dropout,
     )  # fmt: skip
     for name, key, p in recurrent_masks(spec, *weights.dropped) if weights.dropped else ():
         _core.dropout(params[name], params[name], key, p)

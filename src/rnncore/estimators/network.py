@@ -161,7 +161,7 @@ class Network:
         dpooled = self.dropout.backward(dropout_tape, head_grads.x[0]).x
         dy, dh = POOLS[self.pooling].slopes(dpooled, outputs)
         pair = dh is not None and len(self.layer.spec.table.state) == 2
-        return [self.layer.backward(tape, dy, (dh, None) if pair else dh), head_grads]
+        return [self.layer.backward(tape, dy, (dh, None) if pair else dh, input_grad=False), head_grads]
 
 
 def _h_of(state: Any) -> np.ndarray:

@@ -270,7 +270,9 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         """
         return engine.tape_bytes(self.spec, T, N, lengths=lengths, checkpoint=checkpoint)
 
-    def backward(self, tape: engine.Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
+    def backward(
+        self, tape: engine.Tape, dy: ArrayLike | None, dstate: StateLike = None, *, input_grad: bool = True
+    ) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -281,11 +283,15 @@ class Layer(Module, LayerArguments, Generic[StateT]):
             Any strides; ignored at padding.
         dstate : like the state, or None for zeros
             Either part of an LSTM's pair may be None.
+        input_grad : bool
+            Whether the gradient of x is wanted. Where x are data it is not, and a training step with as many inputs as
+            units has a sixth of its operations less.
 
         Returns
         -------
         Grads
-            `x` (0 at padding), `state`, and `params`, views of one array in the order of `parameters()`.
+            `x` (0 at padding; None without `input_grad`), `state`, and `params`, views of one array in the order of
+            `parameters()`.
 
         Raises
         ------
@@ -302,7 +308,7 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         --------
         See `forward`.
         """
-        return engine.backward(tape, dy, dstate, owner=self, version=self.version)
+        return engine.backward(tape, dy, dstate, owner=self, version=self.version, input_grad=input_grad)
 
     def stream(self, batch_size: int = 1) -> engine.Stream:
         """A `Stream` of `batch_size` rows that starts from zero state.

@@ -185,7 +185,7 @@ class Recurrent(Container):
         saved = (tape, lengths, parts if self.merge == "mul" else None, (one.shape, one.dtype), h.shape)
         return merged, Tape(self, self.version, saved)
 
-    def backward(self, tape: Tape, dy: Any) -> Grads:
+    def backward(self, tape: Tape, dy: Any, *, input_grad: bool = True) -> Grads:
         """Gradients of one forward call.
 
         Parameters
@@ -194,11 +194,13 @@ class Recurrent(Container):
             Used up by this call.
         dy : like y
             Ignored at padding.
+        input_grad : bool
+            Whether the gradient of x is wanted; it takes time of its own, and where x are data it is not.
 
         Returns
         -------
         Grads
-            `x`, 0 at padding, and `params`.
+            `x`, 0 at padding, or None without `input_grad`, and `params`.
 
         Raises
         ------
@@ -214,8 +216,8 @@ class Recurrent(Container):
                 dh = np.zeros(h_shape, dtype)
                 dh[-len(directions) :] = directions
                 dy, dstate = None, ((dh, None) if len(self.layer.spec.table.state) == 2 else dh)
-            grads = self.layer.backward(inner, dy, dstate)
-        dx = grads.x if self.order == "forward" else self._reversed(grads.x, lengths)
+            grads = self.layer.backward(inner, dy, dstate, input_grad=input_grad)
+        dx = grads.x if self.order == "forward" or not input_grad else self._reversed(grads.x, lengths)
         return Grads(dx, None, grads.params)
 
     # Parts of a call

@@ -13,6 +13,7 @@ from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, claimed
 from .attention import Attention
 from .container import Container, leaves_of
+from .linear import Linear
 from .recurrent import Recurrent
 from .stream import SequentialStream
 
@@ -141,7 +142,7 @@ class Sequential(Container):
             tapes.append(tape)
         return x, Tape(self, self.version, tapes)
 
-    def backward(self, tape: Tape, dy: Any) -> Grads:
+    def backward(self, tape: Tape, dy: Any, *, input_grad: bool = True) -> Grads:
         """Gradients of one forward call.
 
         Parameters
@@ -150,11 +151,13 @@ class Sequential(Container):
             Used up by this call.
         dy : like y
             0 at padding.
+        input_grad : bool
+            Whether the gradient of x is wanted: where x are data it is not, and the first module saves the time.
 
         Returns
         -------
         Grads
-            `x`, or None where numbers went in, and `params` by the names of `parameters()`.
+            `x`, or None where numbers went in or without `input_grad`, and `params` by the names of `parameters()`.
 
         Raises
         ------
@@ -162,12 +165,16 @@ class Sequential(Container):
         """
         found = []
         with claimed(tape, Tape, self, self.version):
-            for module, inner in zip(reversed(self._modules), reversed(tape.saved), strict=True):
-                grads = module.backward(inner, dy)
+            spec.check_bool("input_grad", input_grad)
+            for k in reversed(range(len(self))):
+                module, inner = self[k], tape.saved[k]
+                # Those for whom it is work of its own may leave it out.
+                spares = k == 0 and not input_grad and isinstance(module, (Recurrent, Sequential, Linear))
+                grads = module.backward(inner, dy, input_grad=False) if spares else module.backward(inner, dy)
                 dy = grads.x
                 found.append(grads.params)
         params = {f"{k}.{name}": grad for k, own in enumerate(reversed(found)) for name, grad in own.items()}
-        return Grads(dy, None, params)
+        return Grads(dy if input_grad else None, None, params)
 
     def stream(self, batch_size: int = 1) -> SequentialStream:
         """The chain as running sequences.

@@ -20,7 +20,7 @@ from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArg
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
-from .integers import coded, least_range
+from .integers import coded, dropped, least_range
 from .loop import Zone, run_backward, run_forward
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class Layer(ParameterOwner, LayerArguments):
         """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
 
         `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
-        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
+        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row;
+        but where h is coded, what is left of it is.
         """
         options = {"lengths": lengths, "num_threads": num_threads, "dtypes": self._result_dtypes}
         call = spec.Call(self.spec, x, state, **options)
@@ -136,7 +137,9 @@ class Layer(ParameterOwner, LayerArguments):
         tape = Tape(self, call.layout(), training, key, records)
         return self._from_time_major(y, call), call.as_state(state), tape
 
-    def backward(self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None) -> Grads:
+    def backward(
+        self, tape: Tape, dy: ArrayLike | None, dstate: StateLike = None, *, input_grad: bool = True
+    ) -> Grads:
         """Gradients of a training call.
 
         Parameters
@@ -147,11 +150,13 @@ class Layer(ParameterOwner, LayerArguments):
             Ignored at padding.
         dstate : like the state, or None for zeros
             Either part of an LSTM's pair may be None.
+        input_grad : bool
+            Whether the gradient of x is wanted.
 
         Returns
         -------
         Grads
-            float64; `x` is 0 at padding.
+            float64; `x` is 0 at padding, or None without `input_grad`.
 
         Raises
         ------
@@ -160,6 +165,7 @@ class Layer(ParameterOwner, LayerArguments):
         """
         with claimed(tape, Tape, self, self.version):
             dy, parts = tape.layout.check_upstream(dy, dstate, self._result_dtypes)
+            spec.check_bool("input_grad", input_grad)
         at, (T, N) = tape.layout, (tape.layout.T, tape.layout.N)
         L, D = self.spec.num_layers, self.spec.directions
         dy = np.zeros((T, N, self.spec.y_size)) if dy is None else at.time_major(dy.astype(FLOAT64))
@@ -187,7 +193,8 @@ class Layer(ParameterOwner, LayerArguments):
                             total += getattr(dw, name)
                 dx = dx + part_dx
             dy = dx if layer == 0 else dx * self._mask(tape.call_key, layer - 1, dx.shape)
-        return Grads(self._from_time_major(dy, at), at.as_state(dstate), params)
+        dx = self._from_time_major(dy, at) if input_grad else None
+        return Grads(dx, at.as_state(dstate), params)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream` of `batch_size` rows that starts from zero state."""
@@ -236,7 +243,7 @@ class Layer(ParameterOwner, LayerArguments):
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]
-        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in columns]
+        own = [Weights(**{**vars(w), "weight_hh": dropped(w.weight_hh, row)}) for row in columns]
         return ([slice(n, n + 1) for n in range(N)], own), factors
 
     def _store(self, w):

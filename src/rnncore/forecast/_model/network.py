@@ -93,7 +93,7 @@ class Job:
         head_grads = member.head.backward(head_tape, doutputs)
         dy = np.zeros_like(y)
         dy[windows.shape.context :] = head_grads.x * mask
-        grads = member.layer.backward(tape, dy)
+        grads = member.layer.backward(tape, dy, input_grad=False)
         self.optimizer.lr = settings.lr * learning_rate(share_done)
         self.optimizer.step([grads.params, head_grads.params])
         return loss
