@@ -31,11 +31,4 @@ static inline void rc_ask_to_write(const void *line)
 #endif
 }
 
-/* Before a loop whose arrays are the same or apart: vectors need no look at their addresses. */
-#if defined(__clang__)
-#define RC_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define RC_INDEPENDENT _Pragma("GCC ivdep")
-#endif
-
 #endif

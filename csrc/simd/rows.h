@@ -6,7 +6,6 @@
 
 #include <stdint.h>
 
-#include "../base/compiler.h"
 #include "../base/splitmix.h"
 
 static void rc_add(void *out, const void *a, int64_t n)
