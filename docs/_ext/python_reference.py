@@ -13,7 +13,8 @@ from sphinx.ext.autodoc.mock import mock
 OUT = Path(__file__).resolve().parents[1] / "reference/python"
 MODULES = {
     "rnncore": "layers, files, choices",
-    "rnncore.nn": "modules, losses, optimisers",
+    "rnncore.nn": "modules, losses, optimisers, training runs",
+    "rnncore.cluster": "workers that train together",
     "rnncore.torch": "layers for PyTorch",
     "rnncore.jax": "layers for JAX",
     "rnncore.estimators": "scikit-learn's interface",
@@ -34,6 +35,7 @@ INTERNAL = {
     "interrupts": "how commands end when they are interrupted",
     "layers": "its names are rnncore's",
     "spec": "what layers are, for the parts of the package; users meet engine.Spec",
+    "verify": "the command rnncore verify",
     "version": "rnncore.__version__",
 }
 """Modules that have no page, each with the reason."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: ``rnncore forecast``, ``info``, ``inspect``, ``convert`` and ``bench``.
+"""The command line: ``rnncore forecast``, ``info``, ``inspect``, ``convert``, ``verify`` and ``bench``.
 
 Bad input gives one sentence on standard error and exit code 2. Everything that can be checked (files,
 formats, packages) is checked before the training starts.
@@ -204,6 +204,29 @@ def convert(ctx: typer.Context) -> None:
 
     interrupts.use_exceptions()
     raise typer.Exit(main(["convert", *ctx.args]))
+
+
+@app.command()
+def verify(
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that another worker may be silent.", min=0.1)
+    ] = 30.0,
+) -> None:
+    """Train a small model of each cell; the last line is one SHA-256, the same on every machine.
+
+    Under mpiexec or torchrun the workers train together and print the same line once.
+    """
+    from .cluster import connect
+    from .verify import verify as train_all
+
+    try:
+        comm = connect(timeout=timeout)
+        found = train_all(comm)
+    except RnncoreError as error:
+        _refuse(str(error), error)
+    if comm.rank == 0:
+        typer.echo("\n".join(f"{name:5}{value}" for name, value in found.items() if name != "all"))
+        typer.echo(found["all"])
 
 
 @app.command(add_help_option=False, context_settings=_OTHERS)

@@ -32,13 +32,15 @@ MAY_IMPORT = {
     "torch": ENGINE,
     "jax": ENGINE,
     "nn": LAYERS,
+    "cluster": NN,
     "formats": NN,
     "forecast": (*FORMATS, "interrupts"),
     "estimators": (*FORMATS, "forecast", "ragged"),
     "interrupts": (),
     "threadpoolctl": ENGINE,
     "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do
-    "cli": (*TOP, "bench", "interrupts"),
+    "verify": (*NN, "cluster"),
+    "cli": (*TOP, "bench", "cluster", "interrupts", "verify"),
     "__main__": ("cli", "interrupts"),
 }
 

@@ -8,6 +8,8 @@ A module runs by ``module(x)``, trains by ``module.forward(x)``, which gives a r
 from ..layers.module import Module
 from .activation import Activation, Softmax
 from .attention import Attention
+from .batches import Batch
+from .callbacks import Progress, Run
 from .container import Container
 from .dropout import Dropout
 from .embedding import Embedding
@@ -19,8 +21,11 @@ from .losses import cross_entropy, mse_loss, quantile_loss
 from .mixture import mixture_loss, mixture_sample
 from .optimisers import SGD, Adam
 from .recurrent import MERGES, Recurrent, reverse_valid
+from .schedules import Cosine
 from .sequential import Sequential
 from .stream import SequentialStream
+from .training import fit
+from .workers import Comm, WorkerError
 
 __all__ = [
     "ACTIVATIONS",
@@ -30,18 +35,25 @@ __all__ = [
     "Activation",
     "Adam",
     "Attention",
+    "Batch",
+    "Comm",
     "Container",
+    "Cosine",
     "Dropout",
     "Embedding",
     "LayerNorm",
     "Linear",
     "Module",
+    "Progress",
     "Recurrent",
+    "Run",
     "Sequential",
     "SequentialStream",
     "Softmax",
+    "WorkerError",
     "build_module",
     "cross_entropy",
+    "fit",
     "mixture_loss",
     "mixture_sample",
     "mse_loss",

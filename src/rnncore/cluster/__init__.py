@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Workers that train one model together: MPI through mpi4py, gloo through PyTorch.
+
+``rnncore.nn.fit(..., comm=rnncore.cluster.connect())`` in a script that ``mpiexec -n 4 python script.py`` or
+``torchrun --nproc-per-node 4 script.py`` starts. A `Comm` of one's own needs `rank`, `size`, `exchange`, `barrier`
+and `abort`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ArgumentError, UnsupportedError, shown
+from ..nn.workers import Alone, Comm, WorkerError
+from .gloo import Gloo
+from .mpi import MPI
+
+__all__ = ["MPI", "Alone", "Comm", "Gloo", "WorkerError", "connect"]
+
+STARTED_BY: dict[str, tuple[str, ...]] = {
+    "gloo": ("MASTER_ADDR", "RANK", "WORLD_SIZE"),
+    "mpi": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"),
+}
+"""Variables by which torchrun (all of them) and mpiexec (any of them) tell that they started a process."""
+
+
+def connect(engine: str | None = None, *, timeout: float = 30.0) -> Comm:
+    """Connect with the workers that were started together with this one.
+
+    Parameters
+    ----------
+    engine : {None, "mpi", "gloo"}
+        None: what started this process says; a process that was started alone is `Alone`.
+    timeout : float
+        Seconds that a worker may be silent.
+
+    Returns
+    -------
+    Comm
+
+    Raises
+    ------
+    ArgumentError
+        Another name.
+    UnsupportedError
+        mpi4py or PyTorch is not installed.
+    WorkerError
+        The others do not come.
+
+    Examples
+    --------
+    >>> from rnncore import cluster
+    >>> cluster.connect().size
+    1
+    """
+    if engine is None:
+        if all(name in os.environ for name in STARTED_BY["gloo"]):
+            engine = "gloo"
+        elif any(name in os.environ for name in STARTED_BY["mpi"]):
+            engine = "mpi"
+        else:
+            return Alone()
+    if engine not in ("gloo", "mpi"):
+        raise ArgumentError("engine", "None, 'mpi' or 'gloo'", shown(engine))
+    try:
+        return Gloo(timeout=timeout) if engine == "gloo" else MPI(timeout=timeout)
+    except ModuleNotFoundError as error:
+        extra = "torch" if engine == "gloo" else "mpi"
+        hint = f'pip install "rnncore[{extra}]"'
+        raise UnsupportedError("engine", f"the package {error.name}", "none", hint) from error

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""What a training run does when: the order of samples, the keys of dropout, the shards of a batch and their tree.
+
+All of it follows from the seed and the data's size, by SplitMix64 (spec/masks.py) and integer arithmetic: it is the
+same on every machine, for every version of NumPy and any number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..spec import masks
+from .container import leaves_of
+
+Value = TypeVar("Value")
+
+_WORD = 2**64
+
+
+def key_of(*words: int) -> int:
+    """A 64-bit key of some integers >= 0.
+
+    Examples
+    --------
+    >>> from rnncore.nn.order import key_of
+    >>> key_of(0, 1) == key_of(0, 1), key_of(0, 1) == key_of(1, 0)
+    (True, False)
+    """
+    key = 0
+    for word in words:
+        key = (key ^ word % _WORD) + masks.GOLDEN
+        key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9 % _WORD
+        key = (key ^ (key >> 27)) * 0x94D049BB133111EB % _WORD
+        key ^= key >> 31
+    return key
+
+
+def shuffled(n: int, *words: int) -> np.ndarray:
+    """0..n-1 in the order of their draws, each of these words and the number alone.
+
+    Examples
+    --------
+    >>> from rnncore.nn.order import shuffled
+    >>> sorted(shuffled(5, 0, 1).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    index = np.arange(1, n + 1, dtype=np.uint64)
+    draws = masks.mix(np.uint64(key_of(*words)) + index * np.uint64(masks.GOLDEN))
+    return np.argsort(draws, kind="stable")
+
+
+def part(rows: np.ndarray, k: int, parts: int) -> np.ndarray:
+    """Piece number k of so many nearly equal ones; empty where there are fewer rows."""
+    return rows[len(rows) * k // parts : len(rows) * (k + 1) // parts]
+
+
+class _Keys:
+    """Stands for the generator of a module's call keys: the n-th key of a shard is that of (key, n)."""
+
+    def __init__(self, key: int) -> None:
+        self.key, self.drawn = key, 0
+
+    def integers(self, *_: Any, **__: Any) -> int:
+        self.drawn += 1
+        return key_of(self.key, self.drawn)
+
+
+@contextlib.contextmanager
+def keyed(model: Any, key: int) -> Iterator[None]:
+    """While the block runs, dropout of the model's modules draws from this key."""
+    own = []
+    for k, leaf in enumerate(leaves_of(model).values()):
+        if hasattr(leaf, "_dropout_rng"):
+            own.append((leaf, leaf._dropout_rng))
+            leaf._dropout_rng = _Keys(key_of(key, k))
+    try:
+        yield
+    finally:
+        for leaf, rng in own:
+            leaf._dropout_rng = rng
+
+
+# The tree: node (first, size) is the sum over shards first .. first+size-1, of its left half and its right half.
+
+Node = tuple[int, int]
+
+
+def nodes(first: int, end: int) -> Iterator[Node]:
+    """The largest nodes of the tree that together are the shards first .. end-1.
+
+    Examples
+    --------
+    >>> from rnncore.nn.order import nodes
+    >>> list(nodes(5, 10))
+    [(5, 1), (6, 2), (8, 2)]
+    """
+    while first < end:
+        size = first & -first or 1 << end.bit_length()
+        while first + size > end:
+            size //= 2
+        yield first, size
+        first += size
+
+
+def tree_sum(
+    node: Node, leaf: Callable[[Node], Value | None], add: Callable[[Value, Value], Value]
+) -> Value | None:
+    """The sum of a node, of what `leaf` gives for the nodes that it knows, from left to right.
+
+    `leaf` gives None for an empty shard, which is left out of the sum, and raises KeyError for a node that is to be
+    summed of its halves.
+    """
+    try:
+        return leaf(node)
+    except KeyError:
+        first, half = node[0], node[1] // 2
+    left = tree_sum((first, half), leaf, add)
+    right = tree_sum((first + half, half), leaf, add)
+    if left is None or right is None:
+        return right if left is None else left
+    return add(left, right)

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: MIT
+"""Training runs: `fit`. The same bits with any number of workers, and after any interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import spec
+from ..errors import ArgumentError, UnsupportedError, shown
+from ..spec.parameters import flat_views
+from ..version import __version__
+from . import checkpoints
+from .batches import Batch, Supervised, count_of, fingerprint, shard_key
+from .callbacks import Run, call
+from .order import part, shuffled
+from .workers import STOPS, Alone, Comm, WorkerError, Workers, noted
+
+STOPPED = ("", "callback", "interrupted")
+"""What ends a run, by the state that workers agree on."""
+HELD_OUT = 2**32
+"""In place of an epoch: the order by which validation samples are chosen."""
+SHARE = 0.02
+"""At most this share of the time goes into checkpoints, and at most one is written per second."""
+
+
+_KEPT = (
+    "epoch",
+    "step",
+    "loss",
+    "losses",
+    "validation_losses",
+    "best",
+    "best_epoch",
+    "tokens",
+    "seconds",
+    "total",
+)
+_KEPT += ("count",)
+
+
+def fit(
+    model: Any,
+    data: Any,
+    loss: Callable[..., tuple[float, np.ndarray]] | None,
+    optimizer: Any,
+    *,
+    epochs: int,
+    batch_size: int,
+    shards: int = 16,
+    seed: int = 0,
+    validation: Any = None,
+    patience: int | None = None,
+    schedule: Callable[[int, int], float] | None = None,
+    comm: Comm | None = None,
+    checkpoint: Any = None,
+    resume: bool = True,
+    callbacks: Iterable[Any] = (),
+) -> Run:
+    """Train a model; the same bits on every instruction set, with any number of threads and workers.
+
+    Parameters
+    ----------
+    model : Module or recurrent layer, or an object of one's own
+        The latter has ``gradients(batch) -> (total, count, grads)`` of a `Batch`: the loss summed over tokens, their
+        number, and gradients of the sum as ``optimizer.step`` takes them; for validation also
+        ``evaluate(batch) -> (total, count)``.
+    data : pair of inputs and targets, or an object with ``len(data)`` and ``data[i]``
+        Inputs and targets are arrays with a row per sample, or lists of arrays (T_i, ...) of different lengths, such as
+        `rnncore.ragged.rows` gives. An object's samples are pairs (input, target), or what a model of one's own takes.
+        Steps are the axis behind the samples, whatever the model's layout. Integer targets of -100 do not count.
+    loss : callable or None
+        ``loss(y, target) -> (mean, dy)`` over tokens (n, K), such as `cross_entropy` and `mse_loss`; None with a
+        model of one's own.
+    optimizer : Adam or SGD
+        Of the model; its `clip_norm` clips.
+    epochs, batch_size : int
+        Batches have so many samples, over all workers; the last one of an epoch may have fewer.
+    shards : int
+        A power of two: pieces of a batch, whose gradients are summed in the order of a binary tree. It is part of the
+        result, the number of workers is not; more workers than shards have nothing to do.
+    seed : int
+        Of the order of samples and of dropout.
+    validation : data, or a number p, 0 < p < 1, optional
+        Judged after each epoch, of the kind of `data`, or this share of it. In the end the model has the best epoch's
+        parameters.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss.
+    schedule : callable, optional
+        The learning rate of (step, steps), such as `Cosine`; the optimiser's `lr` stays as it is without one.
+    comm : optional
+        What connects workers, from `rnncore.cluster.connect`. All workers call `fit` with the same arguments.
+    checkpoint : path, optional
+        Folder of ``checkpoint.npz``, which is written once a second at most, and in the end; by worker 0 alone.
+    resume : bool
+        Go on from the checkpoint, if there is one, with any number of workers.
+    callbacks : callables and objects
+        A callable is called after each epoch with the `Run`; an object's `on_start`, `on_step`, `on_epoch`, `on_end`
+        are, where it has them. True ends the run. Every worker calls its own.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RnncoreError
+        Arguments do not fit, the checkpoint is another run's, or the training has diverged.
+    WorkerError
+        Another worker failed, is gone or silent, or has other arguments.
+    KeyboardInterrupt
+        After Ctrl-C, when the step is done and the checkpoint written; a second one does not wait.
+
+    Notes
+    -----
+    A step sends about twice the bytes of the parameters from and to each worker, if their number is a power of two;
+    every worker holds all parameters. Each shard is one call of the layers, so few samples in a shard cost speed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = rnncore.nn.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 2, seed=1))
+    >>> x = np.random.default_rng(0).random((64, 10, 3), dtype=np.float32)
+    >>> labels = (x[:, :, 0] > 0.5).astype(int)
+    >>> adam = rnncore.Adam(model, lr=0.03)
+    >>> run = rnncore.nn.fit(model, (x, labels), rnncore.cross_entropy, adam, epochs=4, batch_size=16)
+    >>> run.epoch, run.step, run.losses[-1] < run.losses[0]
+    (4, 16, True)
+    """
+    given = {name: value for name, value in locals().items() if name not in {"comm", "callbacks"}}
+    workers = Workers(Alone() if comm is None else comm)
+    try:
+        return _Fit(workers, list(callbacks), **given).run_all()
+    except BaseException as error:
+        workers.fail(error)
+        raise
+
+
+class _Fit:
+    """One call of `fit`."""
+
+    def __init__(self, workers: Workers, callbacks: list[Any], **given: Any) -> None:
+        self.workers, self.callbacks = workers, callbacks
+        self.data, self.optimizer, self.schedule = given["data"], given["optimizer"], given["schedule"]
+        self.seed = spec.check_int("seed", given["seed"], 0)
+        self.batch_size = spec.check_int("batch_size", given["batch_size"], 1)
+        self.shards = spec.check_int("shards", given["shards"], 1)
+        if self.shards & (self.shards - 1):
+            raise ArgumentError("shards", "a power of two", str(self.shards))
+        patience, self.resume = given["patience"], spec.check_bool("resume", given["resume"])
+        self.patience = None if patience is None else spec.check_int("patience", patience, 1)
+        if self.patience and given["validation"] is None:
+            raise ArgumentError("patience", "None without validation", str(patience))
+        self.groups = list(getattr(self.optimizer, "_groups", ()))
+        self.model = self._trained(given["model"], given["loss"])
+        dtypes = {group.dtype for group in self.groups}
+        if len(dtypes) > 1:
+            raise UnsupportedError("optimizer", "modules of one dtype", ", ".join(sorted(map(str, dtypes))))
+        self.dtype = dtypes.pop()
+        self.sizes = [sum(math.prod(shape) for shape in group.shapes.values()) for group in self.groups]
+        self.rows, self.held, self.held_data = self._split(given["validation"])
+        self.batches = -(-len(self.rows) // self.batch_size)
+        epochs = spec.check_int("epochs", given["epochs"], 1)
+        self.run = Run(epochs=epochs, steps=epochs * self.batches, rank=workers.rank, workers=workers.size)
+        self.best: list[dict[str, np.ndarray]] | None = None
+        self.folder = None if given["checkpoint"] is None else Path(given["checkpoint"])
+        self.written, self.cost = time.perf_counter(), 0.0
+
+    def _trained(self, model: Any, loss: Any) -> Any:
+        if not self.groups:
+            raise ArgumentError("optimizer", "an optimiser of rnncore.nn", shown(self.optimizer))
+        if loss is None:
+            if not hasattr(model, "gradients"):
+                raise ArgumentError("loss", "a function, or a model with gradients(batch)", "None")
+            return model
+        if [group.module for group in self.groups] != [model]:
+            raise ArgumentError("optimizer", "an optimiser of this model alone", shown(self.optimizer))
+        return Supervised(model, loss)
+
+    def _split(self, validation: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Rows to train on, rows to judge, and what the latter are of."""
+        n = count_of(self.data)
+        rows = np.arange(n)
+        held, held_data = rows[:0], self.data
+        if isinstance(validation, float):
+            order = shuffled(n, self.seed, HELD_OUT)
+            count = int(n * spec.check_probability("validation", validation))
+            held, rows = np.sort(order[:count]), np.sort(order[count:])
+        elif validation is not None:
+            held, held_data = np.arange(count_of(validation)), validation
+        if not len(rows) or (validation is not None and not len(held)):
+            raise ArgumentError("data", "at least one sample to train on and to judge", f"{n} samples")
+        return rows, held, held_data
+
+    # The run
+
+    def run_all(self) -> Run:
+        """Everything, from the first words between workers on."""
+        self._agree()
+        self._resume()
+        run = self.run
+        self._call("on_start")
+        self._started = time.perf_counter() - run.seconds
+        with noted(self.workers):
+            self._stop_if_stale()
+            while run.epoch < run.epochs and not run.stopped:
+                self._epoch()
+            if self.folder is not None and self.workers.rank == 0:
+                self._save()
+        if run.stopped == "interrupted":
+            raise KeyboardInterrupt
+        if self.best is not None:
+            for group, values in zip(self.groups, self.best, strict=True):
+                group.module.update_parameters(values)
+        self._call("on_end")
+        return run
+
+    def _epoch(self) -> None:
+        """The rest of an epoch, or of its steps up to the one after which the run is to stop."""
+        run = self.run
+        order = self.rows[shuffled(len(self.rows), self.seed, run.epoch)]
+        for batch in range(run.step - run.epoch * self.batches, self.batches):
+            self._step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+            run.step += 1
+            run.seconds = time.perf_counter() - self._started
+            self._call("on_step")
+            if batch + 1 == self.batches:
+                self._end_epoch()
+            self._save_if_due()
+            if run.stopped:
+                return
+
+    def _step(self, rows: np.ndarray) -> None:
+        """One step of the optimiser: gradients of the shards, their sum, the division by the number of tokens."""
+        run, optimizer = self.run, self.optimizer
+
+        def shard(k: int) -> Any:
+            some = part(rows, k, self.shards)
+            if not len(some):
+                return None
+            batch = Batch(some, self.data, shard_key(self.seed, run.epoch, some))
+            total, count, grads = self.model.gradients(batch)
+            dense = [array.reshape(-1) for own in optimizer._check(grads) for array in own]
+            return np.array([total, count], np.float64), np.concatenate(dense)
+
+        found = self.workers.sum(self.shards, shard, self.dtype, sum(self.sizes))
+        run.stopped = STOPPED[self.workers.agreed]
+        assert found is not None  # a batch has at least one sample
+        (total, count), gradient = found
+        if count:  # else all labels say that they do not count
+            if self.schedule is not None:
+                optimizer.lr = float(self.schedule(run.step, run.steps))
+            cuts = np.split(gradient, np.cumsum(self.sizes)[:-1])
+            grads = [flat_views(group.shapes, cut) for group, cut in zip(self.groups, cuts, strict=True)]
+            run.lr, run.norm = optimizer.lr, optimizer.step(grads, grad_scale=1.0 / float(count))
+        run.total, run.count, run.tokens = (
+            run.total + float(total),
+            run.count + int(count),
+            run.tokens + int(count),
+        )
+        run.loss = run.total / run.count if run.count else math.nan
+
+    def _end_epoch(self) -> None:
+        """Judge, keep what is best, and let all workers know whether one is to stop."""
+        run = self.run
+        run.epoch += 1
+        run.losses.append(run.loss)
+        run.total, run.count = 0.0, 0
+        if len(self.held):
+            loss = self._judge()
+            run.validation_losses.append(loss)
+            if loss < run.best:
+                run.best, run.best_epoch = loss, run.epoch
+                self.best = [group.module.state_dict() for group in self.groups]
+        self._call("on_epoch")
+        self.workers.share(np.zeros(0, np.uint8))
+        run.stopped = STOPPED[self.workers.agreed]
+        self._stop_if_stale()
+
+    def _stop_if_stale(self) -> None:
+        run = self.run
+        if self.patience and run.epoch - run.best_epoch >= self.patience and run.epoch < run.epochs:
+            run.stopped = run.stopped or "patience"
+
+    def _judge(self) -> float:
+        """The mean loss over the validation samples, summed in an order that their number defines."""
+        pieces = max(self.shards, 1 << (-(-len(self.held) // self.batch_size) - 1).bit_length())
+
+        def piece(k: int) -> np.ndarray:
+            some = part(self.held, k, pieces)
+            return np.array(
+                self.model.evaluate(Batch(some, self.held_data, 0)) if len(some) else (0.0, 0), np.float64
+            )
+
+        total, count = self.workers.numbers(pieces, piece)
+        return float(total / count) if count else math.nan
+
+    def _call(self, when: str) -> None:
+        if call(self.callbacks, when, self.run):
+            self.workers.state = max(self.workers.state, STOPS)
+
+    # Agreement
+
+    def _recipe(self) -> dict[str, str]:
+        """What must be the same in a run that goes on, each as text."""
+        own = vars(self.optimizer).items()
+        options = {name: value for name, value in own if name[0] != "_" and name not in ("lr", "step_count")}
+        shapes = [[[name, list(shape)] for name, shape in group.shapes.items()] for group in self.groups]
+        return {
+            "batch_size": str(self.batch_size),
+            "shards": str(self.shards),
+            "seed": str(self.seed),
+            "optimizer": f"{type(self.optimizer).__name__} {json.dumps(options, sort_keys=True, default=str)}",
+            "parameters": f"{self.dtype} {json.dumps(shapes)}",
+            "data": fingerprint(self.data),
+            "validation": f"{len(self.held)} {fingerprint(self.held_data) if len(self.held) else ''}",
+        }
+
+    def _agree(self) -> None:
+        """Make sure that all workers do the same."""
+        self.recipe = self._recipe()
+        if self.workers.size == 1:
+            return
+        values = hashlib.sha256()
+        for group in self.groups:
+            for array in group.module.parameters().values():
+                values.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        facts = {
+            "version": __version__,
+            **self.recipe,
+            "epochs": str(self.run.epochs),
+            "values": values.hexdigest(),
+        }
+        text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        found = [json.loads(part.tobytes()) for part in self.workers.share(text)]
+        for rank, other in enumerate(found):
+            for name, value in found[0].items():
+                if other.get(name) != value:
+                    raise WorkerError(f"worker {rank}", f"{name} of worker 0, {value}", other.get(name))
+
+    def _resume(self) -> None:
+        """Go on where worker 0's checkpoint stops."""
+        data = b""
+        if self.folder is not None and self.workers.rank == 0:
+            checkpoints.prepare(self.folder)
+            data = checkpoints.read(self.folder) if self.resume else b""
+        data = self.workers.share(np.frombuffer(data, np.uint8))[0].tobytes()
+        if not data:
+            return
+        arrays, kept = checkpoints.from_bytes(data, str(self.folder))
+        for name, value in self.recipe.items():
+            if kept["recipe"].get(name) != value:
+                got = f"{name} {kept['recipe'].get(name)} instead of {value}"
+                raise ArgumentError("checkpoint", "a run of these arguments", got, "resume=False starts over")
+        groups: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            group, _, inner = name.partition("/")
+            groups.setdefault(group, {})[inner] = array
+        self.optimizer.load_state_dict(groups["optimizer"])
+        for k, group in enumerate(self.groups):
+            group.module.update_parameters(groups.get(f"module{k}", {}))
+        if "best0" in groups:
+            self.best = [groups[f"best{k}"] for k in range(len(self.groups))]
+        for name, value in kept["run"].items():
+            setattr(self.run, name, value)
+
+    def _save_if_due(self) -> None:
+        now = time.perf_counter()
+        if self.folder is None or self.workers.rank or now - self.written < max(1.0, self.cost / SHARE):
+            return
+        self._save()
+        self.written = time.perf_counter()
+        self.cost = self.written - now
+
+    def _save(self) -> None:
+        states = {f"module{k}": group.module.parameters() for k, group in enumerate(self.groups)}
+        states["optimizer"] = self.optimizer.state_dict()
+        states |= {f"best{k}": values for k, values in enumerate(self.best or ())}
+        arrays = {f"{group}/{name}": array for group, own in states.items() for name, array in own.items()}
+        run = {
+            "run": {name: getattr(self.run, name) for name in _KEPT},
+            "recipe": self.recipe,
+            "version": __version__,
+        }
+        assert self.folder is not None
+        checkpoints.write(self.folder, checkpoints.to_bytes(arrays, run))

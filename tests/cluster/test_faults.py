@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""What workers do when one of them fails: each ends, in time, with an error that says why; the checkpoint is whole."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import launchers
+import pytest
+from compiled import PATIENCE
+from launchers import SCRIPT, hashes
+
+from rnncore.nn import checkpoints
+
+ENGINE = pytest.mark.parametrize("engine", launchers.ENGINES)
+SILENCE = 3  # seconds, in place of 30
+
+
+def misfortune(engine, how, folder, at=7):
+    """What three workers of one recipe say when this happens to worker 1."""
+    arguments = [SCRIPT, "--recipe", "gru-ragged", "--silence", SILENCE, "--checkpoint", folder]
+    arguments += ["--rank", 1, "--how", how, *(["--at", at] if at else [])]
+    return launchers.run(engine, 3, arguments)
+
+
+@pytest.mark.full
+@ENGINE
+def test_a_worker_that_raises(engine, tmp_path):
+    code, out, err = misfortune(engine, "raise", tmp_path)
+    assert code != 0 and "{" not in out
+    assert "OSError: the disk is on fire" in err
+    assert "worker 1: expected to train, got OSError: the disk is on fire" in err
+
+
+@pytest.mark.full
+@ENGINE
+def test_a_worker_that_is_killed(engine, tmp_path, expected_gru):
+    code, out, err = misfortune(engine, "kill", tmp_path)
+    assert code != 0 and "{" not in out
+    # mpiexec ends the others itself and says so; gloo's workers see that one is gone.
+    assert any(words in err + out for words in ("worker 1", "KILLED BY SIGNAL", "signal 9", "SIGKILL"))
+    checked = hashes("gloo", 2, "--recipe", "gru-ragged", "--checkpoint", tmp_path)
+    assert checked == expected_gru
+
+
+@pytest.mark.full
+@ENGINE
+def test_a_worker_that_is_slow(engine, tmp_path):
+    code, out, err = misfortune(engine, "slow", tmp_path)
+    assert code != 0 and "{" not in out
+    assert f"worker 1: expected an answer within {SILENCE} s" in err
+
+
+@pytest.mark.parametrize("how", ["data", "version"])
+@pytest.mark.full
+@ENGINE
+def test_a_worker_with_something_else(engine, how, tmp_path):
+    code, out, err = misfortune(engine, how, tmp_path, at=None)
+    assert code != 0 and "{" not in out
+    assert f"worker 1: expected {how} of worker 0" in err
+
+
+@pytest.fixture(scope="module")
+def expected_gru():
+    return hashes("alone", 1, "--recipe", "gru-ragged")
+
+
+@pytest.mark.full
+@ENGINE
+def test_runs_go_on_with_other_workers(engine, tmp_path, expected_gru):
+    kills = [kill_somewhere(engine, 2, tmp_path, random.Random(k)) for k in range(2)]
+    assert len(kills) == 2
+    assert hashes("gloo", 3, "--recipe", "gru-ragged", "--checkpoint", tmp_path) == expected_gru
+
+
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path, expected_gru):
+    for k in range(3):
+        kill_somewhere("alone", 1, tmp_path, random.Random(k))
+    assert hashes("alone", 1, "--recipe", "gru-ragged", "--checkpoint", tmp_path) == expected_gru
+
+
+def kill_somewhere(engine, workers, folder, chance):
+    """Start a run, kill one of its workers at a moment of chance, wait for the others; the steps of the checkpoint."""
+    path = Path(folder) / "gru-ragged"
+    arguments = ["--recipe", "gru-ragged", "--checkpoint", folder, "--how", "slowly", "--silence", SILENCE]
+    process = launchers.start(engine, workers, [SCRIPT, *arguments])
+    time.sleep(chance.uniform(0.3, 4.0))
+    found = workers_of(process.pid, process.args)
+    if found:
+        os.kill(chance.choice(found), signal.SIGKILL)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert not found or process.returncode != 0 or "{" in out, err
+    data = checkpoints.read(path)
+    return checkpoints.from_bytes(data, "it")[1]["run"]["step"] if data else 0
+
+
+def workers_of(pid, command):
+    """Processes of the run that carry out the script."""
+    found, todo = [], [pid]
+    while todo:
+        parent = todo.pop()
+        try:
+            words = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        except FileNotFoundError:
+            continue
+        todo += map(int, children)
+        if str(SCRIPT).encode() in words[1:3]:
+            found.append(parent)
+    return found
