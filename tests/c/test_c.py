@@ -24,6 +24,8 @@ PROGRAMS = {
     "test_blas": ((), "test_blas: "),
     "test_file": ((), "test_file: "),
     "test_fma": (("quick",), "test_fma: "),
+    "test_fpenv": ((), "test_fpenv: "),
+    "test_modules": ((), "test_modules: "),
     "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
     "test_memory": ((), "test_memory: "),
