@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What rnncore.torch costs over rnncore's own calls, and gains over torch.nn's: `python bench/torch_door.py`.
 
-Calls in turn on one thread, float32. Overhead: an LSTM of 8 units, 4 steps, one row, beside the same call on arrays,
-and beside what PyTorch itself takes for an empty module, or an empty Function, of as many tensors; the fastest of many.
-Gain: medians of the same model before and after `accelerate`, and what the NumPy calls gain over torch.nn.
+Calls in turn on one thread, float32, the fastest of many. Overhead: an LSTM of 8 units, 4 steps, one row, beside the
+same call on arrays, and beside what PyTorch itself takes for an empty module, or an empty Function, of as many tensors.
+Gain: the same layer before and after `accelerate`, and what the calls on arrays gain over torch.nn.
 """
 
 import argparse
 import copy
 import functools
-import statistics
 import time
 
 import torch
@@ -19,19 +18,7 @@ import rnncore.torch
 from rnncore import engine
 
 
-def medians(calls, rounds, inner):
-    """Median seconds of each call, in turn."""
-    times = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, kept in zip(calls, times, strict=True):
-            began = time.perf_counter()
-            for _ in range(inner):
-                call()
-            kept.append((time.perf_counter() - began) / inner)
-    return [statistics.median(kept) for kept in times]
-
-
-def fastest(calls, rounds=300, inner=20):
+def fastest(calls, rounds=2000, inner=10):
     """Least seconds of each call, in turn."""
     times = [[] for _ in calls]
     for _ in range(rounds):
@@ -68,9 +55,8 @@ def show_overhead():
     identity = torch.nn.Identity()
 
     def pass_on():
-        with torch.no_grad():
-            identity(x)
-            return [torch.empty_like(one) for one in results]
+        identity(x)
+        return [torch.empty_like(one) for one in results]
 
     def train_nothing():
         y, *_ = Empty.apply(results, weights, x, None, None, *weights)
@@ -82,7 +68,8 @@ def show_overhead():
         ("inference", (infer, infer_arrays, pass_on)),
         ("training", (train, train_arrays, train_nothing)),
     ):
-        ours, arrays, nothing = (1e6 * value for value in fastest(calls))
+        with torch.set_grad_enabled(name == "training"):
+            ours, arrays, nothing = (1e6 * value for value in fastest(calls))
         print(f"{name:9} {ours:6.1f} us, on arrays {arrays:5.1f}, an empty one of PyTorch {nothing:5.1f}")
 
 
@@ -97,15 +84,12 @@ def calls_of(theirs, x):
     array = x.numpy()
 
     evaluated = [copy.deepcopy(layer).eval() for layer in (theirs, ours)]
+    ones = torch.ones_like(theirs(x)[0])
 
-    def infer(layer):
-        with torch.no_grad():
-            layer(x)
-
-    def train(layer):
+    def train(layer, weights):
         y, _ = layer(x)
-        torch.autograd.backward(y, torch.ones_like(y))
-        for weight in layer.parameters():
+        torch.autograd.backward(y, ones)
+        for weight in weights:
             weight.grad = None
 
     def infer_arrays():
@@ -116,13 +100,14 @@ def calls_of(theirs, x):
         y, _, tape = engine.record(weights, engine.Call(spec, array))
         engine.backward(tape, y)
 
-    yield "inference", [*(functools.partial(infer, layer) for layer in evaluated), infer_arrays]
-    yield "training", [functools.partial(train, theirs), functools.partial(train, ours), train_arrays]
+    trained = [functools.partial(train, layer, [*layer.parameters()]) for layer in (theirs, ours)]
+    yield "inference", [*(functools.partial(layer, x) for layer in evaluated), infer_arrays]
+    yield "training", [*trained, train_arrays]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--rounds", type=int, default=101)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rnncore.set_num_threads(1)
@@ -133,8 +118,10 @@ def main():
         for kind in (torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN):
             torch.manual_seed(0)
             for name, calls in calls_of(kind(H, H), torch.randn(T, N, H)):
-                inner = 20 if T * N * H < 1000 else 1
-                theirs, ours, arrays = (1e6 * value for value in medians(calls, arguments.rounds, inner))
+                inner = 10 if T * N * H < 10000 else 3
+                with torch.set_grad_enabled(name == "training"):
+                    times = fastest(calls, arguments.rounds, inner)
+                theirs, ours, arrays = (1e6 * value for value in times)
                 print(
                     f"{kind.__name__:5} {T:3} {N:3} {H:3}  {name:9} {theirs:12.1f} {ours:17.1f} {arrays:10.1f}"
                     f" {theirs / ours:6.2f} {arrays / ours:5.0%}",

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * Floats of 16 bits and back, in integers: the same on every machine and in every floating-point environment. Rounding is to
- * nearest, ties to even; NaN stays NaN. bfloat16 is the upper half of a float, float16 is IEEE 754's binary16. */
+ * nearest, ties to even; NaN stays NaN. bfloat16 is the upper half of a float, float16 is IEEE 754's binary16. And the scale of
+ * a row of codes. */
 #ifndef RC_HALF_H
 #define RC_HALF_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+enum { RC_MOST_CODE = 127 };
+
+/* Ranges below it count as it: its inverse is a number. */
+#define RC_LEAST_RANGE 0x1p-96f
 
 static inline uint32_t rc_float_bits(float a)
 {
@@ -58,6 +65,13 @@ static inline float rc_from_float16(uint16_t a)
     if (size >= 0x7C00) return rc_bits_float(sign | 0x7F800000 | (size & 0x3FF) << 13);
     if (size >= 0x400) return rc_bits_float(sign | ((size << 13) + (112 << 23)));
     return rc_bits_float(sign | rc_float_bits((float)(int32_t)size * 0x1p-24f));
+}
+
+/* The scale of a row of weights whose largest magnitude this is, cut to 17 bits. */
+static inline float rc_scale_of(float largest)
+{
+    const float range = largest / (float)RC_MOST_CODE;
+    return rc_bits_float(rc_float_bits(range > RC_LEAST_RANGE || isnan(range) ? range : RC_LEAST_RANGE) & ~0x7Fu);
 }
 
 #endif

@@ -123,7 +123,7 @@ double rc_json_number(rc_json *json)
     if (point) *point = *localeconv()->decimal_point; /* what strtod looks for */
     const double value = strtod(text, NULL);
     if (!isfinite(value)) json->bad = 1;
-    return value;
+    return json->bad ? 0 : value;
 }
 
 int64_t rc_json_count(rc_json *json)

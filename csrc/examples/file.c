@@ -46,13 +46,14 @@ int main(int argc, char **argv)
     const int64_t count = config.num_layers * directions * rnncore_param_count(plan);
     const void **params = calloc((size_t)count, sizeof *params);
     if (!params) return fail("params", RNNCORE_ERROR_MEMORY);
-    status = rnncore_file_read(file, bytes, &config, params, count);
+    void *wide = rnncore_alloc(rnncore_file_bytes(file, bytes)); /* for matrices of compact files */
+    status = rnncore_file_widen(file, bytes, wide, params, count);
     if (status) return fail(argv[1], status);
     void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
     if (!weights) return fail("weights", RNNCORE_ERROR_MEMORY);
     status = rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, params, weights);
     free(params); /* packed: the file is not needed any more */
-    rnncore_free(file);
+    rnncore_free(file), rnncore_free(wide);
     if (status) return fail("weights", status);
 
     const int64_t T = atoll(argv[2]), N = atoll(argv[3]), elem = config.dtype == RNNCORE_FLOAT32 ? 4 : 8;

@@ -229,6 +229,14 @@ RNNCORE_API rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int us
 RNNCORE_API rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config,
                                              const void **params, int64_t count);
 
+/* A compact file (Python's save with compact=True) of a layer with a store holds what its matrices are packed from, codes and
+ * scales or halves, and cannot be pointed into: rnncore_file_read gives its config alone, and RNNCORE_ERROR_UNSUPPORTED for
+ * params. rnncore_file_widen gives the params of any file; those matrices are written as floats into `memory` of
+ * rnncore_file_bytes bytes (0: none is needed, or no sound file), aligned to 8. Packed, they are the codes or halves again. */
+RNNCORE_API size_t rnncore_file_bytes(const void *file, size_t bytes);
+RNNCORE_API rnncore_status rnncore_file_widen(const void *file, size_t bytes, void *memory, const void **params,
+                                              int64_t count);
+
 /* -- Threads ------------------------------------------------------------------------------------------------------ */
 
 /* A persistent team of threads for the calls that are given it; its threads start at the first call that needs them.

@@ -3,21 +3,15 @@
  * Files of one layer as Python writes them: safetensors, with the architecture as JSON in the metadata entry "rnncore". A
  * file is 8 bytes (length of the header, little endian), a JSON header, then the arrays one after the other in the header's
  * order. All claims are checked against each other and the file's size before anything is given out. */
+#include "file.h"
+
 #include <string.h>
 
-#include "../model/config.h"
 #include "../base/fpenv.h"
 #include "../base/json.h"
+#include "../base/tuning.h"
 
 enum { MOST_LAYER_TEXT = 8192, MOST_NAME = 64 }; /* bytes of the architecture, and of an array's name */
-
-typedef struct layer_file {
-    const char *header, *data;
-    int64_t header_bytes, data_bytes;
-    rnncore_config config;
-    const rc_cell *cell; /* its table */
-    int has_bias;
-} layer_file;
 
 /* -- The architecture ----------------------------------------------------------------------------------------------- */
 
@@ -87,7 +81,7 @@ static void place_activations(rnncore_config *c, const layer_words *words)
 }
 
 /* The fields of Python's Spec, each at most once; the options of cells may be absent. */
-static void read_architecture(rc_json *json, layer_file *file, layer_words *words)
+static void read_architecture(rc_json *json, rc_file *file, layer_words *words)
 {
     static const char *const fields[] = {
         "cell",    "input_size",    "hidden_size", "num_layers", "nonlinearity", "bias",      "batch_first",
@@ -131,11 +125,11 @@ static void read_architecture(rc_json *json, layer_file *file, layer_words *word
     if ((seen & REQUIRED) != REQUIRED) json->bad = 1;
 }
 
-/* {"format": "rnncore.layer", "version": 1, "architecture": {...}} */
-static int read_layer_text(const char *text, int64_t length, layer_file *file)
+/* {"format": "rnncore.layer", "version": 1, "architecture": {...}}, and "compact": true where it is. */
+static int read_layer_text(const char *text, int64_t length, rc_file *file)
 {
-    static const char *const keys[] = {"format", "version", "architecture", NULL}, *const formats[] = {"rnncore.layer",
-                                                                                                       NULL};
+    static const char *const keys[] = {"format", "version", "architecture", "compact", NULL};
+    static const char *const formats[] = {"rnncore.layer", NULL};
     rc_json json = {text, text + length, 0};
     layer_words words = {.reset_after = 1};
     int seen = 0;
@@ -147,9 +141,10 @@ static int read_layer_text(const char *text, int64_t length, layer_file *file)
         seen |= 1 << key;
         if (key == 0) rc_json_word(&json, formats);
         else if (key == 1) json.bad |= rc_json_count(&json) != 1;
+        else if (key == 3) file->compact = rc_json_bool(&json);
         else read_architecture(&json, file, &words);
     }
-    if (json.bad || seen != 7) return 0;
+    if (json.bad || (seen & 7) != 7) return 0;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         if (cells[i].family == words.family && cells[i].nonlinearity == words.nonlinearity &&
             cells[i].reset_after == words.reset_after && cells[i].layer_norm == words.layer_norm)
@@ -162,44 +157,61 @@ static int read_layer_text(const char *text, int64_t length, layer_file *file)
 
 /* -- The arrays ----------------------------------------------------------------------------------------------------- */
 
-typedef struct tensor {
-    int row, place; /* of the cell's table; among the parameters that the layer has */
-    int64_t layer;
-    int direction;
-    int64_t rows, columns; /* columns 0: one axis */
-} tensor;
-
 /* Whether the file has a row of the table: without bias the optional ones are left out. */
-static int has_param(const layer_file *file, const rc_param *param)
+static int has_param(const rc_file *file, const rc_param *param)
 {
     return rc_has_param(&file->config, file->cell, param) && (file->has_bias || !param->optional);
 }
 
-/* Parameters of a layer and direction: those that callers hand over, or those that the file has. */
-static int count_params(const layer_file *file, int in_file)
+int rc_file_params(const rc_file *file)
 {
     int count = 0;
+    for (int i = 0; i < file->cell->param_count; i++)
+        count += rc_has_param(&file->config, file->cell, &file->cell->params[i]);
+    return count;
+}
+
+rc_kind rc_file_kind(const rc_file *file, int row, int64_t columns)
+{
+    const rnncore_store store = file->config.store;
+    if (!file->compact || !columns || store == RNNCORE_STORE_REAL)
+        return file->config.dtype == RNNCORE_FLOAT32 ? RC_KIND_F32 : RC_KIND_F64;
+    if (store == RNNCORE_STORE_BFLOAT16) return RC_KIND_BF16;
+    if (store == RNNCORE_STORE_FLOAT16) return RC_KIND_F16;
+    return row == file->cell->term[RC_TERM_X].param && columns < RC_LEAST_CODED_INPUTS ? RC_KIND_F32 : RC_KIND_I8;
+}
+
+/* Arrays that a layer and direction has in the file. */
+static int64_t count_arrays(const rc_file *file, int64_t layer)
+{
+    int64_t count = 0;
     for (int i = 0; i < file->cell->param_count; i++) {
         const rc_param *param = &file->cell->params[i];
-        count += in_file ? has_param(file, param) : rc_has_param(&file->config, file->cell, param);
+        if (!has_param(file, param)) continue;
+        const rnncore_param shape = rc_describe_param(&file->config, file->cell, param, layer);
+        count += rc_file_kind(file, i, shape.columns) == RC_KIND_I8 ? 2 : 1;
     }
     return count;
 }
 
-/* The rest of a name, "_l<layer>" or "_l<layer>_reverse". */
-static int read_place(const char *text, tensor *t)
+/* The rest of a name, "_l<layer>" or "_l<layer>_reverse", and of scales ".scale". */
+static int read_place(const char *text, rc_tensor *t)
 {
     int digits = 0;
     if (strncmp(text, "_l", 2)) return 0;
     text += 2;
     for (t->layer = 0; text[digits] >= '0' && text[digits] <= '9' && digits < 6; digits++)
         t->layer = 10 * t->layer + (text[digits] - '0');
-    t->direction = !strcmp(text + digits, "_reverse");
-    return digits && (digits == 1 || text[0] != '0') && (t->direction || !text[digits]);
+    if (!digits || (digits > 1 && text[0] == '0')) return 0;
+    text += digits;
+    t->direction = !strncmp(text, "_reverse", 8);
+    text += t->direction ? 8 : 0;
+    t->is_scale = !strcmp(text, ".scale");
+    return t->is_scale || !*text;
 }
 
 /* Which array a name says, and its shape. */
-static int find_tensor(const layer_file *file, const char *name, tensor *t)
+static int find_tensor(const rc_file *file, const char *name, rc_tensor *t)
 {
     const rnncore_config *c = &file->config;
     for (t->row = t->place = 0; t->row < file->cell->param_count; t->row++) {
@@ -212,15 +224,21 @@ static int find_tensor(const layer_file *file, const char *name, tensor *t)
     const rnncore_param param = rc_describe_param(c, file->cell, &file->cell->params[t->row], t->layer);
     t->rows = param.rows;
     t->columns = param.columns;
-    return 1;
+    t->kind = rc_file_kind(file, t->row, t->columns);
+    if (!t->is_scale) return 1;
+    const int has_scale = t->kind == RC_KIND_I8;
+    t->kind = RC_KIND_F32;
+    t->columns = 0;
+    return has_scale;
 }
 
 /* {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}; the array must begin at *reached, which moves on. */
-static int read_entry(rc_json *json, const layer_file *file, const tensor *t, int64_t *reached)
+static int read_entry(rc_json *json, const rc_file *file, const rc_tensor *t, int64_t *reached)
 {
-    static const char *const keys[] = {"dtype", "shape", "data_offsets", NULL}, *const names[] = {"F32", "F64", NULL};
-    const int64_t elem = file->config.dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
-    const int64_t bytes = t->rows * (t->columns ? t->columns : 1) * elem; /* below 2^63: see rc_check_config */
+    static const char *const keys[] = {"dtype", "shape", "data_offsets", NULL};
+    static const char *const names[] = {"F32", "F64", "BF16", "F16", "I8", NULL};
+    static const int elem[] = {sizeof(float), sizeof(double), 2, 2, 1};
+    const int64_t bytes = t->rows * (t->columns ? t->columns : 1) * elem[t->kind]; /* below 2^63: see rc_check_config */
     int seen = 0;
     rc_json_expect(json, '{');
     for (int i = 0; rc_json_more(json, i, '}'); i++) {
@@ -229,7 +247,7 @@ static int read_entry(rc_json *json, const layer_file *file, const tensor *t, in
         if (json->bad || seen & 1 << key) return 0;
         seen |= 1 << key;
         if (key == 0) {
-            if (rc_json_word(json, names) != (int)file->config.dtype) return 0;
+            if (rc_json_word(json, names) != (int)t->kind) return 0;
             continue;
         }
         const int64_t expected[2] = {key == 1 ? t->rows : *reached, key == 1 ? t->columns : *reached + bytes};
@@ -241,23 +259,22 @@ static int read_entry(rc_json *json, const layer_file *file, const tensor *t, in
         }
         rc_json_expect(json, ']');
     }
-    if (json->bad || seen != 7 || bytes > file->data_bytes - *reached) return 0;
+    if (json->bad || seen != 7 || bytes > file->data_bytes - *reached || *reached % elem[t->kind]) return 0;
     *reached += bytes;
     return 1;
 }
 
-/* All arrays, which must be those of the config; with params, where they are. A name that comes twice finds its place
- * taken; without params the count and the first call to come find what is missing. */
-static int read_tensors(const layer_file *file, const void **params)
+int rc_file_arrays(const rc_file *file, const void **params, const void **scales)
 {
     const rnncore_config *c = &file->config;
     rc_json json = {file->header, file->header + file->header_bytes, 0};
-    const int64_t expected = count_params(file, 1) * c->num_layers * (1 + c->bidirectional);
+    const int64_t expected =
+        (count_arrays(file, 0) + (c->num_layers - 1) * count_arrays(file, 1)) * (1 + c->bidirectional);
     int64_t reached = 0, count = 0;
     char name[MOST_NAME];
     rc_json_expect(&json, '{');
     for (int64_t i = 0; rc_json_more(&json, i, '}'); i++) {
-        tensor t = {0};
+        rc_tensor t = {0};
         rc_json_string(&json, name, sizeof name);
         rc_json_expect(&json, ':');
         if (json.bad) return 0;
@@ -273,10 +290,11 @@ static int read_tensors(const layer_file *file, const void **params)
         }
         const int64_t begin = reached;
         if (!find_tensor(file, name, &t) || !read_entry(&json, file, &t, &reached) || ++count > expected) return 0;
-        if (!params) continue;
-        const int64_t place = (t.layer * (1 + c->bidirectional) + t.direction) * count_params(file, 0) + t.place;
-        if (params[place]) return 0;
-        params[place] = file->data + begin;
+        const void **to = t.is_scale ? scales : params;
+        if (!to) continue;
+        const int64_t place = (t.layer * (1 + c->bidirectional) + t.direction) * rc_file_params(file) + t.place;
+        if (to[place]) return 0;
+        to[place] = file->data + begin;
     }
     while (json.at < json.end && *json.at == ' ') json.at++;
     return !json.bad && json.at == json.end && count == expected && reached == file->data_bytes;
@@ -285,7 +303,7 @@ static int read_tensors(const layer_file *file, const void **params)
 /* -- The file ------------------------------------------------------------------------------------------------------- */
 
 /* The metadata entry "rnncore", which must come first in the header, as every writer has it. */
-static int read_metadata(layer_file *file)
+static int read_metadata(rc_file *file)
 {
     rc_json json = {file->header, file->header + file->header_bytes, 0};
     char name[MOST_NAME], text[MOST_LAYER_TEXT];
@@ -306,8 +324,7 @@ static int read_metadata(layer_file *file)
     return !json.bad && found;
 }
 
-static rnncore_status read_file(const void *memory, size_t bytes, rnncore_config *config, const void **params,
-                                int64_t count)
+rnncore_status rc_file_open(rc_file *file, const void *memory, size_t bytes)
 {
     if (!memory || (uintptr_t)memory % sizeof(double)) return RNNCORE_ERROR_ARGUMENT;
     const unsigned char *start = memory;
@@ -316,18 +333,27 @@ static rnncore_status read_file(const void *memory, size_t bytes, rnncore_config
     for (int i = 0; i < 8; i++) header |= (uint64_t)start[i] << 8 * i;
     if (header > bytes - 8 || header % sizeof(double))
         return RNNCORE_ERROR_FORMAT; /* our writer keeps arrays aligned */
-    layer_file file = {
+    *file = (rc_file){
         .header = (const char *)start + 8,
         .data = (const char *)start + 8 + header,
         .header_bytes = (int64_t)header,
         .data_bytes = (int64_t)(bytes - 8 - header),
     };
-    if (!read_metadata(&file) || !read_tensors(&file, NULL)) return RNNCORE_ERROR_FORMAT;
+    return read_metadata(file) && rc_file_arrays(file, NULL, NULL) ? RNNCORE_OK : RNNCORE_ERROR_FORMAT;
+}
+
+static rnncore_status read_file(const void *memory, size_t bytes, rnncore_config *config, const void **params,
+                                int64_t count)
+{
+    rc_file file;
+    const rnncore_status status = rc_file_open(&file, memory, bytes);
+    if (status) return status;
     if (params) {
-        const int64_t all = file.config.num_layers * (1 + file.config.bidirectional) * count_params(&file, 0);
+        const int64_t all = file.config.num_layers * (1 + file.config.bidirectional) * rc_file_params(&file);
         if (count != all) return RNNCORE_ERROR_ARGUMENT;
+        if (file.compact && file.config.store != RNNCORE_STORE_REAL) return RNNCORE_ERROR_UNSUPPORTED;
         for (int64_t i = 0; i < all; i++) params[i] = NULL;
-        if (!read_tensors(&file, params)) return RNNCORE_ERROR_FORMAT;
+        if (!rc_file_arrays(&file, params, NULL)) return RNNCORE_ERROR_FORMAT;
     }
     return rc_give_config(config, &file.config);
 }

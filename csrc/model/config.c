@@ -127,7 +127,7 @@ rnncore_status rc_check_config(const rnncore_config *c)
     if (!cell || !are_options(c, cell)) return RNNCORE_ERROR_ARGUMENT;
     if (c->input_size < 1 || c->hidden_size < 1 || c->num_layers < 1) return RNNCORE_ERROR_SHAPE;
     if (rc_store_is_integer(c->store) &&
-        (c->input_size > RC_MOST_CODED_INPUTS || 2 * c->hidden_size > RC_MOST_CODED_INPUTS))
+        (c->input_size > RC_MOST_CODED_INPUTS || c->hidden_size > RC_MOST_CODED_INPUTS / 2))
         return RNNCORE_ERROR_SHAPE;
     if (c->input_size > largest_size || c->hidden_size > largest_size || c->num_layers > most_layers)
         return RNNCORE_ERROR_OVERFLOW;

@@ -139,7 +139,7 @@ static void run_op(const naive *n, const rc_op *op, const rc_cell_args *args)
         if (op->index == RC_ZONE_H) plan->kernels->blend(n->h, n->h_prev, n->h, plan->out, plan->config.zoneout);
         else plan->kernels->blend(n->c, n->c_prev, n->c, plan->hidden, plan->config.zoneout_c);
         break;
-    case RC_OP_NORM: rc_norm_row(plan, op->index, n->gates, n->c, n->numbers); break;
+    case RC_OP_NORM: rc_norm_rows(plan, op->index, args, 1); break;
     default: break; /* math alone; dropout is of training */
     }
     if (op->math) op->math(args, 0, 1, 0, plan->hidden);

@@ -52,12 +52,12 @@ void rc_input_product(const rnncore_plan *plan, const rc_weights *weights, rnnco
         .out_row = ldg,
         .plane = plan->ld,
     };
-    const rc_mat nothing = {.planes = mat->planes};
+    const rc_mat nothing = {.w = mat->w, .planes = mat->planes}; /* without rows */
     if (backend == RNNCORE_BLAS) p.mat = &nothing;
     plan->kernels->product[p.mat->store](&p);
     if (plan->fill) { /* planes without W_ih x start from their bias alone */
         const int64_t first = mat->planes * plan->ld * plan->elem;
-        const rc_mat rest = {.planes = plan->fill};
+        const rc_mat rest = {.w = mat->w, .planes = plan->fill};
         p.mat = &rest;
         p.init = weights->start + first;
         p.out = gates + first;
@@ -76,7 +76,7 @@ static void multiply(const rc_step *s, const rc_product *p, const char *w_rows, 
         return;
     }
     if (p->init != p->out) { /* BLAS adds to what is there */
-        const rc_mat nothing = {.planes = p->mat->planes};
+        const rc_mat nothing = {.w = p->mat->w, .planes = p->mat->planes};
         rc_product start = *p;
         start.mat = &nothing;
         start.tail = NULL;
@@ -189,16 +189,6 @@ static void drop(const rc_step *s, const rc_op *op, const places *at, const rc_s
                   rc_slice_begin(slice, blocks) * lanes, rc_slice_end(slice, blocks) * lanes);
 }
 
-/* The numbers of a layer normalisation, of all rows: each slice has its own. */
-static void run_norm(const rc_step *s, const rc_op *op, const rc_cell_args *args)
-{
-    const rnncore_plan *plan = s->plan;
-    for (int64_t r = 0; r < s->rows; r++)
-        rc_norm_row(plan, op->index, (const char *)args->gates + r * s->ldg * plan->elem,
-                    (const char *)args->c + r * plan->ld * plan->elem,
-                    (char *)args->numbers + r * RC_NORM_NUMBERS * plan->elem);
-}
-
 /* The cell's math on this slice's units of all rows. */
 static void run_math(const rc_step *s, const rc_op *op, const rc_cell_args *args, const rc_slice *slice)
 {
@@ -245,7 +235,7 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
         switch (op->kind) {
         case RC_OP_PRODUCT: add_term(s, op, &at, &args, slice); break;
         case RC_OP_MATH: run_math(s, op, &args, slice); break;
-        case RC_OP_NORM: run_norm(s, op, &args); break;
+        case RC_OP_NORM: rc_norm_rows(plan, op->index, &args, s->rows); break;
         case RC_OP_PROJECT: project(s, op, &at, slice); break;
         case RC_OP_ZONE: zone(s, op, &at, slice); break;
         case RC_OP_DROP: drop(s, op, &at, slice); break;

@@ -236,15 +236,6 @@ static void multiply_back(const rc_backward_run *run, const rc_op *op, const rc_
     if (op->math) run_math(run, op->math, args, 0, rows, slice);
 }
 
-/* The numbers of a layer normalisation, of all rows: each slice has its own. */
-static void run_norm(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
-{
-    for (int64_t r = 0; r < rows; r++)
-        rc_norm_row(plan, op->index, (const char *)args->gates + r * args->ldg * plan->elem,
-                    (const char *)args->c + r * plan->ld * plan->elem,
-                    (char *)args->numbers + r * RC_NORM_NUMBERS * plan->elem);
-}
-
 /* Its sums over the gradients of its result. */
 static void run_norm_back(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
 {
@@ -316,7 +307,7 @@ int rc_backward_step(const rc_backward_run *run, int64_t step, int ready, int st
         case RC_OP_PROJECT: project_back(run, op, &args, step, slice); break;
         case RC_OP_PRODUCT: multiply_back(run, op, &args, step, slice); break;
         case RC_OP_MATH: run_math(run, op->math, &args, 0, rows, slice); break;
-        case RC_OP_NORM: run_norm(plan, op, &args, rows); break;
+        case RC_OP_NORM: rc_norm_rows(plan, op->index, &args, rows); break;
         case RC_OP_NORM_BACK: run_norm_back(plan, op, &args, rows); break;
         case RC_OP_KEEP: add_kept(run, step, slice); break;
         default: break; /* of forward */

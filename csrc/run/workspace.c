@@ -69,10 +69,14 @@ void rc_store_state(const rc_batch *batch, const char *from, int64_t ld, char *d
         memcpy(dense + rc_batch_row(batch, j) * size * elem, from + j * ld * elem, (size_t)(size * elem));
 }
 
-void rc_norm_row(const rnncore_plan *plan, int norm, const char *gates, const char *c, char *numbers)
+void rc_norm_rows(const rnncore_plan *plan, int norm, const rc_cell_args *args, int64_t rows)
 {
     const rc_norm *n = &plan->cell->norm[norm];
     const rc_term *term = n->term < 0 ? NULL : &plan->term[n->term];
-    const char *values = term ? gates + term->first * plan->ld * plan->elem : c;
-    plan->kernels->norm_stats(numbers + 2 * norm * plan->elem, values, term ? term->planes : 1, plan->ld, plan->hidden);
+    const int64_t plane = plan->ld * plan->elem, row = term ? args->ldg * plan->elem : plane;
+    const char *values = term ? (const char *)args->gates + term->first * plane : args->c;
+    char *numbers = (char *)args->numbers + 2 * norm * plan->elem;
+    for (int64_t r = 0; r < rows; r++)
+        plan->kernels->norm_stats(numbers + r * RC_NORM_NUMBERS * plan->elem, values + r * row, term ? term->planes : 1,
+                                  plan->ld, plan->hidden);
 }

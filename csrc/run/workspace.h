@@ -33,8 +33,8 @@ void rc_workspace_take_backward(rc_workspace *ws, rc_arena *arena, const rnncore
                                 int64_t slices);
 void rc_workspace_take_masks(rc_workspace *ws, rc_arena *arena, const rnncore_plan *plan, int64_t rows);
 
-/* The numbers of a row's normalisation: its mean and 1 / deviation. */
-void rc_norm_row(const rnncore_plan *plan, int norm, const char *gates, const char *c, char *numbers);
+/* The numbers of a normalisation, of all rows: mean and 1 / deviation. Each slice has its own. */
+void rc_norm_rows(const rnncore_plan *plan, int norm, const rc_cell_args *args, int64_t rows);
 
 static inline int64_t rc_widest_row(const rnncore_plan *plan)
 {

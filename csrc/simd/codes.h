@@ -11,16 +11,12 @@
 #ifndef RC_CODES_H
 #define RC_CODES_H
 
+#include "../base/half.h"
 #include "dot.h"
 #include "kernels.h"
 
-enum { RC_MOST_CODE = 127 };
-
 /* Adding this to a small number leaves its nearest integer in the lowest bits. */
 #define RC_ROUNDER 0x1.8p23f
-
-/* Ranges below it count as it: its inverse is a number. */
-#define RC_LEAST_RANGE 0x1p-96f
 
 /* The largest |v| of a row, NaN if one of them is no finite number. */
 static float row_range(const float *row, int64_t k)
@@ -48,11 +44,7 @@ static float row_range(const float *row, int64_t k)
 
 /* -- Weights ----------------------------------------------------------------------------------------------------------- */
 
-static float weight_scale(const float *row, int64_t k)
-{
-    const float range = row_range(row, k) / (float)RC_MOST_CODE;
-    return rc_bits_float(rc_float_bits(range > RC_LEAST_RANGE || isnan(range) ? range : RC_LEAST_RANGE) & ~0x7Fu);
-}
+static float weight_scale(const float *row, int64_t k) { return rc_scale_of(row_range(row, k)); }
 
 static int8_t weight_code(float w, float scale)
 {

@@ -31,16 +31,20 @@ def convolve(x, weight, bias=None, stride=1, pad=0):
     return y if bias is None else y + bias[:, np.newaxis]
 
 
+def cell_of(weights):
+    """The LSTM: a torch.nn.LSTMCell is one that runs step by step."""
+    cell = {
+        name.removeprefix("lstm_cell."): a for name, a in weights.items() if name.startswith("lstm_cell.")
+    }
+    return rnncore.formats.torch.from_state_dict(cell).layer()
+
+
 class Detector:
     """A running detector."""
 
     def __init__(self, weights):
         self.weights = weights
-        cell = {
-            name.removeprefix("lstm_cell."): a for name, a in weights.items() if name.startswith("lstm_cell.")
-        }
-        # A torch.nn.LSTMCell is an LSTM that runs step by step.
-        self.stream = rnncore.formats.torch.from_state_dict(cell).layer().stream()
+        self.stream = cell_of(weights).stream()
         self.head, self.bias = weights["final_conv.weight"][0, :, 0], weights["final_conv.bias"][0]
         self.context = np.zeros(CONTEXT, np.float32)
 

@@ -78,6 +78,8 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_weights_pack(const rnncore_plan *plan, int uses, const void **params, void *weights)
     rnncore_status rnncore_file_read(const void *file, size_t bytes, rnncore_config *config, const void **params,
                                      int64_t count)
+    size_t rnncore_file_bytes(const void *file, size_t bytes)
+    rnncore_status rnncore_file_widen(const void *file, size_t bytes, void *memory, const void **params, int64_t count)
 
     # -- Threads
     ctypedef struct rnncore_team:

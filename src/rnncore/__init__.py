@@ -48,8 +48,8 @@ _LATER_MODULES = ("formats", "nn", "ragged", "reference")
 
 
 @set_writer
-def _write(module: Any, path: Any) -> None:
-    importlib.import_module(".formats.doors", __name__).save(module, path)
+def _write(module: Any, path: Any, compact: bool) -> None:
+    importlib.import_module(".formats.doors", __name__).save(module, path, compact=compact)
 
 
 def __getattr__(name: str) -> Any:

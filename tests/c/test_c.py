@@ -75,6 +75,19 @@ def test_a_saved_layer_runs_in_c(c_build, tmp_path, cell, dtype):
         assert_same_bits(np.frombuffer(done.stdout, dtype).reshape(y.shape), y)
 
 
+@CELL
+@pytest.mark.parametrize("store", tables.STORES)
+def test_a_compact_layer_runs_in_c(c_build, tmp_path, cell, store):
+    shape = tables.Shape(5, 3, 40, 9)
+    layer = build(cell, shape, num_layers=2, bidirectional=True, store=store)
+    layer.save(tmp_path / "layer.safetensors", compact=True)
+    x = draw(layer, shape.T, shape.N).x
+    done = run_file(c_build, tmp_path / "layer.safetensors", x)
+    assert done.returncode == 0, done.stderr
+    y, _ = layer(x)
+    assert_same_bits(np.frombuffer(done.stdout, np.float32).reshape(y.shape), y)
+
+
 def test_activations_of_two_directions_reach_c(c_build, tmp_path):
     activations = ({"i": ("hard_sigmoid", 0.1, 1e-05)}, {"c": ("elu", 0.30000000000000004)})
     layer = rnncore.LSTM(3, 5, bidirectional=True, dtype="float64", activations=activations, seed=0)

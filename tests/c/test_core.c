@@ -50,6 +50,8 @@ static const struct bad_config {
     ROW("cell above", ARGUMENT, "perceptron", SIZES),
     ROW("dtype", ARGUMENT, RNNCORE_LSTM, SIZES, .dtype = (rnncore_dtype)2),
     ROW("store", ARGUMENT, RNNCORE_LSTM, SIZES, .store = RNNCORE_STORE_COUNT),
+    ROW("hidden_size of integers", SHAPE, RNNCORE_LSTM, .input_size = 3, .hidden_size = INT64_MAX, .num_layers = 1,
+        .store = RNNCORE_STORE_INT8),
     ROW("store of doubles", ARGUMENT, RNNCORE_LSTM, SIZES, .dtype = RNNCORE_FLOAT64, .store = RNNCORE_STORE_BFLOAT16),
     ROW("bidirectional", ARGUMENT, RNNCORE_LSTM, SIZES, .bidirectional = 2),
     ROW("dropout one", ARGUMENT, RNNCORE_LSTM, SIZES, .dropout = 1.0),

@@ -2,6 +2,7 @@
  *
  * rnncore_file_read: sound files, wrong ones of every kind, and files damaged at random. Each file lies in a block of exactly
  * its size, and every array that is given out is read to its end, so the address sanitizer sees any step outside. */
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,15 +44,23 @@ static rnncore_status read_file(const char *file, size_t bytes)
     CHECK_STATUS(rnncore_plan_create(&config, &plan), RNNCORE_OK);
     const int64_t count = config.num_layers * (1 + config.bidirectional) * rnncore_param_count(plan);
     if (count > SLOTS) status = RNNCORE_ERROR_OVERFLOW; /* the test's own limit */
-    if (!status) status = rnncore_file_read(file, bytes, &config, params, count);
+    const size_t wide = rnncore_file_bytes(file, bytes);
+    void *memory = malloc(wide ? wide : 1);
+    if (!status) {
+        const rnncore_status direct = rnncore_file_read(file, bytes, &config, params, count);
+        status = rnncore_file_widen(file, bytes, wide ? memory : NULL, params, count);
+        CHECK_STATUS(direct, wide ? RNNCORE_ERROR_UNSUPPORTED : status);
+    }
     if (status) {
         rnncore_plan_destroy(plan);
+        free(memory);
         return status;
     }
     void *weights = rnncore_alloc(rnncore_weights_bytes(plan, RNNCORE_PACK_FORWARD));
     CHECK_STATUS(rnncore_weights_pack(plan, RNNCORE_PACK_FORWARD, params, weights), RNNCORE_OK);
     rnncore_free(weights);
     rnncore_plan_destroy(plan);
+    free(memory);
     return RNNCORE_OK;
 }
 
@@ -86,6 +95,73 @@ static rnncore_status read_file(const char *file, size_t bytes)
     ENTRY("bias_hh_l0_reverse", "6", 288, 312) \
     ENTRY("weight_hr_l0_reverse", "1,2", 312, 320) ENTRY("weight_peephole_l0_reverse", "4", 320, 336) "}"
 
+#define COMPACT_META \
+    "{\"__metadata__\":{\"rnncore\":\"{\\\"format\\\": \\\"rnncore.layer\\\", \\\"version\\\": 1, \\\"compact\\\": " \
+    "true, " \
+    "\\\"architecture\\\": {" BASE("rnn", "1", "tanh", "false", "false", "float32", "0", \
+                                   "true") ", \\\"store\\\": \\\"int8\\\"}}\"}"
+#define COMPACT_FILE \
+    COMPACT_META ENTRY("weight_ih_l0", "2,3", 0, 24) \
+        ENTRY("weight_hh_l0.scale", "2", 24, \
+              32) ",\"weight_hh_l0\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[32,36]}}"
+
+/* Scales and codes of weight_hh_l0. */
+static char *make_compact(const char *text, float first, float second, const signed char codes[4], size_t *bytes)
+{
+    char *file = make_file(text, 36, bytes);
+    const float scale[2] = {first, second};
+    memcpy(file + *bytes - 12, scale, sizeof scale);
+    memcpy(file + *bytes - 4, codes, 4);
+    return file;
+}
+
+static const signed char own_codes[4] = {127, 1, 0, -127};
+
+static void test_compact(void)
+{
+    static const struct {
+        const char *subject;
+        float first, second;
+        signed char codes[4];
+    } wrong[] = {{"a code of -128", 0.5f, 0.25f, {-128, 1, 0, -127}},
+                 {"a scale too fine", 0.50000006f, 0.25f, {127, 1, 0, -127}},
+                 {"small codes", 0.5f, 0.25f, {126, 1, 0, -127}},
+                 {"a negative scale", -0.5f, 0.25f, {127, 1, 0, -127}},
+                 {"a scale of zero", 0.5f, 0, {127, 1, 0, -127}},
+                 {"an infinite scale", 0.5f, INFINITY, {127, 1, 0, -127}},
+                 {"codes without a number", 0.5f, NAN, {127, 1, 0, 1}},
+                 {"a row of zeros with a scale", 0.5f, 0.25f, {127, 1, 0, 0}}};
+    size_t bytes;
+    check_subject = "compact";
+    char *file = make_compact(COMPACT_FILE, 0.5f, 0.25f, own_codes, &bytes);
+    CHECK_STATUS(read_file(file, bytes), RNNCORE_OK);
+    CHECK(config.store == RNNCORE_STORE_INT8 && (const char *)params[0] == file + bytes - 36);
+    CHECK(rnncore_file_bytes(file, bytes) == 4 * sizeof(void *) + 4 * sizeof(float));
+    CHECK(rnncore_file_bytes(file, bytes - 1) == 0);
+    float memory[32];
+    CHECK_STATUS(rnncore_file_widen(file, bytes, memory, params, 4), RNNCORE_OK);
+    const float *weight = params[1];
+    CHECK(weight[0] == 63.5f && weight[1] == 0.5f && weight[2] == 0 && weight[3] == -31.75f);
+    CHECK(!params[2] && !params[3]);
+    CHECK_STATUS(rnncore_file_widen(file, bytes, NULL, params, 4), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_file_widen(file, bytes, memory, params, 3), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_file_widen(file, bytes, memory, NULL, 4), RNNCORE_ERROR_ARGUMENT);
+    free(file);
+    const signed char zeros[4] = {127, 1, 0, 0};
+    file = make_compact(COMPACT_FILE, 0.5f, 0x1p-96f, zeros, &bytes);
+    CHECK_STATUS(read_file(file, bytes), RNNCORE_OK);
+    free(file);
+    file = make_compact(COMPACT_FILE, 0.5f, NAN, zeros, &bytes);
+    CHECK_STATUS(read_file(file, bytes), RNNCORE_OK);
+    free(file);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        check_subject = wrong[i].subject;
+        file = make_compact(COMPACT_FILE, wrong[i].first, wrong[i].second, wrong[i].codes, &bytes);
+        CHECK_STATUS(read_file(file, bytes), RNNCORE_ERROR_FORMAT);
+        free(file);
+    }
+}
+
 static void test_sound(void)
 {
     size_t bytes;
@@ -115,9 +191,10 @@ static void test_sound(void)
 }
 
 /* Texts that replace a piece of RNN_FILE: nothing may be read from what comes of it. */
-static const struct {
+typedef struct piece {
     const char *subject, *from, *to;
-} spoiled[] = {
+} piece;
+static const piece spoiled[] = {
     {"no metadata", "{\"__metadata__\":", "{\"__metadata_\":"},
     {"another name in the metadata", "{\"rnncore\":", "{\"rnncor\":"},
     {"another format", "rnncore.layer", "rnncore.sequential"},
@@ -185,23 +262,47 @@ static const struct {
     {"two commas", ",\"weight_hh_l0\"", ",,\"weight_hh_l0\""},
 };
 
-static void test_spoiled(void)
+/* Texts that replace a piece of COMPACT_FILE. */
+static const piece spoiled_compact[] = {
+    {"compact with a number", "\\\"compact\\\": true", "\\\"compact\\\": 1"},
+    {"compact twice", "\\\"compact\\\": true", "\\\"compact\\\": true, \\\"compact\\\": true"},
+    {"not compact", "\\\"compact\\\": true", "\\\"compact\\\": false"},
+    {"another store", "\\\"int8\\\"", "\\\"bfloat16\\\""},
+    {"scales of two axes", "[2],", "[2,1],"},
+    {"too few scales", "\"shape\":[2],", "\"shape\":[1],"},
+    {"scales of another matrix", "weight_hh_l0.scale", "weight_ih_l0.scale"},
+    {"scales of a layer that is not there", "weight_hh_l0.scale", "weight_hh_l1.scale"},
+    {"scales of scales", "weight_hh_l0.scale", "weight_hh_l0.scale.scale"},
+    {"no codes", ",\"weight_hh_l0\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[32,36]}", ""},
+    {"codes twice, no scales", "weight_hh_l0.scale\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[24,32]}",
+     "weight_hh_l0\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[24,28]}"},
+    {"halves for codes", "\"I8\"", "\"F16\""},
+    {"unsigned codes", "\"I8\"", "\"U8\""},
+};
+
+static void spoil(const char *text, const piece *pieces, size_t count, size_t data)
 {
-    for (size_t i = 0; i < sizeof spoiled / sizeof *spoiled; i++) {
-        const char *at = strstr(RNN_FILE, spoiled[i].from);
-        check_subject = spoiled[i].subject;
+    for (size_t i = 0; i < count; i++) {
+        const char *at = strstr(text, pieces[i].from);
+        check_subject = pieces[i].subject;
         CHECK(at != NULL);
         if (!at) continue;
-        const size_t before = (size_t)(at - RNN_FILE);
-        memcpy(header, RNN_FILE, before);
-        strcpy(header + before, spoiled[i].to);
-        strcat(header, &RNN_FILE[before + strlen(spoiled[i].from)]);
+        const size_t before = (size_t)(at - text);
+        memcpy(header, text, before);
+        strcpy(header + before, pieces[i].to);
+        strcat(header, &text[before + strlen(pieces[i].from)]);
         size_t bytes;
-        char *file = make_file(header, 48, &bytes);
-        for (size_t data = 40; data <= 48; data += 8) /* also where the data would fit */
-            CHECK_STATUS(read_file(file, bytes - 48 + data), RNNCORE_ERROR_FORMAT);
+        char *file = make_file(header, data + 8, &bytes);
+        for (size_t more = 0; more <= 8; more += 4) /* also where the data would fit */
+            CHECK_STATUS(read_file(file, bytes - 8 + more), RNNCORE_ERROR_FORMAT);
         free(file);
     }
+}
+
+static void test_spoiled(void)
+{
+    spoil(RNN_FILE, spoiled, sizeof spoiled / sizeof *spoiled, 40);
+    spoil(COMPACT_FILE, spoiled_compact, sizeof spoiled_compact / sizeof *spoiled_compact, 36);
 }
 
 /* Every length below the whole, and headers that claim more than there is. */
@@ -243,12 +344,13 @@ static uint64_t draw(uint64_t below)
 static void test_fuzz(int64_t rounds)
 {
     static const char interesting[] = "{}[]\",:\\0123456789-.eENn tfu_";
-    const char *const seeds[] = {RNN_FILE, LSTM_FILE};
+    const char *const seeds[] = {RNN_FILE, LSTM_FILE, COMPACT_FILE};
+    static const size_t data[] = {40, 336, 36};
     int64_t refused = 0;
     check_subject = "fuzz";
     for (int64_t i = 0; i < rounds; i++) {
-        size_t length = strlen(seeds[i % 2]), bytes;
-        memcpy(header, seeds[i % 2], length);
+        size_t length = strlen(seeds[i % 3]), bytes;
+        memcpy(header, seeds[i % 3], length);
         for (uint64_t k = 1 + draw(3); k > 0; k--) {
             const size_t at = draw(length), n = 1 + draw(24), from = draw(length);
             const size_t most = n < length - at ? n : length - at;
@@ -259,14 +361,18 @@ static void test_fuzz(int64_t rounds)
             case 3: memmove(header + at, header + from, most < length - from ? most : length - from); break;
             case 4:
                 memmove(header + at + n, header + at, length - at), length += n;
-                memcpy(header + at, seeds[1 - i % 2] + draw(strlen(seeds[1 - i % 2]) - n), n);
+                memcpy(header + at, seeds[(i + 1) % 3] + draw(strlen(seeds[(i + 1) % 3]) - n), n);
                 break;
             }
             if (!length) header[length++] = '{';
         }
         for (size_t k = 0; k < length; k++) header[k] = header[k] ? header[k] : ' ';
         header[length] = 0;
-        char *file = make_file(header, i % 2 ? 336 : 40, &bytes);
+        char *file = make_file(header, data[i % 3], &bytes);
+        if (i % 3 == 2) { /* damage to the header alone, beside codes that are sound */
+            free(file);
+            file = make_compact(header, 0.5f, 0.25f, own_codes, &bytes);
+        }
         const rnncore_status status = read_file(file, bytes);
         CHECK(status == RNNCORE_OK || status == RNNCORE_ERROR_FORMAT || status == RNNCORE_ERROR_OVERFLOW);
         refused += status == RNNCORE_ERROR_FORMAT;
@@ -279,6 +385,7 @@ int main(int argc, char **argv)
 {
     (void)argv;
     test_sound();
+    test_compact();
     test_spoiled();
     test_cut();
     test_fuzz(argc > 1 ? 20000 : 300000);

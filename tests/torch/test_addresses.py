@@ -25,7 +25,7 @@ def test_calls_on_addresses_give_the_bits_of_others(mode, dtype, batch_first, gi
     found = []
     for usual in (True, False):
         if not usual:
-            monkeypatch.setattr(function, "is_usual", lambda *args: False)
+            monkeypatch.setattr(function.Plan, "fit", lambda *args: None)
         torch.manual_seed(4)
         result = ours.train()(x, hx)
         grads = gradients(ours, result, x, *(flat(hx) if given else ()))
@@ -63,3 +63,24 @@ def test_backends_reach_calls(name):
         assert_close(ours(x), expected)
         with torch.no_grad():
             assert_close(ours.eval()(x), expected)
+
+
+def test_new_tensors_are_on_the_cpu_whatever_the_default_device():
+    _, ours = twins("gru", num_layers=2, dropout=0.5)
+    x = torch.randn(T, N, I)
+    torch.manual_seed(6)
+    expected = ours(x)
+    grads = gradients(ours, expected)
+    with torch.device("meta"):
+        torch.manual_seed(6)
+        got = ours(x)
+        assert_equal(got, expected)
+    assert_equal(gradients(ours, got), grads)
+
+
+def test_batches_of_many_sizes():
+    _, ours = twins("lstm", batch_first=True)
+    x = torch.randn(N, 70, I)
+    expected = ours(x)[0]
+    assert_equal([ours(x[:, :k])[0] for k in range(1, 71)], [expected[:, :k] for k in range(1, 71)])
+    assert_equal(ours(x)[0], expected)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Types of the compiled extension. Arrays have the layer's dtype; sizes and shapes were checked by the callers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 import numpy as np
@@ -13,7 +13,9 @@ _Array: TypeAlias = NDArray[Any]
 _State: TypeAlias = tuple[_Array | None, ...]
 # Or an address, where strides matter (address, T, N, stride, stride, stride), in bytes.
 _Place: TypeAlias = _Array | int | tuple[int, ...]
-_Places: TypeAlias = tuple[_Place | None, ...]
+_Places: TypeAlias = Sequence[_Place | None]
+# Parameters or gradients by name, or in the order of Spec.parameter_shapes.
+_Values: TypeAlias = dict[str, _Place] | list[_Place]
 _Result = TypeVar("_Result")
 
 FORWARD: Final[int]
@@ -65,8 +67,6 @@ class Plan:
     def spec(self) -> Spec: ...
     @property
     def isa(self) -> str: ...
-    @property
-    def names(self) -> list[str]: ...
     def __init__(self, spec: Spec, isa: str, blas: Blas | None = None) -> None: ...
     def parameters(self, layer: int) -> list[tuple[str, tuple[int, ...], bool]]: ...
     def weights_bytes(self, uses: int) -> int: ...
@@ -91,7 +91,7 @@ class Weights:
     @property
     def version(self) -> int: ...
     def __init__(
-        self, plan: Plan, parameters: dict[str, _Place], uses: int, version: int, spare: Spare | None = None
+        self, plan: Plan, parameters: _Values, uses: int, version: int, spare: Spare | None = None
     ) -> None: ...
     def forward(
         self,
@@ -117,7 +117,7 @@ class Weights:
         dfinal: _Places,
         dx: _Place | None,
         dstate: _Places,
-        grads: dict[str, _Place],
+        grads: _Values,
         key: int,
         blas: bool,
         threads: int,

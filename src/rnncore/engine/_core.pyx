@@ -12,7 +12,7 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsul
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 cimport numpy as cnp
@@ -264,7 +264,8 @@ cdef class Plan:
     cdef rnncore_plan *plan
     cdef readonly object spec
     cdef readonly str isa
-    cdef readonly list names  # of the parameters of a layer and direction, in the core's order
+    cdef list names  # of the parameters of all layers and directions, in the core's order
+    cdef list places  # there, of those that the layer has, in the order of Spec.parameter_shapes
 
     def __cinit__(self, spec, str isa, Blas blas=None):
         cdef rnncore_config config = config_of(spec)
@@ -273,7 +274,9 @@ cdef class Plan:
         config.blas = &blas.functions if blas is not None else NULL
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
         self.spec, self.isa = spec, isa
-        self.names = [row[0] for row in self.parameters(0)]
+        rows = self.parameters(0)
+        self.names = [row[0] + suffix for suffix in spec.suffixes() for row in rows]
+        self.places = [self.names.index(name) for name in spec.parameter_shapes()]
 
     def __dealloc__(self):
         rnncore_plan_destroy(self.plan)
@@ -325,17 +328,16 @@ cdef rnncore_array strided(array):
     return a
 
 
-cdef void **pointer_table(Plan plan, dict values) except NULL:
-    """malloc'd pointers of parameters or gradients, of all layers and directions in the order of the core's table."""
-    suffixes = plan.spec.suffixes()
-    cdef void **table = <void **>malloc(len(suffixes) * len(plan.names) * sizeof(void *))
-    cdef Py_ssize_t k = 0
+cdef void **pointer_table(Plan plan, values) except NULL:
+    """Pointers of parameters or gradients in the order of the core's table; `values` by name, or a list in Spec's."""
+    cdef void **table = <void **>calloc(len(plan.names), sizeof(void *))
+    cdef Py_ssize_t k
     if table == NULL:
         raise errors.MemoryExhaustedError("parameters", "a table of pointers", "nothing")
-    for suffix in suffixes:
-        for name in plan.names:
-            table[k] = address(values.get(name + suffix))
-            k += 1
+    if type(values) is dict:
+        values = [values.get(plan.names[k]) for k in plan.places]
+    for k, array in zip(plan.places, values):
+        table[k] = address(array)
     return table
 
 
@@ -377,7 +379,7 @@ cdef class Weights:
     cdef readonly int64_t version
     cdef Memory memory
 
-    def __init__(self, Plan plan, dict parameters, int uses, int64_t version, Spare spare=None):
+    def __init__(self, Plan plan, parameters, int uses, int64_t version, Spare spare=None):
         cdef void **table = pointer_table(plan, parameters)
         cdef rnncore_status status
         self.plan, self.uses, self.version = plan, uses, version
@@ -406,7 +408,7 @@ cdef class Weights:
             status = rnncore_forward(self.plan.plan, self.memory.data, &args)
         check_call("x", status, raised)
 
-    def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, uint64_t key,
+    def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, grads, uint64_t key,
                  bint blas, int threads, Team team, double recurrent_dropout=0.0):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args

@@ -45,8 +45,8 @@ def needed(training: bool = False) -> int:
 class Weights:
     """Parameters packed for one instruction set; immutable, may be used by many threads.
 
-    `pack` makes them of anybody's arrays; who knows that its arrays are contiguous and fit may make them directly, also
-    of addresses.
+    `pack` makes them of anybody's arrays; who knows that its arrays are contiguous and fit may make them directly, for
+    the kernels alone also of a list of addresses, in the order of `Spec.parameter_shapes`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Weights:
     def __init__(
         self,
         spec: Spec,
-        parameters: dict[str, Any],
+        parameters: dict[str, Any] | list[Any],
         uses: int,
         *,
         version: int = 0,

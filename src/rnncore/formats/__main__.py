@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``python -m rnncore.formats inspect FILE`` and ``convert IN OUT [--name LAYER] [--dtype int8]``."""
+"""``python -m rnncore.formats inspect FILE``; ``convert IN OUT [--name LAYER] [--dtype int8] [--report DATA.npy]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..errors import RnncoreError
 from ..spec.stores import STORES
-from . import commands
+from . import commands, quality
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     convert.add_argument("target")
     convert.add_argument("--name", help="which layer")
     convert.add_argument("--dtype", choices=("float32", "float64", *STORES))
+    convert.add_argument("--report", metavar="DATA.npy", help="what small dtypes cost on inputs in this file")
     given = parser.parse_args(arguments)
     try:
         if given.action == "inspect":
             print(commands.table(commands.inspect(given.file)))
         else:
+            if given.report is not None:
+                quality.show(commands.report(given.source, given.report, name=given.name), given.dtype)
             print(commands.convert(given.source, given.target, name=given.name, dtype=given.dtype))
     except (RnncoreError, OSError) as error:
         print(f"rnncore: {' '.join(str(error).split())}", file=sys.stderr)

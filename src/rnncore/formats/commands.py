@@ -13,9 +13,10 @@ from .. import spec as checks
 from ..errors import FormatError, UnsupportedError
 from ..layers.build import build_layer
 from ..spec.stores import STORES
+from . import quality
 from .doors import check_ending, contents, save
 from .files import Path
-from .records import Record
+from .records import Contents, Record
 
 
 def _cast(record: Record, dtype: str) -> Record:
@@ -35,6 +36,12 @@ def _cast(record: Record, dtype: str) -> Record:
     )
 
 
+def _is_whole(found: Contents, name: str | None) -> bool:
+    """Whether a chain of modules is meant, not one layer of it."""
+    alone = [record.plain for record in found.records.values()] == [True] and not found.refused
+    return name is None and found.stages is not None and not (alone and len(found.stages) == 1)
+
+
 def convert(source: Path, target: Path, *, name: str | None = None, dtype: str | None = None) -> str:
     """Convert a file.
 
@@ -48,7 +55,8 @@ def convert(source: Path, target: Path, *, name: str | None = None, dtype: str |
         Which layer of `source`; needed if it holds several, unless `target` is .safetensors and `source` a
         chain of known modules, which is then written as a whole.
     dtype : "float32", "float64", or "int8", "int8x16", "bfloat16", "float16", optional
-        Cast to it, or to float32 with matrices that are packed so; without it the dtype stays.
+        Cast to it, or to float32 with matrices that are packed so; without it the dtype stays. Of the latter four a
+        .safetensors file holds what is packed, a quarter or half of the bytes, see `save`.
 
     Returns
     -------
@@ -63,12 +71,11 @@ def convert(source: Path, target: Path, *, name: str | None = None, dtype: str |
     """
     row = check_ending(target)
     found = contents(source)
-    several = len(found.records) + len(found.refused) != 1
-    plain = not several and all(record.plain for record in found.records.values())
-    whole = name is None and found.stages is not None and not (plain and len(found.stages) == 1)
-    if whole and not row.layers_only and dtype is None:
-        model = found.model()
-        model.save(target)
+    is_store = isinstance(dtype, str) and dtype in STORES
+    compact = is_store and not row.layers_only
+    if _is_whole(found, name) and not row.layers_only and (dtype is None or is_store):
+        model = found.model() if dtype is None else found.model().quantize(dtype)
+        save(model, target, compact=compact)
         return f"{target}: Sequential of {len(model)} modules"
     record = found.record(name)
     if record.order != "forward" or record.merge != "concat":
@@ -77,11 +84,39 @@ def convert(source: Path, target: Path, *, name: str | None = None, dtype: str |
         raise UnsupportedError(record.name, "a layer that reads forward and concatenates", got, hint)
     record = record if dtype is None else _cast(record, dtype)
     layer = build_layer(record.spec, record.parameters)
-    save(layer, target)
+    save(layer, target, compact=compact)
     notes = record.notes
     if not record.return_sequences:
         notes += ("the source returned its last step only, this layer returns all",)
     return f"{target}: {layer!r}" + "".join(f"; note: {note}" for note in notes)
+
+
+def report(source: Path, data: Path, *, name: str | None = None) -> list[quality.Row]:
+    """What stores of weights cost a model on some data.
+
+    Parameters
+    ----------
+    source : path-like
+        The model, as for `convert`.
+    data : path-like
+        An .npy file with what it takes: of a layer (T, N, I), with batch_first (N, T, I); floats or integers.
+    name : str, optional
+        Which layer, as for `convert`.
+
+    Returns
+    -------
+    list of Row
+        See `quality.compare`.
+
+    Raises
+    ------
+    RnncoreError, OSError
+    """
+    found, x = contents(source), quality.read_data(data)
+    if _is_whole(found, name):
+        return quality.compare(found.model(), x)
+    record = _cast(found.record(name), "float32")
+    return quality.compare(record.layer() if record.plain else record.module(), x)
 
 
 @dataclasses.dataclass(frozen=True)

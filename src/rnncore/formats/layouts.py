@@ -59,7 +59,7 @@ SYSTEMS: dict[str, Convention] = {
         gates={"rnn": "h", "lstm": "iofg", "gru": "zrn", "gru_before": "zrn"},
         bias={"rnn": "joined", "lstm": "joined", "gru": "joined", "gru_before": "joined"},
         peepholes="iof",
-        options=frozenset({"peepholes", "coupled", "clip", "activations"}),
+        options=frozenset({"peepholes", "coupled", "clip", "activations", "store"}),
     ),
     # oneDNN's ldigo; u r o are our z r n, and the linear-before-reset GRU has a fourth bias row.
     "onednn": Convention(

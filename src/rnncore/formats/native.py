@@ -17,7 +17,8 @@ import numpy as np
 from ..errors import ArgumentError, FormatError, RnncoreError
 from ..layers.build import build_layer, spec_of
 from ..nn import Module, Recurrent, Sequential, build_module
-from . import safetensors
+from ..spec.stores import OPERANDS
+from . import compact, safetensors
 from .records import CLASSES, Contents, Record
 
 KEY = "rnncore"
@@ -36,15 +37,20 @@ def _description(thing: Any) -> dict[str, Any]:
     raise ArgumentError("object", "a layer or a module", type(thing).__name__)
 
 
-def save(thing: Any, path: str | PathLike[str]) -> None:
+def save(thing: Any, path: str | PathLike[str], small: bool = False) -> None:
     """Write a layer, a `nn.Sequential` or another module; seeds of dropout are not kept.
+
+    `small`: of the matrices of layers with a store, what is packed (compact.py), not the parameters.
 
     Raises
     ------
     ArgumentError, OSError
     """
-    header = _description(thing) | {"version": VERSION}
-    safetensors.write(path, thing.parameters(), {KEY: json.dumps(header)})
+    header, arrays, halves = _description(thing) | {"version": VERSION}, thing.parameters(), set()
+    if small and compact.stored_names(thing):
+        header["compact"] = True
+        arrays, halves = compact.packed(thing)
+    safetensors.write(path, arrays, {KEY: json.dumps(header)}, bfloat16=halves)
 
 
 def header_of(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any] | None:
@@ -67,6 +73,8 @@ def header_of(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[st
         raise FormatError(
             str(path), f"format version {VERSION}", str(header.get("version"))[:40], "a newer file?"
         )
+    if not isinstance(header.get("compact", False), bool):
+        raise FormatError(str(path), "compact: true or false", str(header["compact"])[:40])
     return header
 
 
@@ -83,6 +91,20 @@ def build(
     FormatError
         The header describes another architecture than the arrays have.
     """
+    codes: set[str] = set()
+    if header.get("compact"):
+        tensors, codes = compact.widened(path, tensors)
+    found = _build(path, tensors, header, implementation)
+    expected = {name for name, store in compact.stored_names(found).items() if store in OPERANDS}
+    if codes and codes != expected:
+        name = min(codes ^ expected)
+        raise FormatError(str(path), f"{name} as its store has it", "another dtype", "damaged?")
+    return found
+
+
+def _build(
+    path: str | PathLike[str], tensors: Mapping[str, np.ndarray], header: dict[str, Any], implementation: Any
+) -> Any:
     try:
         if header["format"] == LAYER:
             return build_layer(spec_of(header.get("architecture"), tensors), tensors, implementation)
@@ -102,7 +124,7 @@ def contents(
     found, whole = Contents("rnncore"), build(path, tensors, header)
     if header["format"] == LAYER:
         name = CLASSES[whole.spec.cell].lower()
-        record = Record(name, whole.spec, dict(tensors), f"rnncore {CLASSES[whole.spec.cell]}")
+        record = Record(name, whole.spec, whole.parameters(), f"rnncore {CLASSES[whole.spec.cell]}")
         found.records[name], found.stages = record, [record.module]
         return found
     for name, module in _named(whole, "" if isinstance(whole, Sequential) else "module"):

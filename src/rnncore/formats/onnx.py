@@ -41,7 +41,8 @@ def load(source: Any, nodes: Iterable[str] | None = None, *, fuse: bool = True) 
     Returns
     -------
     Contents
-        `other` counts what else the graph computes.
+        `other` counts what else the graph computes. Weights behind DequantizeLinear, Cast and the like, and those of
+        ONNX Runtime's DynamicQuantizeLSTM, become the floats that they stand for.
 
     Raises
     ------
@@ -93,6 +94,10 @@ def _read_chain(graph: Graph, name: str, chain: list[Any]) -> Record:
     record = read_nodes(name, nodes, batch_first=bool(graph.turns(chain)))
     if given := dict.fromkeys(slot for slot, _ in graph.given(chain)):
         record.notes += (f"the graph gives {', '.join(given)}: pass lengths and state to the layer",)
+    if any(graph.is_coded(value) for proto in chain for value in proto.input):
+        record.notes += (
+            'its weights were integers: quantize("int8") makes the layer compute with integers again',
+        )
     return record
 
 
@@ -123,7 +128,9 @@ def export(layer: Any, path: Path | None = None, *, state: bool = False, lengths
 
     Notes
     -----
-    ONNX Runtime runs float32 models; it has no float64 recurrent kernels.
+    ONNX Runtime runs float32 models; it has no float64 recurrent kernels. Of a layer with a store the model holds the
+    codes and scales of W and R with a DequantizeLinear, or halves with a Cast: a quarter or half of the bytes; ONNX
+    Runtime computes in float32 with the rounded weights.
 
     Examples
     --------

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import UnsupportedError, shown
 from ..spec import Spec, check_bool
 from ..spec.activations import FUNCTIONS
+from ..spec.stores import OPERANDS, is_coded, rounded, weight_codes
 from .layouts import grouped, refuse_options
 from .records import CLASSES, check_layer, one_direction
 from .systems import to_system
@@ -32,6 +33,36 @@ def _weights(layer: Any, k: int) -> dict[str, np.ndarray]:
             if value is not None:
                 found[name].append(value)
     return {f"{name}{k}": np.stack(values) for name, values in found.items()}
+
+
+def _stored(onnx: Any, spec: Spec, name: str, value: np.ndarray) -> tuple[list[Any], list[Any]]:
+    """Tensors that hold W or R (D, G*H, features) as the layer's store does, and nodes that make floats of them."""
+    helper, kind = onnx.helper, "weight_ih" if name.startswith("W") else "weight_hh"
+    plain = onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+    if spec.store is None or name[0] not in "WR":
+        return [plain], []
+    if spec.store in OPERANDS:
+        if not is_coded(spec.store, kind, value.shape[-1]):
+            return [plain], []
+        # A scale for each row of each direction: an operator's scales lie along one axis.
+        codes, scale = weight_codes(value.reshape(-1, value.shape[-1]))
+        parts = {
+            "codes": codes.astype(np.int8),
+            "scale": scale[:, 0],
+            "shape": np.array(value.shape, np.int64),
+        }
+        tensors = [onnx.numpy_helper.from_array(a, f"{name}_{part}") for part, a in parts.items()]
+        rows = helper.make_node(
+            "DequantizeLinear", [f"{name}_codes", f"{name}_scale"], [f"{name}_rows"], axis=0
+        )
+        return tensors, [rows, helper.make_node("Reshape", [f"{name}_rows", f"{name}_shape"], [name])]
+    if spec.store == "float16":
+        data_type, half = onnx.TensorProto.FLOAT16, value.astype(np.float16)
+    else:
+        upper = rounded(spec.store, kind, value).view(np.uint32) >> 16
+        data_type, half = onnx.TensorProto.BFLOAT16, upper.astype("<u2")
+    tensor = helper.make_tensor(f"{name}_half", data_type, value.shape, half.tobytes(), raw=True)
+    return [tensor], [helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)]
 
 
 def _number(spec: Spec, name: str, value: float) -> float:
@@ -139,7 +170,11 @@ def build(layer: Any, state: bool, lengths: bool) -> Any:
     except ImportError as error:
         raise UnsupportedError("onnx", "the package onnx", "none installed") from error
     helper = onnx.helper
-    first, last, nodes = "x", "y", []
+    first, last, nodes, stored = "x", "y", [], []
+    for name, value in constants.items():
+        tensors, makers = _stored(onnx, spec, name, value)
+        stored += tensors
+        nodes += makers
     if spec.batch_first:
         # ONNX has layout=1, but ONNX Runtime refuses it.
         first, last = "x_time", "y_time"
@@ -153,9 +188,9 @@ def build(layer: Any, state: bool, lengths: bool) -> Any:
     if state and spec.num_layers > 1:
         before, after = _state_nodes(helper, spec)
         nodes = before + nodes + after
-        constants["split"] = np.full(spec.num_layers, spec.directions, np.int64)
+        split = np.full(spec.num_layers, spec.directions, np.int64)
+        stored.append(onnx.numpy_helper.from_array(split, "split"))
     inputs, outputs = _signature(onnx, spec, state, lengths)
-    stored = [onnx.numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in constants.items()]
     graph = helper.make_graph(nodes, f"rnncore_{spec.cell}", inputs, outputs, stored)
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rnncore")

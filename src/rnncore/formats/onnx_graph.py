@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError, shown
-from .onnx_fold import FOLD
+from .onnx_fold import DEQUANTIZE_LSTM, FOLD, plain
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 STATES = (5, 6)  # places of initial_h and initial_c among a node's inputs
@@ -96,7 +96,7 @@ class Graph:
 
     def __init__(self, model: Any, base: str) -> None:
         graph = model.graph
-        self.nodes: list[Any] = list(graph.node)
+        self.nodes: list[Any] = [part for node in graph.node for part in plain(node, name_of(node))]
         self.base: str = base
         self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
         self.makers: dict[str, Any] = {
@@ -113,8 +113,9 @@ class Graph:
             value.name: value for value in graph.input if value.name not in self.stored
         }
         self.outputs: set[str] = {output.name for output in graph.output}
-        # Folding may not make much more than the whole model holds, and no value twice.
-        self.budget: int = 4 * model.ByteSize() + 2**20
+        # Folding may not make much more than the whole model holds (codes become floats, and those go through hands),
+        # and no value twice.
+        self.budget: int = 16 * model.ByteSize() + 2**20
         self.folded: dict[str, np.ndarray] = {}
         self.zeros: dict[str, bool] = {}
         self.recurrent: list[Any] = [
@@ -153,6 +154,10 @@ class Graph:
             self.folded[value] = FOLD[node.op_type](attributes(node), *parts)
             self._spend(slot, [self.folded[value]])  # a cast may widen
         return self.folded[value]
+
+    def is_coded(self, value: str) -> bool:
+        """Whether a value is a weight of an operator that computes with integers."""
+        return value in self.makers and self.makers[value].op_type == DEQUANTIZE_LSTM
 
     def _spend(self, slot: str, arrays: Iterable[np.ndarray]) -> None:
         self.budget -= sum(array.nbytes for array in arrays)

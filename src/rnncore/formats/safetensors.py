@@ -13,7 +13,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,13 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     }, metadata
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    bfloat16: Collection[str] = (),
+) -> None:
     """Write a safetensors file; the path holds the old file or the whole new one, whenever the process dies.
 
     Parameters
@@ -198,6 +204,8 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     tensors : mapping of str to numpy.ndarray
         Written in C order, wide elements first so that all lie on element boundaries.
     metadata : mapping of str to str, optional
+    bfloat16 : collection of str
+        Names of uint16 arrays that are the upper halves of floats.
 
     Raises
     ------
@@ -219,7 +227,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     for name in order:
         array = arrays[name]
         end = reached + array.nbytes
-        kind, shape = NAMES[array.dtype], list(array.shape)
+        kind, shape = "BF16" if name in bfloat16 else NAMES[array.dtype], list(array.shape)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [reached, end]}
         reached = end
     text = json.dumps(header, separators=(",", ":")).encode()

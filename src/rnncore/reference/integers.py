@@ -79,13 +79,23 @@ def least_range(spec: Spec, name: str) -> float:
 
 
 class Coded(np.ndarray):
-    """A matrix whose transpose codes what it is multiplied with, as forward does; backward sees plain numbers."""
+    """A matrix whose transpose codes what it is multiplied with, as forward does; backward sees plain numbers.
+
+    `keep`, float32 (k,), is multiplied with the operand before it is coded: recurrent dropout's mask of a row. The
+    gradient of the operand is multiplied with it, too.
+    """
 
     store: str
     least: float
+    keep: np.ndarray | None
 
     def __array_finalize__(self, source: Any) -> None:
         self.store, self.least = getattr(source, "store", ""), getattr(source, "least", 0.0)
+        self.keep = getattr(source, "keep", None)
+
+    def __rmatmul__(self, gradient: np.ndarray) -> np.ndarray:
+        product = gradient @ np.asarray(self)
+        return product if self.keep is None else product * self.keep
 
     @property
     def T(self) -> Any:
@@ -102,7 +112,10 @@ class _Transposed:
         self.matrix = matrix
 
     def __rmatmul__(self, operand: np.ndarray) -> np.ndarray:
-        codes, worth = stores.operand_codes(self.matrix.store, operand.astype(FLOAT32), self.matrix.least)
+        operand = operand.astype(FLOAT32)
+        if self.matrix.keep is not None:
+            operand = operand * self.matrix.keep
+        codes, worth = stores.operand_codes(self.matrix.store, operand, self.matrix.least)
         return (codes * worth.astype(np.float64)) @ np.asarray(self.matrix).T
 
 
@@ -111,3 +124,12 @@ def coded(store: str, values: np.ndarray, least: float) -> Coded:
     matrix = values.view(Coded)
     matrix.store, matrix.least = store, least
     return matrix
+
+
+def dropped(matrix: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """A weight_hh for one row of the batch, whose operand recurrent dropout multiplies with `row`."""
+    if not isinstance(matrix, Coded):
+        return matrix * row
+    own = matrix.view()
+    own.keep = row.astype(FLOAT32)
+    return own

@@ -20,7 +20,7 @@ from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArg
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
-from .integers import coded, least_range
+from .integers import coded, dropped, least_range
 from .loop import Zone, run_backward, run_forward
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class Layer(ParameterOwner, LayerArguments):
         """Run with dropout and record: like `__call__`, giving (y, state, tape); `checkpoint` changes nothing here.
 
         `recurrent_dropout` and `weight_dropout` are those of the compiled layers. Dropping units of h from what the
-        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row.
+        recurrent products of a row read is dropping columns of the row's weight_hh, and so it is computed: row by row;
+        but where h is coded, what is left of it is.
         """
         options = {"lengths": lengths, "num_threads": num_threads, "dtypes": self._result_dtypes}
         call = spec.Call(self.spec, x, state, **options)
@@ -242,7 +243,7 @@ class Layer(ParameterOwner, LayerArguments):
             return ([slice(0, N)], [w]), [factor]
         columns = self._factors(call_key, masks.RECURRENT + k, (N, w.weight_hh.shape[1]), recurrent)
         factors = [factor * row for row in columns]
-        own = [Weights(**{**vars(w), "weight_hh": w.weight_hh * row}) for row in columns]
+        own = [Weights(**{**vars(w), "weight_hh": dropped(w.weight_hh, row)}) for row in columns]
         return ([slice(n, n + 1) for n in range(N)], own), factors
 
     def _store(self, w):

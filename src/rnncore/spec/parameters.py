@@ -41,7 +41,7 @@ class ParameterOwner:
     """
 
     version: int = 0
-    _writer: Callable[[Any, Any], None]
+    _writer: Callable[[Any, Any, bool], None]
 
     def _own(self, values: Mapping[str, np.ndarray]) -> None:
         """Copy arrays of one dtype, by name, into the private array."""
@@ -112,22 +112,24 @@ class ParameterOwner:
     def _changed(self) -> None:
         self.version += 1
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the architecture and the parameters to a safetensors file; `rnncore.load` reads it.
+    def save(self, path: str | os.PathLike[str], *, compact: bool = False) -> None:
+        """Write the architecture and the parameters to a file; `rnncore.load` reads it. See `rnncore.save`.
 
         Parameters
         ----------
         path : path-like
-            Holds the old file or the whole new one, whenever the process dies.
+            Holds the old file or the whole new one, whenever the process dies; its ending says the format.
+        compact : bool
+            Of matrices of layers with a store, write what is packed in place of the float32 parameters.
 
         Raises
         ------
-        OSError
+        RnncoreError, OSError
         """
-        ParameterOwner._writer(self, path)
+        ParameterOwner._writer(self, path, compact)
 
 
-def set_writer(write: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """What `save` calls with the object and the path: file formats lie above everything that can be saved."""
+def set_writer(write: Callable[[Any, Any, bool], None]) -> Callable[[Any, Any, bool], None]:
+    """What `save` calls with object, path and `compact`: file formats lie above everything that can be saved."""
     ParameterOwner._writer = staticmethod(write)
     return write

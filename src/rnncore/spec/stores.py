@@ -110,7 +110,7 @@ def weight_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF80)).view(np.float32)
     scale = np.where(np.isfinite(values).all(axis=1, keepdims=True), scale, np.float32(np.nan))
     codes = np.where(np.isnan(scale), np.float32(0), np.rint(values / scale))
-    return codes, scale
+    return codes + np.float32(0), scale  # an integer has no -0
 
 
 def operand_codes(store: str, values: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -34,29 +34,46 @@ def call(
     plan: Plan, pack: Any, training: bool, x: Any, state: tuple[Any, Any], lengths: Any, weights: list[Any]
 ) -> tuple[torch.Tensor, ...]:
     """(y, h) or (y, h, c); `pack` makes engine.Weights of a plan, weights, and their uses."""
-    check_tensor("input", x)
-    if x.dtype != weights[0].dtype:
-        dtype = weights[0].dtype
-        raise DTypeError("input", str(dtype), str(x.dtype), f"use .to({dtype})")
     h, c = state
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        _check_dtype(x, weights)
+        return _call_in_graph(plan, training, x, h, c, lengths, weights)
+    sizes = plan.fit(x, h, c) if lengths is None else None
+    if sizes is None:
+        _check_dtype(x, weights)
+    if not _is_recorded(plan, training, x, h, c, weights):
+        return run(plan, pack(plan, weights, engine.needed()), x, h, c, lengths, sizes)
+    key = int(torch.randint(_KEYS, (), device="cpu")) if plan.draws else None
+    packed = pack(plan, weights, engine.needed(training=True))
+    return Recorded.apply((plan, packed, sizes, key, lengths), x, h, c, *weights)
+
+
+def _check_dtype(x: Any, weights: list[Any]) -> None:
+    check_tensor("input", x)
+    dtype = weights[0].dtype
+    if x.dtype != dtype:
+        raise DTypeError("input", str(dtype), str(x.dtype), f"use .to({dtype})")
+
+
+def _is_recorded(plan: Plan, training: bool, x: Any, h: Any, c: Any, weights: list[Any]) -> bool:
+    """Whether there are masks, or gradients are wanted."""
     wanted = torch.is_grad_enabled() and (
         weights[-1].requires_grad
         or any(tensor is not None and tensor.requires_grad for tensor in (x, h, c, *weights))
     )
     if wanted and plan.zones and not training:
         raise UnsupportedError("zoneout", "train() where gradients are wanted", "eval()", "or use no_grad")
-    recorded = wanted or plan.draws
-    key = torch.randint(_KEYS, ()) if plan.draws else None
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        if recorded:
-            values = operators.record_operator(
-                x, h, c, lengths, key, weights, plan.text, plan.recurrent_dropout
-            )
-        else:
-            values = operators.run_operator(x, h, c, lengths, weights, plan.text)
-        return values if plan.pair else values[:2]
-    if not recorded:
-        return run(plan, pack(plan, weights, engine.needed()), x, h, c, lengths)
-    number = None if key is None else int(key)
-    packed = pack(plan, weights, engine.needed(training=True))
-    return Recorded.apply(plan, packed, number, lengths, x, h, c, *weights)
+    return wanted or plan.draws
+
+
+def _call_in_graph(
+    plan: Plan, training: bool, x: Any, h: Any, c: Any, lengths: Any, weights: list[Any]
+) -> tuple[torch.Tensor, ...]:
+    """As an operator of the graph that is made."""
+    recorded = _is_recorded(plan, training, x, h, c, weights)
+    key = torch.randint(_KEYS, (), device="cpu") if plan.draws else None
+    if recorded:
+        values = operators.record_operator(x, h, c, lengths, key, weights, plan.text, plan.recurrent_dropout)
+    else:
+        values = operators.run_operator(x, h, c, lengths, weights, plan.text)
+    return values if plan.pair else values[:2]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from itertools import starmap
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +41,21 @@ def as_tensors(state: Any) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(part) for part in (state if isinstance(state, tuple) else (state,)))
 
 
+class Sizes(NamedTuple):
+    """What the shape of x says of a call; `x` and `y` are (T, N, strides in bytes) of dense tensors."""
+
+    T: int
+    N: int
+    x_shape: tuple[int, ...]
+    results: tuple[tuple[int, ...], ...]  # shapes of y and of the final state
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+
+
+_NEW = {dtype: torch.empty(0, dtype=dtype, device="cpu").new_empty for dtype in DTYPES}
+_KEPT_SIZES = 64  # of a plan; where lengths differ from batch to batch, the oldest are of no use
+
+
 class Plan:
     """What calls of a layer do, beside their tensors; made before a graph is traced.
 
@@ -61,11 +77,13 @@ class Plan:
         Whether there is zoneout, whose expectation has no gradients.
     spares : Spares
         Memory of tapes and packed weights for the next ones.
+    new : callable
+        An empty tensor of given sizes, on the CPU wherever new tensors go by default.
     """
 
     __slots__ = (
-        "_cores", "draws", "dtype", "names", "pair", "recurrent_dropout", "shapes", "spares", "spec", "text",
-        "training", "zones",
+        "_cores", "_sizes", "draws", "dtype", "names", "new", "pair", "recurrent_dropout", "shapes", "spares", "spec",
+        "text", "training", "zones",
     )  # fmt: skip
 
     def __init__(self, spec: engine.Spec, recurrent_dropout: float = 0.0, training: bool = True) -> None:
@@ -81,19 +99,23 @@ class Plan:
         self.pair: bool = len(spec.state_shapes(1)) > 1
         self.zones: bool = bool(spec.zoneout or spec.zoneout_c)
         self.spares: engine.Spares = engine.Spares()
+        self.new: Any = _NEW[self.dtype]
         self._cores: dict[tuple[str, int], Any] = {}
+        self._sizes: dict[tuple[int, ...], Sizes] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan, (self.spec, self.recurrent_dropout, self.training)
 
     def pack(self, weights: Sequence[torch.Tensor], uses: int) -> engine.Weights:
         """The weights laid out for these uses."""
-        addresses = {}
-        for name, shape, weight in zip(self.names, self.shapes, weights, strict=True):
-            if not is_plain(weight, self.dtype) or weight.shape != shape or not weight.is_contiguous():
+        addresses, dtype = [], self.dtype
+        for shape, weight in zip(self.shapes, weights, strict=True):
+            if not is_plain(weight, dtype) or weight.shape != shape or not weight.is_contiguous():
                 break
-            addresses[name] = weight.data_ptr()
+            addresses.append(weight.data_ptr())
         if len(addresses) < len(self.names) or current_backend() == "naive":
+            for name, weight in zip(self.names, weights, strict=True):
+                check_tensor(name, weight)
             values = {name: view(weight) for name, weight in zip(self.names, weights, strict=True)}
             return engine.pack(self.spec, values, uses)
         kind = current_isa(), uses
@@ -102,6 +124,44 @@ class Plan:
         self._cores[kind] = made.plan
         return made
 
+    def fit(self, x: torch.Tensor, h: torch.Tensor | None, c: torch.Tensor | None) -> Sizes | None:
+        """The sizes of a call whose tensors the core may take where they are, all of them known to fit."""
+        if not is_plain(x, self.dtype):
+            return None
+        shape = x.shape
+        sizes = self._sizes.get(shape) or self._sizes_of(tuple(shape))
+        if sizes is None or (h is None and c is None):
+            return sizes
+        for part, size in zip((h, c), sizes.results[1:], strict=False):
+            if (
+                part is None
+                or part.shape != size
+                or not is_plain(part, self.dtype)
+                or not part.is_contiguous()
+            ):
+                return None
+        return sizes
+
+    def _sizes_of(self, shape: tuple[int, ...]) -> Sizes | None:
+        spec = self.spec
+        if len(shape) != 3 or shape[2] != spec.input_size or not shape[0] or not shape[1]:
+            return None
+        T, N = (shape[1], shape[0]) if spec.batch_first else shape[:2]
+
+        def dense(features: int) -> tuple[int, ...]:
+            row = features * spec.dtype.itemsize
+            return (
+                (T, N, row, T * row, row // features)
+                if spec.batch_first
+                else (T, N, N * row, row, row // features)
+            )
+
+        if len(self._sizes) == _KEPT_SIZES:
+            self._sizes.clear()
+        results = (*shape[:2], spec.y_size), *spec.state_shapes(N)
+        sizes = self._sizes[shape] = Sizes(T, N, shape, results, dense(shape[2]), dense(spec.y_size))
+        return sizes
+
 
 # Calls on addresses: the usual ones, without an array for each tensor ------------------------------------------------
 
@@ -109,7 +169,7 @@ class Plan:
 def is_plain(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
     """Whether its memory holds its values, in the CPU's memory and of this type."""
     return (
-        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        type(tensor) in _PLAIN
         and tensor.dtype is dtype
         and tensor.is_cpu
         and tensor.layout is torch.strided
@@ -117,12 +177,7 @@ def is_plain(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
     )
 
 
-def place(tensor: torch.Tensor, batch_first: bool) -> tuple[int, ...]:
-    """(address, T, N, strides in bytes) of a (T, N, features) or (N, T, features) tensor."""
-    (T, N, _), (t, n, i), size = tensor.shape, tensor.stride(), tensor.element_size()
-    if batch_first:
-        T, N, t, n = N, T, n, t
-    return tensor.data_ptr(), T, N, t * size, n * size, i * size
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def address(tensor: torch.Tensor | None) -> int | None:
@@ -130,82 +185,73 @@ def address(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def is_usual(plan: Plan, weights: engine.Weights, x: torch.Tensor, h: Any, c: Any, lengths: Any) -> bool:
-    """Whether the core may take a call's tensors where they are, all of them known to fit."""
-    spec, shape = plan.spec, x.shape
-    if lengths is not None or weights.packed is None or len(shape) != 3 or not is_plain(x, plan.dtype):
-        return False
-    if shape[2] != spec.input_size or not shape[0] or not shape[1]:
-        return False
-    if h is None and c is None:
-        return True
-    fitting = spec.state_shapes(shape[0] if spec.batch_first else shape[1])
-    parts = (h, c) if plan.pair else (h,)
-    return all(
-        part is not None and part.shape == fit and is_plain(part, plan.dtype) and part.is_contiguous()
-        for part, fit in zip(parts, fitting, strict=True)
-    )
+def place(tensor: torch.Tensor, spec: engine.Spec, sizes: Sizes) -> tuple[int, ...]:
+    """Where a (T, N, features) or (N, T, features) tensor lies: (address, T, N, strides in bytes)."""
+    (t, n, i), size = tensor.stride(), spec.dtype.itemsize
+    if spec.batch_first:
+        t, n = n, t
+    return tensor.data_ptr(), sizes.T, sizes.N, t * size, n * size, i * size
 
 
-def run_usual(plan: Plan, weights: engine.Weights, x: Any, h: Any, c: Any, key: Any, tape: Any) -> Any:
+def run_usual(
+    plan: Plan,
+    weights: engine.Weights,
+    sizes: Sizes,
+    x: Any,
+    h: Any,
+    c: Any,
+    key: Any = None,
+    tape: Any = None,
+) -> Any:
     """(y, h) or (y, h, c) of a usual call, recorded if there is a tape."""
-    spec, shape, dtype = plan.spec, x.shape, plan.dtype
-    y = torch.empty((shape[0], shape[1], spec.y_size), dtype=dtype)
-    final = [
-        torch.empty(size, dtype=dtype)
-        for size in spec.state_shapes(shape[0] if spec.batch_first else shape[1])
-    ]
-    threads = threads_for(None)
+    results, threads = tuple(starmap(plan.new, sizes.results)), threads_for(None)
+    y, *final = map(address, results)
     weights.packed.forward(
-        place(x, spec.batch_first), place(y, spec.batch_first),
-        (address(h), address(c)) if plan.pair else (address(h),), tuple([part.data_ptr() for part in final]),
-        None, tape, key or 0, current_backend() == "blas", threads, team_for(threads), plan.recurrent_dropout,
+        place(x, plan.spec, sizes), (y, *sizes.y), (address(h), address(c)),
+        tuple(final), None, tape, key or 0, current_backend() == "blas", threads, team_for(threads),
+        plan.recurrent_dropout,
     )  # fmt: skip
-    return y, *final
+    return results
 
 
 class UsualTape:
     """What a usual recorded call leaves."""
 
-    __slots__ = ("blas", "memory", "shape", "threads", "weights")
+    __slots__ = ("blas", "memory", "sizes", "threads", "weights")
 
-    def __init__(self, plan: Plan, weights: engine.Weights, shape: Any) -> None:
-        T, N = (shape[1], shape[0]) if plan.spec.batch_first else shape[:2]
+    def __init__(self, plan: Plan, weights: engine.Weights, sizes: Sizes) -> None:
         self.weights: engine.Weights = weights
-        self.shape: tuple[int, ...] = tuple(shape)
-        self.memory: Any = _core.Tape(weights.plan, T, N, T * N, 0, plan.spares.tape)
+        self.sizes: Sizes = sizes
+        self.memory: Any = _core.Tape(weights.plan, sizes.T, sizes.N, sizes.T * sizes.N, 0, plan.spares.tape)
         self.blas: bool = current_backend() == "blas"
         self.threads: int = threads_for(None)
 
-    def reverse(self, plan: Plan, key: Any, needed: Sequence[bool], dy: Any, dstate: Any) -> list[Any]:
-        """Gradients of x, h, c and the weights, where they are needed."""
-        spec, shape, dtype = plan.spec, self.shape, plan.dtype
-        T, N = (shape[1], shape[0]) if spec.batch_first else shape[:2]
-        dx, *dinitial = (
-            torch.empty(size, dtype=dtype) if use else None
-            for use, size in zip(needed, (shape, *spec.state_shapes(N)), strict=False)
-        )
-        grads = [torch.empty(size, dtype=dtype) for size in plan.shapes]
-        if dy is not None and not is_plain(dy, dtype):
-            dy = dy.resolve_neg()
-        dstate = [None if part is None else part.resolve_neg().contiguous() for part in dstate]
+    def reverse(self, plan: Plan, key: Any, needed: Sequence[bool], dy: Any, dstate: Any) -> Any:
+        """Gradients of x, h and c, where they are needed, and of the weights."""
+        sizes, grads = self.sizes, list(starmap(plan.new, plan.shapes))
+        dx = plan.new(*sizes.x_shape) if needed[0] else None
+        dh = plan.new(*sizes.results[1]) if needed[1] else None
+        dc = plan.new(*sizes.results[2]) if needed[2] else None
+        upstream = [None if part is None else part.resolve_neg().contiguous() for part in dstate]
+        dy = None if dy is None else dy.resolve_neg()
         self.weights.packed.backward(
-            self.memory, T, N, None, None if dy is None else place(dy, spec.batch_first),
-            tuple([address(part) for part in dstate]), None if dx is None else place(dx, spec.batch_first),
-            tuple([address(part) for part in dinitial]),
-            dict(zip(plan.names, [grad.data_ptr() for grad in grads], strict=True)), key or 0, self.blas, self.threads,
-            team_for(self.threads), plan.recurrent_dropout,
+            self.memory, sizes.T, sizes.N, None, None if dy is None else place(dy, plan.spec, sizes),
+            tuple(map(address, upstream)), None if dx is None else (dx.data_ptr(), *sizes.x),
+            (address(dh), address(dc)), list(map(address, grads)),
+            key or 0, self.blas, self.threads, team_for(self.threads), plan.recurrent_dropout,
         )  # fmt: skip
-        return [dx, *dinitial, *(() if plan.pair else (None,)), *grads]
+        return dx, dh, dc, *grads
 
 
 # Calls -----------------------------------------------------------------------------------------------------------
 
 
-def run(plan: Plan, weights: engine.Weights, x: Any, h: Any, c: Any, lengths: Any) -> Any:
-    """Without gradients and masks: (y, h) or (y, h, c)."""
-    if is_usual(plan, weights, x, h, c, lengths):
-        return run_usual(plan, weights, x, h, c, None, None)
+def run(
+    plan: Plan, weights: engine.Weights, x: Any, h: Any, c: Any, lengths: Any, sizes: Sizes | None
+) -> Any:
+    """Without gradients and masks: (y, h) or (y, h, c); `sizes` of a usual call."""
+    if sizes is not None and weights.packed is not None:
+        return run_usual(plan, weights, sizes, x, h, c)
     y, state = engine.forward(weights, engine.Call(plan.spec, view(x), as_state(h, c), lengths=view(lengths)))
     return torch.from_numpy(y), *as_tensors(state)
 
@@ -225,15 +271,14 @@ class Recorded(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, plan: Plan, packed: Any, key: Any, lengths: Any, x: Any, h: Any, c: Any, *weights: Any
-    ) -> Any:
-        ctx.plan, ctx.key, ctx.lengths = plan, key, lengths
+    def forward(ctx: Any, call: tuple[Any, ...], x: Any, h: Any, c: Any, *weights: Any) -> Any:
+        plan, packed, sizes, key, lengths = call
+        ctx.call = plan, key, lengths
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, h, c, *weights)
-        if is_usual(plan, packed, x, h, c, lengths):
-            ctx.tape = UsualTape(plan, packed, x.shape)
-            return run_usual(plan, packed, x, h, c, key, ctx.tape.memory)
+        if sizes is not None and packed.packed is not None:
+            tape = ctx.tape = UsualTape(plan, packed, sizes)
+            return run_usual(plan, packed, sizes, x, h, c, key, tape.memory)
         y, state, ctx.tape = record(plan, packed, x, h, c, lengths, key)
         return torch.from_numpy(y), *as_tensors(state)
 
@@ -243,33 +288,27 @@ class Recorded(torch.autograd.Function):
 
 
 def _reverse(ctx: Any, dy: Any, dh: Any, dc: Any) -> Any:
-    plan, tape, needed = ctx.plan, ctx.tape, ctx.needs_input_grad[_FIRST_TENSOR:]
+    _, *needed = ctx.needs_input_grad
     if dy is None and dh is None and dc is None:
-        return (None,) * len(ctx.needs_input_grad)
+        return None, *(None for _ in needed)
+    (plan, key, lengths), tape = ctx.call, ctx.tape
     ctx.tape = None
     if isinstance(tape, UsualTape):
-        found = tape.reverse(plan, ctx.key, needed, dy, (dh, dc) if plan.pair else (dh,))
-    else:
-        x, h, c, *weights = ctx.saved_tensors
-        if tape is None:
-            packed = plan.pack(weights, engine.needed(training=True))
-            _, _, tape = record(plan, packed, x, h, c, ctx.lengths, ctx.key)
-        grads = engine.backward(tape, view(dy), (view(dh), view(dc)) if plan.pair else view(dh))
-        state = grads.state if plan.pair else (grads.state, None)
-        arrays = (grads.x, *state, *(grads.params[name] for name in plan.names))
-        found = [None if array is None else torch.from_numpy(array) for array in arrays]
-    return (
-        *(None,) * _FIRST_TENSOR,
-        *(tensor if use else None for tensor, use in zip(found, needed, strict=True)),
-    )
+        return None, *tape.reverse(plan, key, needed, dy, (dh, dc) if plan.pair else (dh,))
+    x, h, c, *weights = ctx.saved_tensors
+    if tape is None:
+        packed = plan.pack(weights, engine.needed(training=True))
+        _, _, tape = record(plan, packed, x, h, c, lengths, key)
+    grads = engine.backward(tape, view(dy), (view(dh), view(dc)) if plan.pair else view(dh))
+    state = grads.state if plan.pair else (grads.state, None)
+    arrays = (grads.x, *state, *(grads.params[name] for name in plan.names))
+    found = [None if array is None else torch.from_numpy(array) for array in arrays]
+    return None, *[tensor if use else None for tensor, use in zip(found, needed, strict=True)]
 
 
 _reverse_once = once_differentiable(
     _reverse
 )  # where a graph of the gradients is made, it refuses to be followed
-
-
-_FIRST_TENSOR = 4  # of Recorded's arguments that has a gradient
 
 
 def check_tensor(name: str, tensor: Any) -> None:

@@ -106,10 +106,11 @@ class Recurrent(nn.RNNBase):
         return kept[1]
 
     def _call(self, x: torch.Tensor, state: tuple[Any, Any], lengths: Any) -> tuple[torch.Tensor, ...]:
-        weights = self._weights()
-        check_tensor("weight_ih_l0", weights[0])
-        plan = self._plans[weights[0].dtype, self.training]
-        return call(plan, self._pack, self.training, x, state, lengths, weights)
+        weights, training = self._weights(), self.training
+        plan = self._plans.get((weights[0].dtype, training))
+        if plan is None:
+            check_tensor("weight_ih_l0", weights[0])
+        return call(plan, self._pack, training, x, state, lengths, weights)
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Run.

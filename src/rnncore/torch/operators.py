@@ -56,7 +56,8 @@ def run_operator(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Without gradients and masks."""
     plan = _plan(text)
-    return _three(run(plan, plan.pack(weights, engine.needed()), x, h, c, lengths))
+    sizes = plan.fit(x, h, c) if lengths is None else None
+    return _three(run(plan, plan.pack(weights, engine.needed()), x, h, c, lengths, sizes))
 
 
 @run_operator.register_fake
