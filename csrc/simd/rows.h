@@ -100,6 +100,7 @@ static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64
 {
     const uint64_t threshold = threshold_of(p);
     const real scale = (real)(1.0 / (1.0 - p));
+    RC_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const real factor = is_drawn(key, first + (uint64_t)i, threshold) ? 0 : scale;
         ((real *)out)[i] = a ? ((const real *)a)[i] * factor : factor;
@@ -111,8 +112,11 @@ static void rc_zoneout_mask(void *out, const void *prev, const void *next, int64
                             double p)
 {
     const uint64_t threshold = threshold_of(p);
-    for (int64_t i = 0; i < n; i++)
-        ((real *)out)[i] = ((const real *)(is_drawn(key, first + (uint64_t)i, threshold) ? prev : next))[i];
+    RC_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+        const real was = ((const real *)prev)[i], is = ((const real *)next)[i]; /* both, or it is no vector */
+        ((real *)out)[i] = is_drawn(key, first + (uint64_t)i, threshold) ? was : is;
+    }
 }
 
 /* p * prev + (1 - p) * next: factors, products and sum are rounded one by one. out may be one of them. */
@@ -126,6 +130,7 @@ static void rc_blend(void *out, const void *prev, const void *next, int64_t n, d
 static void rc_unzone(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p)
 {
     const uint64_t threshold = threshold_of(p);
+    RC_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const int zoned = is_drawn(key, first + (uint64_t)i, threshold);
         ((real *)kept)[i] = zoned ? ((real *)d)[i] : 0;

@@ -6,8 +6,9 @@
     python -m tests.fuzz.readers onnx --atheris --seconds 600   led by the branches it takes (pip install atheris)
 
 An input is what a reader sees inside its container: the header of safetensors, the pickle of a PyTorch archive, the
-config of a Keras model, an ONNX model; the container around it is made sound, so that damage reaches the reader. Seeds
-are in `corpus/<reader>`; an input that brings out anything else than a sentence is written there as `found-...`.
+config of a Keras model, an ONNX model; the container around it is made sound, so that damage reaches the reader. Of
+HDF5 it is the file, read in a process of its own, so there are fewer inputs. Seeds are in `corpus/<reader>`; an input
+that brings out anything else than a sentence is written there as `found-...`.
 """
 
 from __future__ import annotations
@@ -61,8 +62,13 @@ TOKENS = {
         b"", b"\x08\x08", b"Constant", b"value", b"Add", b"If", b"then_branch", b"ConstantOfShape", b"h0", b"perm",
         b"axes",
     ],
+    "hdf5": [
+        b"LSTM", b"GRU", b"SimpleRNN", b"units", b"vars", b"cell", b"layer_names", b"weight_names", b"model_config",
+        b"kernel:0", b"TREE", b"SNOD", b"HEAP", b"OHDR", b"\xff" * 8, bytes(8), b"\x00\x01\x00\x00\x00\x00\x00\x00",
+    ],
 }  # fmt: skip
 READERS = tuple(TOKENS)
+FEWER = {"hdf5": 40}  # inputs, as many times
 
 
 # From an input to a file --------------------------------------------------------------------------------------
@@ -143,6 +149,14 @@ def used(found: formats.Contents) -> None:
         found.whole()
 
 
+LOADERS = {
+    "safetensors": formats.load,
+    "torch": formats.torch.load,
+    "onnx": formats.onnx.load,
+    "hdf5": keras.load,
+}
+
+
 class Fuzzer:
     """Gives inputs to one reader.
 
@@ -156,7 +170,7 @@ class Fuzzer:
 
     def __init__(self, reader: str, folder: Path) -> None:
         self.reader: str = reader
-        self.path: Path = Path(folder) / f"{reader}.bin"
+        self.path: Path = Path(folder) / f"{reader}.{'h5' if reader == 'hdf5' else 'bin'}"
         self.seeds: list[bytes] = [path.read_bytes() for path in sorted((CORPUS / reader).iterdir())]
         self.outcomes: collections.Counter[str] = collections.Counter()
 
@@ -168,8 +182,7 @@ class Fuzzer:
             else:
                 make = {"safetensors": safetensors_file, "torch": torch_file}.get(self.reader, bytes)
                 self.path.write_bytes(make(content))
-                load = getattr(formats, self.reader).load if self.reader != "safetensors" else formats.load
-                used(load(self.path))
+                used(LOADERS[self.reader](self.path))
         except RnncoreError as error:
             text = str(error)
             if len(text) > 2000 or not text.isprintable():
@@ -197,7 +210,7 @@ class Fuzzer:
         rng, kept, files = random.Random(seed), list(self.seeds), []
         for content in self.seeds:
             files += self.tried(content)
-        for _ in range(runs):
+        for _ in range(runs // FEWER.get(self.reader, 1)):
             known = len(self.outcomes)
             content = self.mutated(rng.choice(kept), rng)
             files += self.tried(content)
@@ -337,8 +350,9 @@ def main() -> int:
             if arguments.atheris:
                 with_atheris(fuzzer, arguments.seconds)
             files += fuzzer.run(arguments.runs, arguments.seed)
+            inputs = sum(fuzzer.outcomes.values())
             print(
-                f"{reader}: {arguments.runs} inputs, {len(fuzzer.outcomes)} outcomes, {fuzzer.outcomes['read']} read"
+                f"{reader}: {inputs} inputs, {len(fuzzer.outcomes)} outcomes, {fuzzer.outcomes['read']} read"
             )
     print("\n".join(map(str, files)) or "all read or refused in a sentence")
     return 1 if files else 0

@@ -6,9 +6,9 @@ import importlib.util
 import pytest
 
 from . import readers
-from .readers import CORPUS, READERS, Fuzzer
+from .readers import CORPUS, FEWER, READERS, Fuzzer
 
-NEEDS = {"torch": "torch", "onnx": "onnx"}
+NEEDS = {"torch": "torch", "onnx": "onnx", "hdf5": "h5py"}
 
 
 def fuzzer(reader, folder):
@@ -21,7 +21,8 @@ def fuzzer(reader, folder):
 def test_what_a_file_may_hold_is_read_or_refused(tmp_path, reader):
     one = fuzzer(reader, tmp_path)
     assert one.run(400) == []
-    assert one.outcomes["read"] > 4 and len(one.outcomes) > 4
+    least = 2 if reader in FEWER else 5
+    assert one.outcomes["read"] >= least and len(one.outcomes) >= least
 
 
 @pytest.mark.full
