@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "../base/arena.h"
+#include "../base/fpenv.h"
 #include "../base/os.h"
 #include "../base/sized.h"
 #include "../base/tuning.h"
@@ -171,7 +172,7 @@ static void set_sizes(rnncore_plan *plan)
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;
 }
 
-rnncore_status rnncore_plan_create(const rnncore_config *given, rnncore_plan **plan)
+static rnncore_status make_plan(const rnncore_config *given, rnncore_plan **plan)
 {
     rnncore_config own;
     const rnncore_config *config = &own;
@@ -201,6 +202,14 @@ rnncore_status rnncore_plan_create(const rnncore_config *given, rnncore_plan **p
     join_tails(made->backward);
     *plan = made;
     return RNNCORE_OK;
+}
+
+rnncore_status rnncore_plan_create(const rnncore_config *config, rnncore_plan **plan)
+{
+    const rc_fpenv outside = rc_fpenv_enter(); /* what is zero for a call, as a subnormal clip, is for its plan, too */
+    const rnncore_status status = make_plan(config, plan);
+    rc_fpenv_leave(outside);
+    return status;
 }
 
 void rnncore_plan_destroy(rnncore_plan *plan) { rnncore_free(plan); }

@@ -486,6 +486,9 @@ static void check_bits(const rnncore_config *config, int64_t N)
 static void test_bits(void)
 {
     const char *isa;
+    rnncore_config tiny = model_configs[0];
+    tiny.clip = 1e-310; /* a subnormal number is zero, that is: no clip */
+    check_bits(&tiny, 3);
     for (int i = 0; (isa = rnncore_isa_name(i)) != NULL; i++)
         for (int k = 0; k < model_config_count; k++)
             for (int dtype = RNNCORE_FLOAT32; dtype <= RNNCORE_FLOAT64; dtype++)

@@ -152,6 +152,90 @@ static void test_row_errors(void)
     CHECK(out[0] == 99);
 }
 
+/* Stacks of products and sums over many tokens, on one thread and on two: the same bits. */
+static void test_threads(void)
+{
+    enum { COUNT = 3, ROWS = 70, COLUMNS = 33, DEPTH = 130 };
+    static float x[COUNT * ROWS * DEPTH], y[COUNT * COLUMNS * DEPTH], first[COUNT * ROWS * COLUMNS],
+        other[COUNT * ROWS * COLUMNS];
+    rnncore_team *team = NULL;
+    CHECK_STATUS(rnncore_team_create(2, &team), RNNCORE_OK);
+    for (int i = 0; i < COUNT * ROWS * DEPTH; i++) x[i] = (float)(i * 7 % 101 - 50) / 30;
+    for (int i = 0; i < COUNT * COLUMNS * DEPTH; i++) y[i] = (float)(i * 11 % 97 - 48) / 30;
+    for (int count = 1; count <= COUNT; count += COUNT - 1)
+        for (rnncore_form form = RNNCORE_ROWS_BY_ROWS; form <= RNNCORE_COLUMNS_BY_COLUMNS; form++) {
+            rnncore_multiply_args args = product(form);
+            args.dtype = RNNCORE_FLOAT32;
+            args.count = count;
+            args.m = ROWS, args.n = COLUMNS, args.k = DEPTH;
+            args.a = x, args.b = y, args.out = first;
+            args.team = team;
+            CHECK_STATUS(rnncore_multiply(&args), RNNCORE_OK);
+            args.threads = 2;
+            args.out = other;
+            CHECK_STATUS(rnncore_multiply(&args), RNNCORE_OK);
+            CHECK(memcmp(first, other, (size_t)(count * ROWS * COLUMNS) * sizeof *first) == 0);
+            args.k = 0;
+            CHECK_STATUS(rnncore_multiply(&args), RNNCORE_OK);
+            CHECK(other[0] == 0 && other[ROWS * COLUMNS - 1] == 0);
+        }
+    rnncore_team_destroy(team);
+}
+
+/* Functions of every element in both types, sizes that fill vectors and that do not. */
+static void test_functions(void)
+{
+    static float in[40], got[40];
+    rnncore_rows_args args = rows(RNNCORE_ROWS_LOG);
+    for (int i = 0; i < 40; i++) in[i] = (float)(i + 1);
+    args.dtype = RNNCORE_FLOAT32;
+    args.rows = 1;
+    args.a = in, args.out = got;
+    for (args.n = 32; args.n <= 40; args.n += 8) {
+        args.operation = RNNCORE_ROWS_LOG;
+        args.a = in;
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[0] == 0 && fabsf(got[2] - 1.0986123F) < 1e-6F);
+        args.operation = RNNCORE_ROWS_EXP;
+        args.a = got;
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(fabsf(got[args.n - 1] - (float)args.n) < 1e-4F);
+        args.operation = RNNCORE_ROWS_SLOPE;
+        args.function = (rnncore_activation){RNNCORE_AFFINE, 3, 1};
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[0] == 3 && got[args.n - 1] == 3);
+        args.operation = RNNCORE_ROWS_DOT;
+        args.b = NULL;
+        args.a = in;
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[0] == (float)(args.n * (args.n + 1) / 2));
+        args.b = in;
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[0] == (float)(args.n * (args.n + 1) * (2 * args.n + 1) / 6));
+        args.operation = RNNCORE_ROWS_SOFTMAX;
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[args.n - 1] > 0.6F && got[0] > 0);
+        args.operation = RNNCORE_ROWS_ADD;
+        memset(got, 0, sizeof got);
+        CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+        CHECK(got[4] == 5);
+    }
+    double special[] = {0, -1, INFINITY, 0.75}, logs[4], sums[1];
+    args = rows(RNNCORE_ROWS_LOG);
+    args.rows = 1, args.n = 4, args.a = special, args.out = logs;
+    CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+    CHECK(logs[0] == -INFINITY && isnan(logs[1]) && logs[2] == INFINITY && fabs(logs[3] + 0.28768207245178) < 1e-13);
+    args.operation = RNNCORE_ROWS_SUM;
+    args.b = NULL;
+    args.a = a;
+    args.n = 40;
+    args.sums = sums;
+    double total = 0;
+    for (int i = 0; i < 40; i++) total += a[i];
+    CHECK_STATUS(rnncore_rows(&args), RNNCORE_OK);
+    CHECK(sums[0] == total);
+}
+
 int main(void)
 {
     fill();
@@ -159,5 +243,7 @@ int main(void)
     test_product_errors();
     test_rows();
     test_row_errors();
+    test_threads();
+    test_functions();
     return check_result("test_modules");
 }
