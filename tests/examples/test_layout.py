@@ -57,6 +57,12 @@ def test_the_command_tells_of_its_arguments(folder, capsys):
     assert "--quick" in said and "--out" in said
 
 
+def test_scripts_of_doors_are_short():
+    doors = [folder / "__main__.py" for folder in FOLDERS if folder.name.endswith("_door")]
+    lines = {path.parent.name: len(path.read_text("utf-8").splitlines()) for path in doors}
+    assert len(lines) >= 3 and max(lines.values()) <= 60, lines
+
+
 def test_missing_data_is_one_sentence(capsys):
     def main():
         raise data.DataNotFoundError("nothing is here")

@@ -299,6 +299,10 @@ WRONG = {
         lambda p, x: jax.grad(lambda p: rnncore.jax.lstm(p, x, zoneout=0.1)[0].sum())(p),
         "key: expected a key where gradients are wanted with zoneout",
     ),
+    "stored": (
+        lambda p, x: rnncore.jax.lstm({name: array.astype("bfloat16") for name, array in p.items()}, x),
+        "dtype: expected float32 or float64, got dtype(bfloat16)",
+    ),
     "double": (
         lambda p, x: rnncore.jax.init(jax.random.key(0), "gru", 3, 4, dtype="float64"),
         "dtype: expected float32",

@@ -266,14 +266,17 @@ def test_changed_weights_are_seen(way):
         assert_close(ours(x), theirs(x), "gradient")
 
 
-def test_evaluated_weights_are_laid_out_once():
-    _, ours = twins("lstm")
-    x = torch.randn(T, N, I)
+@pytest.mark.parametrize("kind", ["LSTM", "LSTMCell"])
+def test_evaluated_weights_are_laid_out_once(kind):
+    ours = getattr(rnncore.torch, kind)(I, H).eval()
+    x = torch.randn(N, I)
     with torch.no_grad():
-        ours.eval()(x)
+        before = flat(ours(x))
         kept = ours._packed[1]
-        ours(x)
-    assert ours._packed[1] is kept
+        assert_equal(ours(x), before)
+        assert ours._packed[1] is kept
+        ours.weight_hh_l0.mul_(2) if kind == "LSTM" else ours.bias_ih.add_(1)
+        assert not torch.equal(flat(ours(x))[0], before[0])
 
 
 # Objects ---------------------------------------------------------------------------------------------------
@@ -362,6 +365,10 @@ def test_errors_are_one_sentence(case, grad):
     ("make", "sentence"),
     [
         (lambda: rnncore.torch.LSTM(3, 4, reset_after=True), "reset_after: expected one of zoneout, clip"),
+        (
+            lambda: rnncore.torch.GRU(3, 4, store="int8"),
+            "store: expected none, tensors as PyTorch has them, got 'int8' (rnncore's own layers have stores",
+        ),
         (lambda: rnncore.torch.RNN(3, 4, nonlinearity="gelu"), "nonlinearity: expected 'tanh' or 'relu'"),
         (lambda: rnncore.torch.RNNCell(3, 4, nonlinearity="gelu"), "nonlinearity: expected 'tanh' or 'relu'"),
         (
@@ -369,7 +376,7 @@ def test_errors_are_one_sentence(case, grad):
             "input: expected shape (N, 3) or (3,), got (2, 5)",
         ),
     ],
-    ids=["option", "nonlinearity", "cell_nonlinearity", "cell_input"],
+    ids=["option", "store", "nonlinearity", "cell_nonlinearity", "cell_input"],
 )
 def test_errors_of_arguments(make, sentence):
     with pytest.raises(RnncoreError) as error:

@@ -3,16 +3,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from .. import engine
+from ..engine.backends import current_isa
 from ..errors import ArgumentError, DTypeError, UnsupportedError
 from . import operators
-from .function import Plan, Recorded, check_tensor, run
+from .function import Plan, Recorded, check_tensor, run, view
 
 _KEYS = 2**63 - 1
+
+
+class Kept(nn.Module):
+    """A module that keeps its packed weights while it is evaluated."""
+
+    def _weights(self, names: Sequence[str]) -> list[torch.Tensor]:
+        own = self._parameters  # a module's own __getattr__ takes longer than some calls
+        return [own[name] if name in own else getattr(self, name) for name in names]
+
+    def _pack(self, plan: Plan, weights: list[torch.Tensor], uses: int) -> engine.Weights:
+        """Anew in training: what changes there is not always counted by PyTorch."""
+        if self.training:
+            return plan.pack(weights, uses)
+        stamp = (plan, uses, current_isa(), [(weight._version, weight.data_ptr()) for weight in weights])
+        kept = self.__dict__["_packed"]
+        if kept is None or kept[0] != stamp:
+            # The views hold the memory: nothing new gets one of these addresses meanwhile.
+            kept = stamp, plan.pack(weights, uses), [view(weight) for weight in weights]
+            self.__dict__["_packed"] = kept
+        return kept[1]
+
+    def _forget(self) -> None:
+        self.__dict__["_packed"] = None
+
+    def train(self, mode: bool = True) -> Any:
+        self._forget()
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_packed": None}
 
 
 def pair_of(lstm: bool, hx: Any) -> tuple[Any, Any]:

@@ -10,11 +10,13 @@ from torch import nn
 
 from .. import engine
 from ..errors import ArgumentError, ShapeError, shown
-from .calls import call, pair_of
+from .calls import Kept, call, pair_of
 from .function import DTYPES, Plan, check_tensor
 
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
-class Cell(nn.RNNCellBase):
+
+class Cell(Kept, nn.RNNCellBase):
     """A step of one layer: torch.nn's cells, whose parameters are a layer's without the suffix."""
 
     cell = ""
@@ -29,17 +31,19 @@ class Cell(nn.RNNCellBase):
             )
             for dtype, kind in DTYPES.items()
         }
+        self._forget()
 
     def _step(self, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, ...]:
         check_tensor("input", x)
-        check_tensor("weight_ih", self.weight_ih)
         if x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError("input", f"shape (N, {self.input_size}) or ({self.input_size},)", tuple(x.shape))
-        plan = self._plans[self.weight_ih.dtype]
-        weights = [getattr(self, name.removesuffix("_l0")) for name in plan.names]
+        weights = self._weights(_NAMES if self.bias else _NAMES[:2])
+        plan = self._plans.get(weights[0].dtype)
+        if plan is None:
+            check_tensor("weight_ih", weights[0])
         h, c = pair_of(plan.pair, hx)
         state = None if h is None else h.unsqueeze(0), None if c is None else c.unsqueeze(0)
-        _, *final = call(plan, Plan.pack, self.training, x.unsqueeze(0), state, None, weights)
+        _, *final = call(plan, self._pack, self.training, x.unsqueeze(0), state, None, weights)
         return tuple(part.squeeze(0) for part in final)
 
 

@@ -11,13 +11,12 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .. import engine
-from ..engine.backends import current_isa
-from ..errors import ArgumentError, DTypeError, shown
-from .calls import call, pair_of
-from .function import DTYPES, Plan, check_tensor, view
+from ..errors import ArgumentError, DTypeError, UnsupportedError, shown
+from .calls import Kept, call, pair_of
+from .function import DTYPES, Plan, check_tensor
 
 
-class Recurrent(nn.RNNBase):
+class Recurrent(Kept, nn.RNNBase):
     """What the three layers share. `options` are rnncore's own, as `rnncore.LSTM` takes them."""
 
     cell = ""
@@ -77,36 +76,10 @@ class Recurrent(nn.RNNBase):
         """Nothing is kept flat; what is packed is forgotten, as after a change behind PyTorch's back (`.data`)."""
         self._forget()
 
-    def train(self, mode: bool = True) -> Any:
-        self._forget()
-        return super().train(mode)
-
-    def _forget(self) -> None:
-        self.__dict__["_packed"] = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_packed": None}
-
     # What runs
 
-    def _weights(self) -> list[torch.Tensor]:
-        own = self._parameters  # a module's own __getattr__ takes longer than some calls
-        return [own[name] if name in own else getattr(self, name) for name in self._flat_weights_names]
-
-    def _pack(self, plan: Plan, weights: list[torch.Tensor], uses: int) -> engine.Weights:
-        """Kept while evaluating: what changes in training is not always counted by PyTorch."""
-        if self.training:
-            return plan.pack(weights, uses)
-        stamp = (plan, uses, current_isa(), [(weight._version, weight.data_ptr()) for weight in weights])
-        kept = self.__dict__["_packed"]
-        if kept is None or kept[0] != stamp:
-            # The views hold the memory: nothing new gets one of these addresses meanwhile.
-            kept = stamp, plan.pack(weights, uses), [view(weight) for weight in weights]
-            self.__dict__["_packed"] = kept
-        return kept[1]
-
     def _call(self, x: torch.Tensor, state: tuple[Any, Any], lengths: Any) -> tuple[torch.Tensor, ...]:
-        weights, training = self._weights(), self.training
+        weights, training = self._weights(self._flat_weights_names), self.training
         plan = self._plans.get((weights[0].dtype, training))
         if plan is None:
             check_tensor("weight_ih_l0", weights[0])
@@ -171,6 +144,9 @@ class Recurrent(nn.RNNBase):
 
 
 def _checked(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    if "store" in options:
+        hint = "rnncore's own layers have stores: load_state_dict, then quantize"
+        raise UnsupportedError("store", "none, tensors as PyTorch has them", shown(options["store"]), hint)
     unknown = sorted(set(options) - set(kind.own))  # type: ignore[attr-defined]
     if unknown:
         raise ArgumentError(unknown[0], "one of " + ", ".join(kind.own), "an unknown option")  # type: ignore[attr-defined]
