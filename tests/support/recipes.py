@@ -112,7 +112,7 @@ class Slowly:
     """A step takes a while, so that a kill from outside meets it."""
 
     def on_step(self, run):
-        time.sleep(0.01)
+        time.sleep(0.04)
 
 
 def arguments():

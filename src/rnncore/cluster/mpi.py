@@ -15,8 +15,9 @@ from ..nn.workers import WorkerError, barrier
 
 TAG = 7271
 """Of all messages, so that others may use the communicator, too."""
-EAGER, PAUSE = 200, 1e-4
-"""Looks at a message before the first pause, and seconds of a pause: a worker that waits leaves its core to others."""
+EAGER, PAUSE = 2000, 1e-4
+"""Looks at a message before the first pause, some milliseconds, and seconds of a pause: a worker that waits for long
+leaves its core to others."""
 
 
 class MPI:
@@ -68,8 +69,7 @@ class MPI:
         requests, deadline, looks = [work for _, work in works], time.monotonic() + self.timeout, 0
         while not self._mpi.Request.Testall(requests):
             looks += 1
-            if looks > EAGER:
-                time.sleep(PAUSE)
+            time.sleep(PAUSE if looks > EAGER else 0)
             if time.monotonic() > deadline:
                 return sorted({rank for rank, work in works if work and not work.Test()})
         return []
