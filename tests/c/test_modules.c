@@ -236,6 +236,65 @@ static void test_functions(void)
     CHECK(sums[0] == total);
 }
 
+/* What each single field may not be, and what products of nothing give. */
+static void test_fields(void)
+{
+    enum { FIELDS = 13 };
+    rnncore_multiply_args p[FIELDS];
+    for (int i = 0; i < FIELDS; i++) p[i] = product(RNNCORE_ROWS_BY_ROWS);
+    p[0].form = (rnncore_form)-1;
+    p[1].m = p[2].n = p[3].count = -1;
+    p[4].out = NULL;
+    p[5].a = NULL;
+    p[6].n = INT64_MAX / 8;
+    p[7].k = p[8].k = INT64_MAX / 8;
+    p[8].m = 1;
+    p[9].count = INT64_MAX / 2;
+    p[10].n = 0, p[11].count = 0, p[12].m = 0;
+    check_subject = "fields of products";
+    for (int i = 0; i < FIELDS; i++) CHECK((rnncore_multiply(&p[i]) == RNNCORE_OK) == (i >= 10));
+    enum { ROW_FIELDS = 9 };
+    static const int64_t below[M] = {0, -1, 0, 0, 0};
+    rnncore_rows_args r[ROW_FIELDS];
+    for (int i = 0; i < ROW_FIELDS; i++) r[i] = rows(RNNCORE_ROWS_EXP);
+    r[0].operation = (rnncore_row_operation)-1;
+    r[1].dtype = (rnncore_dtype)7;
+    r[2].n = -1;
+    r[3].rows = INT64_MAX / 2;
+    r[4].a = NULL;
+    r[5].operation = RNNCORE_ROWS_ADD;
+    r[5].index = below;
+    r[6].operation = RNNCORE_ROWS_SLOPE;
+    r[6].function.function = (rnncore_function)99;
+    r[7].operation = RNNCORE_ROWS_VALUE;
+    r[7].function.function = RNNCORE_USUAL;
+    r[8].rows = INT64_MAX / 64, r[8].n = 2;
+    check_subject = "fields of rows";
+    for (int i = 0; i < ROW_FIELDS; i++) CHECK(rnncore_rows(&r[i]) != RNNCORE_OK);
+    rnncore_rows_args none = rows(RNNCORE_ROWS_EXP);
+    none.rows = 0;
+    none.a = NULL, none.out = NULL;
+    CHECK_STATUS(rnncore_rows(&none), RNNCORE_OK);
+}
+
+/* As many columns as vectors hold: results go where they belong at once. And softmax without its sums. */
+static void test_whole_vectors(void)
+{
+    static double in[16 * 4], left[2 * 4], result[2 * 16];
+    rnncore_multiply_args args = product(RNNCORE_ROWS_BY_COLUMNS);
+    for (int i = 0; i < 64; i++) in[i] = i;
+    for (int i = 0; i < 8; i++) left[i] = i == 1 || i == 6;
+    args.m = 2, args.n = 16, args.k = 4;
+    args.a = left, args.b = in, args.out = result;
+    CHECK_STATUS(rnncore_multiply(&args), RNNCORE_OK);
+    CHECK(result[3] == 19 && result[16 + 3] == 35);
+    rnncore_rows_args soft = rows(RNNCORE_ROWS_SOFTMAX);
+    soft.rows = 2, soft.n = 16;
+    soft.a = in, soft.out = result;
+    CHECK_STATUS(rnncore_rows(&soft), RNNCORE_OK);
+    CHECK(result[15] > result[14] && result[15] < 1);
+}
+
 int main(void)
 {
     fill();
@@ -245,5 +304,7 @@ int main(void)
     test_row_errors();
     test_threads();
     test_functions();
+    test_fields();
+    test_whole_vectors();
     return check_result("test_modules");
 }

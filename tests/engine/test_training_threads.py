@@ -4,7 +4,9 @@
 import numpy as np
 import pytest
 import tables
-from compiled import CELL, assert_same_bits, build, draw
+from compiled import CELL, ISAS, assert_same_bits, build, draw
+
+import rnncore
 
 # A step of one row is worth sharing in every cell, and the last block of units has a tail.
 STEPS, INPUTS, HIDDEN = 70, 7, 115
@@ -71,3 +73,37 @@ def test_products_over_cached_steps_change_no_bit(cell, ragged, directions):
         *_, tape = layer.forward(call.x, call.state, lengths=lengths, num_threads=1, checkpoint=checkpoint)
         results.append(layer.backward(tape, call.dy, call.dstate))
     assert_same_bits(results[1], results[0])
+
+
+OPTIONS = {
+    "projection": ("LSTM", {"proj_size": 13}),
+    "peepholes": ("LSTM", {"peepholes": True}),
+    "coupled": ("LSTM", {"coupled": True, "clip": 3.0}),
+    "norm": ("LSTM", {"layer_norm": True}),
+    "zones": ("LSTM", {"zoneout": 0.2, "zoneout_c": 0.1}),
+    "gru-norm": ("GRU", {"layer_norm": True}),
+    "before": ("GRU", {"reset_after": False}),
+    "bfloat16": ("GRU", {"store": "bfloat16"}),
+}
+
+
+@pytest.mark.parametrize("kind, options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_gradients_with_options_have_one_order(kind, options, isa):
+    """Ragged, both ways, two layers with dropout: threads, instruction sets and segments change no bit."""
+    T, N = 14, 19
+    lengths = np.random.default_rng(1).integers(0, T + 1, N)
+    x = np.random.default_rng(2).standard_normal((T, N, 9), dtype=np.float32)
+
+    def gradients(threads, checkpoint):
+        layer = getattr(rnncore, kind)(
+            9, 35, num_layers=2, bidirectional=True, dropout=0.2, seed=3, **options
+        )
+        y, _, tape = layer.forward(x, lengths=lengths, num_threads=threads, checkpoint=checkpoint)
+        return layer.backward(tape, y)
+
+    expected = gradients(1, None)
+    with rnncore.use_isa(isa):
+        for threads in (1, 2, 3):
+            for checkpoint in (None, 3):
+                assert_same_bits(gradients(threads, checkpoint), expected)
