@@ -2,12 +2,11 @@
 """Five usual models before and after `rnncore.torch.accelerate`.
 
 `PYTHONPATH=tests/support python bench/torch_door_models.py`: a call of each, and a training step (forward, backward,
-SGD), in turn on one thread; medians, milliseconds, as a table in Markdown. The models are those of the tests, wider.
+SGD), in turn on one thread; the fastest, milliseconds, as a table in Markdown. The models are the tests', wider.
 """
 
 import argparse
 import copy
-import statistics
 import time
 
 import torch
@@ -27,15 +26,15 @@ TITLES = {
 }
 
 
-def medians(calls, rounds):
-    """Median milliseconds of each call, in turn."""
+def fastest(calls, rounds):
+    """Least milliseconds of each call, in turn."""
     times = [[] for _ in calls]
     for _ in range(rounds):
         for call, kept in zip(calls, times, strict=True):
             began = time.perf_counter()
             call()
             kept.append(1000 * (time.perf_counter() - began))
-    return [statistics.median(kept) for kept in times]
+    return [min(kept) for kept in times]
 
 
 def infer(model, inputs):
@@ -75,7 +74,7 @@ def main():
     for name, title in TITLES.items():
         cells = []
         for calls in calls_of(name):
-            before, after = medians(calls, arguments.rounds)
+            before, after = fastest(calls, arguments.rounds)
             cells += [f"{before:.2f}", f"{after:.2f}", f"{before / after:.2f}"]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
