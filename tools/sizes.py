@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("csrc", "src", "tests", "tools", "examples", "bench")
-SUFFIXES = {".c", ".h", ".inc", ".def", ".py", ".pyx", ".pxd", ".pyi"}
+SUFFIXES = {".c", ".h", ".inc", ".def", ".py", ".pyx", ".pxi", ".pxd", ".pyi"}
 FILE, FUNCTION, CELL = 400, 60, 300
 SHOWN = 8
 
@@ -79,7 +79,7 @@ def functions(path, text):
     """(name, lines) of the functions of a file, by its suffix."""
     if path.suffix == ".py":
         return list(python_functions(text))
-    if path.suffix == ".pyx":
+    if path.suffix in {".pyx", ".pxi"}:
         return list(cython_functions(text))
     return list(c_functions(text)) if path.suffix in {".c", ".h", ".inc"} else []
 

@@ -371,6 +371,62 @@ typedef struct rnncore_update_args {
  * is not finite nothing else is written. Results do not depend on threads or instruction set. */
 RNNCORE_API rnncore_status rnncore_update(const rnncore_update_args *args, double *norm);
 
+/* -- Modules around layers ------------------------------------------------------------------------------------------ */
+
+/* What linear heads, attention, normalisation and losses need, with the same promise: results do not depend on threads or
+ * instruction set. Arrays are dense and row-major; out overlaps nothing unless it says so. */
+
+typedef enum rnncore_form {
+    RNNCORE_ROWS_BY_ROWS,      /* out (m, n) = a (m, k) times b (n, k) transposed: y = x W^T */
+    RNNCORE_ROWS_BY_COLUMNS,   /* out (m, n) = a (m, k) times b (k, n): dx = dy W */
+    RNNCORE_COLUMNS_BY_COLUMNS /* out (m, n) = a (k, m) transposed times b (k, n): dW = dy^T x */
+} rnncore_form;
+
+typedef struct rnncore_multiply_args {
+    size_t struct_size;
+    rnncore_dtype dtype;
+    rnncore_form form;
+    int64_t count; /* of products, one after the other in a, b and out */
+    int64_t m, n, k;
+    const void *a, *b;
+    const void *bias; /* (n), for the first two forms, or NULL: zeros */
+    void *out;
+    const char *isa; /* or NULL: the best one */
+    int threads;
+    rnncore_team *team;
+} rnncore_multiply_args;
+
+/* Every value is one chain of fused multiply-adds: bias, then k = 0 ... */
+RNNCORE_API rnncore_status rnncore_multiply(const rnncore_multiply_args *args);
+
+typedef enum rnncore_row_operation {
+    RNNCORE_ROWS_SUM,     /* sums[r] = sum of a[r] * b[r], in double; b NULL: of a[r] */
+    RNNCORE_ROWS_DOT,     /* out[r] = sum of a[r] * b[r], in the dtype; b NULL: of a[r] */
+    RNNCORE_ROWS_ADD,     /* out[index[r]] += a[r], row after row; index NULL: all to out[0] */
+    RNNCORE_ROWS_SOFTMAX, /* out[r] = softmax of the first index[r] columns (NULL: of all), zeros after them; sums, if not
+                             NULL: of each row its largest value, and log(sum exp(a - largest)) */
+    RNNCORE_ROWS_EXP,     /* out = exp(a), as the four that follow element by element; out may be a */
+    RNNCORE_ROWS_LOG,
+    RNNCORE_ROWS_VALUE, /* of `function` */
+    RNNCORE_ROWS_SLOPE  /* its derivative at a */
+} rnncore_row_operation;
+
+typedef struct rnncore_rows_args {
+    size_t struct_size;
+    rnncore_dtype dtype;
+    rnncore_row_operation operation;
+    int64_t rows, n; /* of a and b */
+    const void *a, *b;
+    const int64_t *index; /* (rows) */
+    int64_t out_rows;     /* of out, for RNNCORE_ROWS_ADD */
+    void *out;
+    double *sums; /* (rows), for softmax (rows, 2) */
+    rnncore_activation function;
+    const char *isa; /* or NULL: the best one */
+} rnncore_rows_args;
+
+RNNCORE_API rnncore_status rnncore_rows(const rnncore_rows_args *args);
+
 /* -- Streams ------------------------------------------------------------------------------------------------------ */
 
 /* Step by step with the state kept inside, in `bytes` of the caller's memory aligned to 64. A step takes no lock, makes

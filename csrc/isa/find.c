@@ -5,14 +5,19 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+/* The compiler's runtime asks the processor once. A cpuid of our own leaves a virtual machine each time, which takes
+ * longer than a small call; older compilers do not know the name. */
+#if (defined(__clang__) && __clang_major__ >= 15) || (!defined(__clang__) && __GNUC__ >= 11)
+static int has_f16c(void) { return __builtin_cpu_supports("f16c") != 0; }
+#else
 #include <cpuid.h>
 
-/* Clang's __builtin_cpu_supports does not know this name before version 15. */
 static int has_f16c(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
 }
+#endif
 #endif
 
 enum {
@@ -52,6 +57,6 @@ const char *rnncore_isa_name(int index)
 const rc_kernels *rc_find_kernels(const char *isa, rnncore_dtype dtype)
 {
     for (int i = 0; i < ISA_COUNT; i++)
-        if (is_supported(i) && (!isa || strcmp(isa, sets[i][0]->isa) == 0)) return sets[i][dtype];
+        if ((!isa || strcmp(isa, sets[i][0]->isa) == 0) && is_supported(i)) return sets[i][dtype];
     return NULL;
 }

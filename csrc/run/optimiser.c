@@ -39,12 +39,14 @@ static char *at(const void *array, const piece *p)
     return array ? (char *)(uintptr_t)array + p->first * elem : NULL;
 }
 
+static double square_sum(const rc_kernels *kernels, const void *a, int64_t n) { return kernels->dot(a, a, n); }
+
 static void norm_item(void *context, int64_t i, const rc_worker *worker)
 {
     update_call *call = context;
     piece *p = &call->pieces[i];
     (void)worker;
-    p->square_sum = kernels_of(call, p)->square_sum(at(p->tensor->grads, p), p->size);
+    p->square_sum = square_sum(kernels_of(call, p), at(p->tensor->grads, p), p->size);
 }
 
 static void update_item(void *context, int64_t i, const rc_worker *worker)

@@ -153,7 +153,7 @@ typedef struct rc_kernels {
     /* out[n] += products of elements first_a ... of a row of a and first_b ... of its row of b, in order. */
     void (*add_products)(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
                          int64_t count, int64_t n);
-    double (*square_sum)(const void *a, int64_t n);
+    double (*dot)(const void *a, const void *b, int64_t n); /* in double; b NULL: the sum of a */
     void (*adam)(const rc_update *u, int64_t n);
     void (*sgd)(const rc_update *u, int64_t n);
     void (*chain)(void *out, const void *a, const void *b, int64_t n); /* *out += a . b, in order */
@@ -161,6 +161,11 @@ typedef struct rc_kernels {
     void (*dropout)(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p);
     void (*zoneout)(void *out, const void *prev, const void *next, int64_t n, uint64_t key, uint64_t first, double p);
     void (*blend)(void *out, const void *prev, const void *next, int64_t n, double p); /* zoneout's expectation */
+    /* Modules around layers, see map.h: *out = a . b in chains of its own (b NULL: the sum of a); out = softmax of a, whose
+     * largest value goes to *top, and the sum of exp(a - *top); out = f(a), its slope, or with f NULL exp(a). */
+    void (*dot_row)(void *out, const void *a, const void *b, int64_t n);
+    double (*softmax)(void *out, const void *a, int64_t n, double *top);
+    void (*map)(void *out, const void *a, int64_t n, const rnncore_activation *f, int slope);
     void (*unzone)(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p);
 } rc_kernels;
 

@@ -6,18 +6,20 @@
 
 #include "kernels.h"
 
-/* Sum of squares in double, over SQUARE_LANES partial sums whatever the width of the vectors. */
-enum { SQUARE_LANES = 16 };
+/* Sum of products in double, over DOT_LANES partial sums whatever the width of the vectors; b NULL: of a alone. */
+enum { DOT_LANES = 16 };
 
-static double rc_square_sum(const void *a, int64_t n)
+static double rc_dot(const void *a, const void *b, int64_t n)
 {
-    const real *x = a;
-    double lane[SQUARE_LANES] = {0}, sum = 0;
+    static const real ones[DOT_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const real *x = a, *y = b ? b : ones;
+    const int64_t step = b ? DOT_LANES : 0;
+    double lane[DOT_LANES] = {0}, sum = 0;
     int64_t i = 0;
-    for (; i + SQUARE_LANES <= n; i += SQUARE_LANES)
-        for (int j = 0; j < SQUARE_LANES; j++) lane[j] += (double)x[i + j] * (double)x[i + j];
-    for (int j = 0; i < n; i++, j++) lane[j] += (double)x[i] * (double)x[i];
-    for (int j = 0; j < SQUARE_LANES; j++) sum += lane[j];
+    for (; i + DOT_LANES <= n; i += DOT_LANES, y += step)
+        for (int j = 0; j < DOT_LANES; j++) lane[j] += (double)x[i + j] * (double)y[j];
+    for (int j = 0; i < n; i++, j++) lane[j] += (double)x[i] * (double)y[j];
+    for (int j = 0; j < DOT_LANES; j++) sum += lane[j];
     return sum;
 }
 

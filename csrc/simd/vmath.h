@@ -136,6 +136,21 @@ RC_INLINE vec v_expm1_below(vec x)
     return v_div(v_fma(v_add(s, one), t, v_sub(s, one)), v_sub(one, t));
 }
 
+/* exp(x) = s (1 + t) / (1 - t); error at most 3 ULP; 0 where it is below the smallest normal number, infinite from 88.38
+ * (float32) or 709.44 (float64) on. */
+RC_INLINE vec v_exp(vec x)
+{
+#if defined(RC_F32) && RC_F32
+    const real low = -0x1.601e68p+6f, high = 0x1.62e430p+6f; /* -127*ln(2): +0 as above; 128*ln(2): infinity */
+#else
+    const real low = -0x1.628b76e3a7b61p+9, high = 0x1.62e42fefa39efp+9;
+#endif
+    const vec h = v_mul(v_max(v_set1(low), v_min(v_set1(high), x)), v_set1((real)0.5));
+    vec s;
+    const vec t = v_tanh_reduced(h, &s);
+    return v_div(v_mul(s, v_add(v_set1(1), t)), v_sub(v_set1(1), t)); /* no fma: infinity times t < 0 */
+}
+
 /* log(1 + exp(x)); error at most 3 ULP (float32), 3.5 ULP (float64), from where exp(x) is a normal number, then 0.
  * max(x, 0) + log(1 + z), z = exp(-|x|) = E / D: log(1 + z) = 2 atanh(u), u = z / (2 + z) = E / (2 D + E) <= 1/3. */
 RC_INLINE vec v_softplus(vec x)

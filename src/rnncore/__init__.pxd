@@ -167,6 +167,43 @@ cdef extern from "rnncore.h" nogil:
 
     rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
 
+    # -- Modules around layers
+    ctypedef enum rnncore_form:
+        RNNCORE_ROWS_BY_ROWS, RNNCORE_ROWS_BY_COLUMNS, RNNCORE_COLUMNS_BY_COLUMNS
+    ctypedef struct rnncore_multiply_args:
+        size_t struct_size
+        rnncore_dtype dtype
+        rnncore_form form
+        int64_t count, m, n, k
+        const void *a
+        const void *b
+        const void *bias
+        void *out
+        const char *isa
+        int threads
+        rnncore_team *team
+
+    rnncore_status rnncore_multiply(const rnncore_multiply_args *args)
+
+    ctypedef enum rnncore_row_operation:
+        RNNCORE_ROWS_SUM, RNNCORE_ROWS_DOT, RNNCORE_ROWS_ADD, RNNCORE_ROWS_SOFTMAX
+        RNNCORE_ROWS_EXP, RNNCORE_ROWS_LOG, RNNCORE_ROWS_VALUE, RNNCORE_ROWS_SLOPE
+    ctypedef struct rnncore_rows_args:
+        size_t struct_size
+        rnncore_dtype dtype
+        rnncore_row_operation operation
+        int64_t rows, n
+        const void *a
+        const void *b
+        const int64_t *index
+        int64_t out_rows
+        void *out
+        double *sums
+        rnncore_activation function
+        const char *isa
+
+    rnncore_status rnncore_rows(const rnncore_rows_args *args)
+
     # -- Streams
     ctypedef struct rnncore_stream:
         pass

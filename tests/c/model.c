@@ -42,6 +42,7 @@ const rnncore_config model_configs[] = {
     {.cell = RNNCORE_GRU, SIZES, .zoneout = 0.3},
     {.cell = RNNCORE_GRU_RESET_BEFORE, SIZES, .zoneout = 0.3},
     {.cell = "lstm_norm", SIZES},
+    {.cell = "lstm_norm", SIZES, .peepholes = 1, .zoneout = 0.3},
     {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
     {.cell = "gru_norm", SIZES},
     {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},

@@ -2,6 +2,7 @@
  *
  * Arrays anywhere in memory: with strides of every kind, or left out where a call allows it, outputs are those of dense arrays
  * to the last bit. And calls without steps or without rows. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,8 @@ static void check_layout(const model *m, const struct layout *l, const int64_t *
     forward.lengths = dense.lengths = backward.lengths = dense_back.lengths = own;
     forward.backend = dense.backend = backward.backend = dense_back.backend = backend;
     forward.tape = dense.tape = m->tape;
+    const size_t tape = rnncore_tape_bytes(m->plan, T, N, T * N, 0);
+    memset(m->tape, 0xff, tape); /* NaN: nothing reads what was not written */
     CHECK_STATUS(rnncore_forward(m->plan, m->weights, &dense), RNNCORE_OK);
     forward.x = spread(l, &dense.x, in, memory[0]);
     forward.y = spread(l, &dense.y, out, memory[1]);
@@ -100,6 +103,7 @@ static void check_layout(const model *m, const struct layout *l, const int64_t *
     backward.dy = spread(l, &dense_back.dy, out, memory[2]);
     backward.dx = spread(l, &dense_back.dx, in, memory[3]);
     memset(memory[3], 9, most);
+    memset(m->tape, 0, tape);
     CHECK_STATUS(rnncore_forward(m->plan, m->weights, &forward), RNNCORE_OK);
     CHECK_STATUS(rnncore_backward(m->plan, m->weights, &backward), RNNCORE_OK);
     CHECK(same(&backward.dx, &dense_back.dx, in));
@@ -190,11 +194,31 @@ static void check_empty(const char *cell, int64_t steps, int64_t rows, int64_t s
     model_free(&m);
 }
 
+/* An infinite input saturates units and leaves the gradient of every input a number: what pads vectors, 0 * infinity, is never
+ * read. */
+static void check_infinite(const char *cell)
+{
+    model m;
+    make(&m, cell, RNNCORE_FLOAT32, 0, 0);
+    rnncore_forward_args forward = model_forward_args(&m);
+    const rnncore_backward_args backward = model_backward_args(&m);
+    check_subject = cell;
+    forward.tape = m.tape;
+    ((float *)m.x)[4] = INFINITY;
+    CHECK_STATUS(rnncore_forward(m.plan, m.weights, &forward), RNNCORE_OK);
+    CHECK_STATUS(rnncore_backward(m.plan, m.weights, &backward), RNNCORE_OK);
+    for (int i = 0; i < T * N * 3; i++) CHECK(isfinite((double)((const float *)m.dx)[i]));
+    model_free(&m);
+}
+
 int main(void)
 {
     const char *cell;
     static const int64_t some[] = {0, 7, 3, 0, 5};
     test_layouts();
+    check_infinite(RNNCORE_RNN_TANH);
+    check_infinite(RNNCORE_LSTM);
+    check_infinite(RNNCORE_GRU);
     for (int i = 0; (cell = rnncore_cell_name(i)) != NULL; i++) {
         check_wanted(cell, NULL, 0);
         check_wanted(cell, some, 0);

@@ -17,6 +17,8 @@ ENDS_WITH(rnncore_config, blas);
 ENDS_WITH(rnncore_forward_args, cancel_every);
 ENDS_WITH(rnncore_backward_args, cancel_every);
 ENDS_WITH(rnncore_update_args, team);
+ENDS_WITH(rnncore_multiply_args, team);
+ENDS_WITH(rnncore_rows_args, isa);
 
 typedef struct version_1 {
     size_t struct_size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Measures the error of v_tanh, v_sigmoid, v_expm1_below and v_softplus at the scalar width and checks the promises of vmath.h.
+/* Measures the error of v_tanh, v_sigmoid, v_expm1_below, v_softplus, v_exp and rc_log at the scalar width and checks the promises of vmath.h.
  * float: every finite value of both signs, against double. double: dense random values and the neighbourhoods of
  * the reduction's breakpoints, against long double.
  * Build twice, with -DRC_F32=1 and -DRC_F64=1; usage: vmath_ulp [stride]; stride > 1 takes every stride-th value.
@@ -15,6 +15,7 @@
 
 #include "../../csrc/simd/vec.h"
 #include "../../csrc/simd/vmath.h"
+#include "../../csrc/nn/log.h"
 
 #if defined(RC_F32) && RC_F32
 typedef double wide;
@@ -30,6 +31,7 @@ static const double SIGMOID_UNITS = 2.0; /* units of 2^-24 */
 static const double TANH_BACKSTEP = 5.0; /* largest fall between neighbours, ULP of the larger value */
 static const double EXPM1_ULP = 3.0;
 static const double SOFTPLUS_ULP = 3.0; /* normal results of exp(x) */
+static const double EXP_ULP = 2.5;
 #else
 typedef long double wide;
 #define DTYPE "float64"
@@ -44,6 +46,8 @@ static const double SIGMOID_UNITS = 1.6;    /* units of 2^-53 */
 static const double SIGMOID_TAIL_ULP = 3.0; /* x < 0, normal results */
 static const double EXPM1_ULP = 3.0;
 static const double SOFTPLUS_ULP = 3.5;
+static const double EXP_ULP = 2.5;
+static const double LOG_ULP = 1.5;
 #if LDBL_MANT_DIG < 64
 #error "the reference needs a long double of at least 64 bits"
 #endif
@@ -104,6 +108,25 @@ static void check_special_exponentials(void)
     expect(v_expm1_below(-inf) == -1, "expm1(-inf) = -1", -inf);
     expect(isnan(v_expm1_below(nan_)) && isnan(v_softplus(nan_)), "expm1(NaN), softplus(NaN)", nan_);
     expect(v_softplus(inf) == inf && same_bits(v_softplus(-inf), zero), "softplus(inf), softplus(-inf)", inf);
+    expect(v_exp(inf) == inf && same_bits(v_exp(-inf), zero) && isnan(v_exp(nan_)), "exp(inf), exp(-inf), exp(NaN)",
+           inf);
+    expect(v_exp(zero) == 1 && v_exp(-zero) == 1, "exp(0) = 1", zero);
+    expect(rc_log(1) == 0 && rc_log(0) == -INFINITY && rc_log(INFINITY) == INFINITY, "log(1), log(0), log(inf)", zero);
+    expect(isnan(rc_log(-1)) && isnan(rc_log((double)NAN)), "log(-1), log(NaN)", nan_);
+}
+
+/* exp of both signs of x where it is a normal number, 0 or infinite beyond. */
+static void check_exp(real x, peak *exp_peak)
+{
+    const wide highest = (wide)(3 - LOWEST_EXPONENT) * (wide)0.693147180559945309417L;
+    for (real sign = -1; sign <= 1; sign += 2) {
+        const real got = v_exp(sign * x);
+        const wide truth = wide_exp(sign * (wide)x);
+        if (sign > 0 && x > highest) expect(got == (real)INFINITY, "exp far out", x);
+        else if (truth >= ldexp(1.0, LOWEST_EXPONENT) && (got < (real)INFINITY || x < highest - (wide)0.35))
+            note(exp_peak, (double)fabsl((wide)got - truth) / ulp_of(truth), sign * x);
+        else expect(got >= (sign > 0 ? 1 : 0), "exp near its ends", sign * x);
+    }
 }
 
 /* One positive finite x, its negative for expm1 and both signs for softplus. */
@@ -176,12 +199,13 @@ static real from_bits(uint32_t b)
 static void walk(uint64_t stride)
 {
     peak t = {"tanh, ULP", 0, 0}, s = {"sigmoid, units of 2^-24", 0, 0}, back = {"tanh, step back, ULP", 0, 0};
-    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0};
+    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0}, power = {"exp, ULP", 0, 0};
     real before = 0;
     for (uint64_t b = 1; b < 0x7f800000u; b += stride) {
         const real x = from_bits((uint32_t)b), y = v_tanh(x);
         check_value(x, &t, &s);
         check_exponentials(x, &e, &plus);
+        check_exp(x, &power);
         if (y < before) note(&back, (before - y) / ulp_of(before * (1 - FLT_EPSILON / 4.0)), x);
         before = y;
     }
@@ -190,6 +214,7 @@ static void walk(uint64_t stride)
     report(&back, TANH_BACKSTEP);
     report(&e, EXPM1_ULP);
     report(&plus, SOFTPLUS_ULP);
+    report(&power, EXP_ULP);
 }
 #else
 /* xorshift64*: a fixed seed, so that every run measures the same values. */
@@ -210,7 +235,8 @@ static void note_tail(real x, peak *p)
 static void walk(uint64_t stride)
 {
     peak t = {"tanh, ULP", 0, 0}, s = {"sigmoid, units of 2^-53", 0, 0}, tail = {"sigmoid(x < 0), ULP", 0, 0};
-    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0};
+    peak e = {"expm1, ULP", 0, 0}, plus = {"softplus, ULP", 0, 0}, power = {"exp, ULP", 0, 0};
+    peak log_ = {"log, ULP", 0, 0};
     uint64_t state = 88172645463325252ull;
     for (uint64_t k = 0; k < 12000000; k += stride) {
         const real kinds[4] = {40 * uniform(&state), uniform(&state), exp(-40 * uniform(&state)),
@@ -219,6 +245,15 @@ static void walk(uint64_t stride)
         check_value(x, &t, &s);
         note_tail(x, &tail);
         check_exponentials(x, &e, &plus);
+        check_exp(x, &power);
+        if (x >= DBL_MIN) note(&log_, (double)(fabsl((wide)rc_log(x) - logl(x)) / ulp_of(logl(x))), x);
+    }
+    for (uint64_t k = 0; k < 2000000; k += stride) { /* where the result is small, and where e changes */
+        const real x = 0.5 + uniform(&state),
+                   near = ldexp(1 + 0x1p-52 * floor(4000 * uniform(&state)), (int)(k % 60) - 30);
+        note(&log_, (double)(fabsl((wide)rc_log(x) - logl(x)) / ulp_of(logl(x))), x);
+        if (near != 1) note(&log_, (double)(fabsl((wide)rc_log(near) - logl(near)) / ulp_of(logl(near))), near);
+        check_exp(750 * uniform(&state), &power);
     }
     for (int m = 1; m < 112; m++) /* m*ln(2)/4: centres and breakpoints of the reduction */
         for (int64_t j = -2000; j <= 2000; j++) {
@@ -234,6 +269,8 @@ static void walk(uint64_t stride)
     report(&tail, SIGMOID_TAIL_ULP);
     report(&e, EXPM1_ULP);
     report(&plus, SOFTPLUS_ULP);
+    report(&power, EXP_ULP);
+    report(&log_, LOG_ULP);
 }
 #endif
 

@@ -15,7 +15,7 @@ SOURCES = [
     path
     for folder in ("csrc", "src")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in {".c", ".h", ".inc", ".def", ".py", ".pyx", ".pxd", ".pyi"}
+    if path.suffix in {".c", ".h", ".inc", ".def", ".py", ".pyx", ".pxi", ".pxd", ".pyi"}
     and "examples" not in path.parts
 ]
 PAGE = ROOT / "CONTRIBUTING.md"

@@ -125,6 +125,33 @@ class Weights:
         recurrent_dropout: float = 0.0,
     ) -> None: ...
 
+def multiply(
+    form: str,
+    count: int,
+    m: int,
+    n: int,
+    k: int,
+    a: _Array,
+    b: _Array,
+    bias: _Array | None,
+    out: _Array,
+    isa: str,
+    threads: int,
+    team: Team,
+) -> None: ...
+def rows(
+    operation: str,
+    count: int,
+    n: int,
+    a: _Array,
+    isa: str,
+    *,
+    b: _Array | None = None,
+    index: _Array | None = None,
+    out: _Array | None = None,
+    sums: _Array | None = None,
+    function: tuple[Any, ...] | None = None,
+) -> None: ...
 def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
 def update(
     method: str,

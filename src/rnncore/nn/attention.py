@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Attention readout: what queries find in a ragged memory, with explicit backward. Thin NumPy.
+"""Attention readout: what queries find in a ragged memory, with explicit backward.
 
     s_ij = scale q_i . m_j        scores; steps behind a row's length do not take part
     a_ij = exp(s_ij) / sum_j exp(s_ij)
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import spec
+from ..engine import sums
 from ..errors import ArgumentError, ShapeError, shown
 from ..layers.module import Module, Tape
 from ..spec.checks import finite
@@ -81,7 +82,7 @@ class Attention(Module):
         if array.ndim != 3:
             expected = "shape (N, T, F)" if self.batch_first else "shape (T, N, F)"
             raise ShapeError(name, expected, str(array.shape))
-        return self._rows_first(array)
+        return np.ascontiguousarray(self._rows_first(array))
 
     def __call__(
         self, queries: ArrayLike, memory: ArrayLike, lengths: ArrayLike | None = None
@@ -131,20 +132,16 @@ class Attention(Module):
             expected = f"{q.shape[0]} rows of {q.shape[2]} features, as the queries"
             raise ShapeError("memory", expected, f"{m.shape[0]} of {m.shape[2]}")
         lengths = spec.check_lengths(lengths, m.shape[1], m.shape[0])
-        scores = q @ m.swapaxes(1, 2)
+        scores = sums.multiply("nt", q, m)  # (N, M, T)
         scores *= q.dtype.type(self.scale)
-        valid = True
-        if lengths is not None:
-            valid = (np.arange(m.shape[1]) < lengths[:, np.newaxis])[:, np.newaxis]  # (N, 1, T)
-        # An empty row has no largest score; any finite number does in its place, as nothing is left of it.
-        top = np.max(scores, axis=2, keepdims=True, where=valid, initial=np.finfo(q.dtype).min)
-        scores -= top
-        # What weighs less than eps**2 is lost in rounding; as 0 it also keeps subnormal numbers, which are slow,
-        # out of the products of backward.
-        seen = valid & (scores > 2 * np.log(np.finfo(q.dtype).eps))
-        weights = np.exp(scores, out=np.zeros_like(scores), where=seen)
-        weights /= np.maximum(weights.sum(axis=2, keepdims=True), np.finfo(q.dtype).tiny)
-        return self._rows_first(weights @ m), weights, Tape(self, self.version, (q, m, weights))
+        if scores.size:
+            each = None if lengths is None else np.repeat(lengths, q.shape[1])
+            scores = sums.softmax(scores, each)[0]
+            # What weighs less than eps**2 is lost in rounding; as 0 it also keeps subnormal numbers, which are slow,
+            # out of backward.
+            scores[scores < np.finfo(q.dtype).eps ** 2] = 0
+        context = self._rows_first(sums.multiply("nn", scores, m))
+        return context, scores, Tape(self, self.version, (q, m, scores))
 
     def backward(self, tape: Tape, dcontext: ArrayLike) -> AttentionGrads:
         """Gradients of one forward call.
@@ -168,8 +165,8 @@ class Attention(Module):
             q, m, a = tape.saved
             dc = self._check("dcontext", dcontext, (q.dtype,))
             spec.check_shape("dcontext", dc, q.shape)
-        da = dc @ m.swapaxes(1, 2)  # of c = a m
-        ds = a * (da - (a * da).sum(axis=2, keepdims=True))  # of the softmax
+        da = sums.multiply("nt", dc, m)  # of c = a m
+        ds = a * (da - sums.dot_rows(a, da))  # of the softmax
         ds *= q.dtype.type(self.scale)
-        dm = a.swapaxes(1, 2) @ dc + ds.swapaxes(1, 2) @ q  # of c = a m and of s = q m
-        return AttentionGrads(self._rows_first(ds @ m), self._rows_first(dm), {})
+        dm = sums.multiply("tn", a, dc) + sums.multiply("tn", ds, q)  # of c = a m and of s = q m
+        return AttentionGrads(self._rows_first(sums.multiply("nn", ds, m)), self._rows_first(dm), {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A table of rows by number, with explicit backward, in NumPy."""
+"""A table of rows by number, with explicit backward."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec
+from ..engine import sums
 from ..errors import ArgumentError, DTypeError
 from ..layers.module import Module, Tape
 from ..spec.initializers import seed_streams
@@ -96,16 +97,11 @@ class Embedding(Module):
 
         Notes
         -----
-        The numbers are sorted, then each row is one sum; O(ids * embedding_dim) and a table of zeros.
+        One addition for each number, in their order; O(ids * embedding_dim) and a table of zeros.
         """
         with claimed(tape, Tape, self, self.version):
             ids = tape.saved
             dy = self._features(dy, self.embedding_dim, "dy")
             spec.check_shape("dy", dy, (*ids.shape, self.embedding_dim))
-        dweight = np.zeros((self.num_embeddings, self.embedding_dim), self.dtype)
-        if ids.size:
-            flat = ids.reshape(-1)
-            order = np.argsort(flat, kind="stable")
-            rows, starts = np.unique(flat[order], return_index=True)
-            dweight[rows] = np.add.reduceat(dy.reshape(-1, self.embedding_dim)[order], starts, axis=0)
-        return Grads(None, None, {"weight": dweight})
+        rows = dy.reshape(-1, self.embedding_dim)
+        return Grads(None, None, {"weight": sums.add_rows(rows, ids.reshape(-1), self.num_embeddings)})

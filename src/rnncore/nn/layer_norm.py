@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Layer normalization, with explicit backward, in NumPy.
+"""Layer normalization, with explicit backward.
 
     d = x - mean(x),  s = sqrt(mean(d^2) + eps),  n = d / s,  y = n weight + bias
     dn = dy weight,   dx = (dn - mean(dn) - n mean(dn n)) / s
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec
+from ..engine import sums
 from ..errors import ArgumentError, shown
 from ..layers.module import Module, Tape
 from ..spec.checks import finite
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def _mean(a: np.ndarray) -> np.ndarray:
-    return a.mean(axis=-1, keepdims=True)
+def _mean(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
+    """Of the products of both over the last axis, or of `a` alone."""
+    return sums.dot_rows(a, b) / a.dtype.type(a.shape[-1])
 
 
 class LayerNorm(Module):
@@ -74,10 +76,9 @@ class LayerNorm(Module):
 
     def _normalize(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """(n, s)."""
-        # NumPy sums in the order of memory: any layout has the bits of this one.
-        x = np.ascontiguousarray(self._features(x, self.features))
+        x = self._features(x, self.features)
         centred = x - _mean(x)
-        scale = np.sqrt(_mean(centred * centred) + x.dtype.type(self.eps))
+        scale = np.sqrt(_mean(centred, centred) + x.dtype.type(self.eps))
         return centred / scale, scale
 
     def forward(self, x: ArrayLike) -> tuple[np.ndarray, Tape]:
@@ -106,9 +107,9 @@ class LayerNorm(Module):
         """
         with claimed(tape, Tape, self, self.version):
             normal, scale = tape.saved
-            dy = np.ascontiguousarray(self._features(dy, self.features, "dy"))
+            dy = self._features(dy, self.features, "dy")
             spec.check_shape("dy", dy, normal.shape)
         dn = dy * self._parameters["weight"]
-        dx = (dn - _mean(dn) - normal * _mean(dn * normal)) / scale
-        rows = tuple(range(dy.ndim - 1))
-        return Grads(dx, None, {"weight": (dy * normal).sum(axis=rows), "bias": dy.sum(axis=rows)})
+        dx = (dn - _mean(dn) - normal * _mean(dn, normal)) / scale
+        scaled, plain = (sums.add_rows(a.reshape(-1, self.features))[0] for a in (dy * normal, dy))
+        return Grads(dx, None, {"weight": scaled, "bias": plain})

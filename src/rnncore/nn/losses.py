@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Losses with their gradients, in NumPy: mean squared error, cross-entropy, quantiles."""
+"""Losses with their gradients: mean squared error, cross-entropy, quantiles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..engine import sums
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..spec import check_type, numbers, read_array
 
@@ -30,7 +31,7 @@ def check_weight(weight: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray,
         weight = np.broadcast_to(weight, shape)
     except ValueError:
         raise ShapeError("weight", f"broadcastable to {shape}", str(weight.shape)) from None
-    total = float(weight.sum())
+    total = sums.total(weight)
     if not (0 < total < math.inf and weight.min() >= 0):
         raise ArgumentError("weight", "non-negative weights with a positive sum", f"a sum of {total}")
     return weight, total
@@ -74,7 +75,7 @@ def mse_loss(pred: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None
     else:
         weight, total = check_weight(weight, pred.shape)
         slope = error * weight / total
-    return float(np.vdot(error, slope)), (2.0 * slope).astype(pred.dtype)
+    return sums.total(error, slope), (2.0 * slope).astype(pred.dtype)
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100) -> tuple[float, np.ndarray]:
@@ -127,16 +128,13 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100
     rows = np.flatnonzero(counts)
     if not rows.size:
         return 0.0, np.zeros_like(logits)
-    shifted = flat - flat.max(axis=-1, keepdims=True)
-    chosen = shifted[rows, wanted[rows]].astype(np.float64)
-    np.exp(shifted, out=shifted)
-    totals = shifted.sum(axis=-1, keepdims=True)
-    loss = float(np.mean(np.log(totals[rows, 0], dtype=np.float64) - chosen))
-    shifted /= totals
-    shifted[rows, wanted[rows]] -= 1.0
-    shifted /= rows.size
-    shifted[~counts] = 0.0
-    return loss, shifted.reshape(logits.shape)
+    slopes, (top, log_total) = (found := sums.softmax(flat))[0], found[1].T
+    chosen = flat[rows, wanted[rows]].astype(np.float64) - top[rows]
+    loss = sums.total(log_total[rows] - chosen) / rows.size
+    slopes[rows, wanted[rows]] -= 1.0
+    slopes /= rows.size
+    slopes[~counts] = 0.0
+    return loss, slopes.reshape(logits.shape)
 
 
 def quantile_loss(
@@ -192,4 +190,4 @@ def quantile_loss(
     error = np.where(known, target, 0.0)[..., np.newaxis] - pred.astype(np.float64)
     share = np.where(known, weight, 0.0)[..., np.newaxis] / (total * quantiles.size)
     slope = (quantiles - (error < 0)) * share
-    return float(np.vdot(slope, error)), (-slope).astype(pred.dtype)
+    return sums.total(slope, error), (-slope).astype(pred.dtype)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..engine import sums
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import check_type, numbers
 from ..spec.checks import finite
@@ -119,33 +120,33 @@ def mixture_loss(
 def _log_sum_exp(a):
     """Over the first axis."""
     top = a.max(axis=0)
-    return top + np.log(np.exp(a - top).sum(axis=0))
+    return top + sums.apply("log", sums.add_rows(sums.apply("exp", a - top))[0])
 
 
 def _loss_chunk(params, xy, share, dparams):
     """Share of the loss of some points, params (n, 6, M); their gradient goes to `dparams`."""
     # Components come first and points last, so that sums over components are sums of long vectors.
     w, m, n, a, b, r = np.ascontiguousarray(params.transpose(1, 2, 0), np.float64)
-    inv_x, inv_y = np.exp(-a), np.exp(-b)
+    inv_x, inv_y, e = (sums.apply("exp", power) for power in (-a, -b, 2.0 * r))
     X, Y = (xy[0] - m) * inv_x, (xy[1] - n) * inv_y
     u, v = X - Y, X + Y
-    e = np.exp(2.0 * r)
     p = 1.0 + e
     up, vq = u * p, v * (p / e)  # q = 1 + exp(-2 r) = p / e
     log_pi = w - _log_sum_exp(w)
-    joint = log_pi + (np.log(p) - r - a - b - (u * up + v * vq) * 0.125 - LOG_4PI)
+    log_cosh = sums.apply("value", 2.0 * r, ("softplus",)) - r  # and log 2
+    joint = log_pi + (log_cosh - a - b - (u * up + v * vq) * 0.125 - LOG_4PI)
     log_p = _log_sum_exp(joint)
 
-    responsibility = share * np.exp(joint - log_p)
+    responsibility = share * sums.apply("exp", joint - log_p)
     dX, dY = (vq + up) * 0.25, (vq - up) * 0.25  # of Q / 2
     dw, dm, dn, da, db, dr = dparams.transpose(1, 2, 0)
-    dw[...] = share * np.exp(log_pi) - responsibility
+    dw[...] = share * sums.apply("exp", log_pi) - responsibility
     dm[...] = -responsibility * dX * inv_x
     dn[...] = -responsibility * dY * inv_y
     da[...] = responsibility * (1.0 - X * dX)
     db[...] = responsibility * (1.0 - Y * dY)
     dr[...] = responsibility * (2.0 / p - 1.0 + (u * u * e - v * v / e) * 0.25)
-    return -float(share @ log_p)
+    return -sums.total(share, log_p)
 
 
 def mixture_sample(params: ArrayLike, rng: np.random.Generator, bias: float = 0.0) -> np.ndarray:
