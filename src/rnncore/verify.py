@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What ``rnncore verify`` does: train a small model of each cell and hash its parameters.
 
-Sequences of different lengths, two layers in both directions, dropout, clipping, AdamW and a schedule. All numbers that
-go in are made of integers, so that the hash depends on what rnncore computes alone.
+Sequences of different lengths, two layers in both directions, a linear head, cross-entropy, dropout, clipping, AdamW
+and a schedule. All numbers that go in are made of integers, so that the hash depends on what rnncore computes alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .layers import GRU, LSTM, RNN
 from .nn.order import key_of, shuffled
 
 CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
-SAMPLES, LONGEST, INPUTS, UNITS = 48, 24, 7, 12
+SAMPLES, LONGEST, INPUTS, UNITS, CLASSES = 48, 24, 7, 12, 5
 EPOCHS, BATCH = 5, 16
 
 
@@ -36,10 +36,10 @@ def numbers(shape: tuple[int, ...], *words: int) -> np.ndarray:
 
 
 def samples(seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Sequences of different lengths and what is to be learnt from them."""
+    """Sequences of different lengths and labels of their steps: which of some inputs is largest."""
     lengths = [1 + key_of(seed, k) % LONGEST for k in range(SAMPLES)]
-    x = [numbers((T, INPUTS), seed, k, 0) for k, T in enumerate(lengths)]
-    return x, [numbers((T, 2 * UNITS), seed, k, 1) for k, T in enumerate(lengths)]
+    x = [numbers((T, INPUTS), seed, k) for k, T in enumerate(lengths)]
+    return x, [one[:, :CLASSES].argmax(axis=1) for one in x]
 
 
 def train(cell: str, comm: nn.Comm | None = None, **options: Any) -> str:
@@ -65,9 +65,10 @@ def train(cell: str, comm: nn.Comm | None = None, **options: Any) -> str:
     True
     """
     layer = CELLS[cell](INPUTS, UNITS, num_layers=2, bidirectional=True, dropout=0.25, seed=0)
-    shapes = {name: array.shape for name, array in layer.parameters().items()}
-    layer.update_parameters({name: numbers(shape, 7, k) for k, (name, shape) in enumerate(shapes.items())})
-    optimizer = nn.Adam(layer, weight_decay=0.125, clip_norm=0.25)
+    model = nn.Sequential(layer, nn.Dropout(0.125, seed=0), nn.Linear(2 * UNITS, CLASSES, seed=0))
+    shapes = {name: array.shape for name, array in model.parameters().items()}
+    model.update_parameters({name: numbers(shape, 7, k) for k, (name, shape) in enumerate(shapes.items())})
+    optimizer = nn.Adam(model, weight_decay=0.125, clip_norm=0.25)
     how = {
         "epochs": EPOCHS,
         "batch_size": BATCH,
@@ -75,9 +76,9 @@ def train(cell: str, comm: nn.Comm | None = None, **options: Any) -> str:
         "comm": comm,
         "seed": 1,
     }
-    nn.fit(layer, samples(1), nn.mse_loss, optimizer, **how | options)
+    nn.fit(model, samples(1), nn.cross_entropy, optimizer, **how | options)
     values = hashlib.sha256()
-    for array in layer.parameters().values():
+    for array in model.parameters().values():
         values.update(array.astype("<f4").tobytes())
     return values.hexdigest()
 
