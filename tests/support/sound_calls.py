@@ -70,6 +70,25 @@ def _run_node_attribute(name, value):
     return Sound(f"rnncore.formats.onnx.run_node({name})", lambda: (run, {"value": value}))
 
 
+DATA = f4(4, 5, 3), f4(4, 5, 2)
+
+
+def _fit():
+    """Without arguments that may be sound and never end, or are somebody's functions."""
+    head = nn.Linear(3, 2, seed=0)
+
+    def fit(model=head, data=DATA, optimizer=None, batch_size=2, shards=16, seed=0,
+            validation=None, patience=None, comm=None, checkpoint=None, resume=True, callbacks=()):  # fmt: skip
+        named = dict(locals(), optimizer=nn.SGD(head, lr=0.1) if optimizer is None else optimizer, epochs=1)
+        return nn.fit(**{name: named[name] for name in named if name != "head"}, loss=nn.mse_loss)
+
+    return fit, {}
+
+
+def _cosine(lr, low=0.0, warmup=0):
+    return nn.Cosine(lr, low, warmup)
+
+
 ONE = {name.removesuffix("_l0"): array for name, array in layer().state_dict().items()}
 HEAD = rnncore.Linear(3, 2, seed=0)
 FORMATS = [
@@ -198,6 +217,9 @@ REST = [
         "rnncore.nn.SequentialStream.state",
         lambda: (lambda value: setattr(nn.Sequential(layer()).stream(), "state", value), {"value": [None]}),
     ),
+    Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
+    Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),
     Sound("rnncore.nn.Module.train", lambda: (HEAD.train, {"mode": False})),
     Sound("rnncore.GRU.tape_bytes", lambda: (layer().tape_bytes, {"T": 3, "N": 2})),

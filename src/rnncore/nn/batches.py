@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..spec import read_array
 from .container import leaves_of
 from .order import key_of, keyed
@@ -62,14 +62,26 @@ def count_of(data: Any) -> int:
 
     Raises
     ------
+    ArgumentError
+        They have no number or no order.
     ShapeError
         Inputs and targets differ in number.
     """
     if not isinstance(data, tuple):
+        return _length(data)
+    if len(data) != 2 or _length(data[0]) != _length(data[1]):
+        raise ShapeError("data", "inputs and targets of one length", str([_length(each) for each in data]))
+    return _length(data[0])
+
+
+def _length(data: Any) -> int:
+    if isinstance(data, np.ndarray):
+        if data.ndim:
+            return len(data)
+    elif hasattr(data, "__getitem__") and not isinstance(data, (Mapping, str, bytes, type)):
         return len(data)
-    if len(data) != 2 or len(data[0]) != len(data[1]):
-        raise ShapeError("data", "inputs and targets of one length", str([len(each) for each in data]))
-    return len(data[0])
+    expected = "an array, a list, a pair of them, or an object with len(data) and data[i]"
+    raise ArgumentError("data", expected, shown(data))
 
 
 def fingerprint(data: Any) -> str:
@@ -89,7 +101,10 @@ def fingerprint(data: Any) -> str:
 
 
 def _update(digest: Any, value: Any) -> None:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a sample of its own kind
+        return
     if array.dtype != object:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from ..errors import ArgumentError, shown
+
 
 @dataclasses.dataclass
 class Run:
@@ -108,6 +110,8 @@ class Progress:
 
     Raises
     ------
+    ArgumentError
+        The unit is no text.
     ModuleNotFoundError
         rich is not installed; ``pip install "rnncore[cli]"`` brings it.
 
@@ -119,6 +123,8 @@ class Progress:
     """
 
     def __init__(self, unit: str = "token") -> None:
+        if not isinstance(unit, str):
+            raise ArgumentError("unit", "a word", shown(unit))
         self.unit: str = unit
         self._bar: Any = None
 

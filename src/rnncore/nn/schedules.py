@@ -6,6 +6,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from ..errors import ArgumentError, shown
+from ..spec import check_int
+
 
 @dataclasses.dataclass(frozen=True)
 class Cosine:
@@ -14,7 +17,13 @@ class Cosine:
     Parameters
     ----------
     lr, low : float
+        From 0 on.
     warmup : int
+
+    Raises
+    ------
+    ArgumentError
+        One of them is something else.
 
     Notes
     -----
@@ -30,6 +39,13 @@ class Cosine:
     lr: float
     low: float = 0.0
     warmup: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "low"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise ArgumentError(name, "a number from 0 on", shown(value))
+        check_int("warmup", self.warmup, 0)
 
     def __call__(self, step: int, steps: int) -> float:
         if step < self.warmup:

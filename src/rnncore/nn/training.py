@@ -8,7 +8,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from . import checkpoints
 from .batches import Batch, Supervised, count_of, fingerprint, shard_key
 from .callbacks import Run, call
 from .order import part, shuffled
-from .workers import STOPS, Alone, Comm, WorkerError, Workers, noted
+from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards, rate_of
+from .workers import STOPS, Comm, WorkerError, Workers, noted
 
 STOPPED = ("", "callback", "interrupted")
 """What ends a run, by the state that workers agree on."""
@@ -135,9 +135,9 @@ def fit(
     (4, 16, True)
     """
     given = {name: value for name, value in locals().items() if name not in {"comm", "callbacks"}}
-    workers = Workers(Alone() if comm is None else comm)
+    workers = Workers(check_comm(comm))
     try:
-        return _Fit(workers, list(callbacks), **given).run_all()
+        return _Fit(workers, check_callbacks(callbacks), **given).run_all()
     except BaseException as error:
         workers.fail(error)
         raise
@@ -148,12 +148,11 @@ class _Fit:
 
     def __init__(self, workers: Workers, callbacks: list[Any], **given: Any) -> None:
         self.workers, self.callbacks = workers, callbacks
-        self.data, self.optimizer, self.schedule = given["data"], given["optimizer"], given["schedule"]
+        self.data, self.optimizer = given["data"], given["optimizer"]
+        self.schedule = check_function("schedule", given["schedule"], "of (step, steps)")
         self.seed = spec.check_int("seed", given["seed"], 0)
         self.batch_size = spec.check_int("batch_size", given["batch_size"], 1)
-        self.shards = spec.check_int("shards", given["shards"], 1)
-        if self.shards & (self.shards - 1):
-            raise ArgumentError("shards", "a power of two", str(self.shards))
+        self.shards = check_shards(given["shards"])
         patience, self.resume = given["patience"], spec.check_bool("resume", given["resume"])
         self.patience = None if patience is None else spec.check_int("patience", patience, 1)
         if self.patience and given["validation"] is None:
@@ -170,17 +169,17 @@ class _Fit:
         epochs = spec.check_int("epochs", given["epochs"], 1)
         self.run = Run(epochs=epochs, steps=epochs * self.batches, rank=workers.rank, workers=workers.size)
         self.best: list[dict[str, np.ndarray]] | None = None
-        self.folder = None if given["checkpoint"] is None else Path(given["checkpoint"])
+        self.folder = check_folder(given["checkpoint"])
         self.written, self.cost = time.perf_counter(), 0.0
 
     def _trained(self, model: Any, loss: Any) -> Any:
         if not self.groups:
             raise ArgumentError("optimizer", "an optimiser of rnncore.nn", shown(self.optimizer))
-        if loss is None:
+        if check_function("loss", loss, "of (y, target)") is None:
             if not hasattr(model, "gradients"):
                 raise ArgumentError("loss", "a function, or a model with gradients(batch)", "None")
             return model
-        if [group.module for group in self.groups] != [model]:
+        if len(self.groups) != 1 or self.groups[0].module is not model:
             raise ArgumentError("optimizer", "an optimiser of this model alone", shown(self.optimizer))
         return Supervised(model, loss)
 
@@ -256,7 +255,7 @@ class _Fit:
         (total, count), gradient = found
         if count:  # else all labels say that they do not count
             if self.schedule is not None:
-                optimizer.lr = float(self.schedule(run.step, run.steps))
+                optimizer.lr = rate_of(self.schedule, run.step, run.steps)
             cuts = np.split(gradient, np.cumsum(self.sizes)[:-1])
             grads = [flat_views(group.shapes, cut) for group, cut in zip(self.groups, cuts, strict=True)]
             run.lr, run.norm = optimizer.lr, optimizer.step(grads, grad_scale=1.0 / float(count))
