@@ -16,8 +16,8 @@
 
 #define RC_INLINE static inline __attribute__((always_inline, unused))
 /* Before a loop whose arrays are the same or apart: vectors need no look at their addresses. */
-#if defined(__clang__)
-#define RC_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#if defined(__clang__) /* whose pragma warns where there are no vectors */
+#define RC_INDEPENDENT
 #else
 #define RC_INDEPENDENT _Pragma("GCC ivdep")
 #endif
