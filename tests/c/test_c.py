@@ -30,6 +30,7 @@ PROGRAMS = {
     "test_params": ((), "test_params: "),
     "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
+    "test_tiles": (("quick",), "test_tiles: "),
     "test_update": ((), "test_update: "),
     "test_memory": ((), "test_memory: "),
     "vmath_ulp_F32": (("997",), "float32 softplus, ULP"),
