@@ -28,6 +28,7 @@ PROGRAMS = {
     "test_layout": ((), "test_layout: "),
     "test_modules": ((), "test_modules: "),
     "test_params": ((), "test_params: "),
+    "test_segments": ((), "test_segments: "),
     "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
     "test_tiles": (("quick",), "test_tiles: "),
