@@ -165,7 +165,7 @@ class Bench:
             objects.append(made)
             if not self.passes("bits", objects):
                 return "killed"
-        tests = ("test_params", "test_core", "test_layout", "test_blas") + (
+        tests = ("test_params", "test_tiles", "test_segments", "test_core", "test_layout", "test_blas") + (
             () if kernels else ("test_cancel", "test_team")
         )
         if not all(self.passes(test, objects) for test in tests):
