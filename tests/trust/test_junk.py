@@ -70,7 +70,11 @@ def said(row, argument, name):
         return None if text.isprintable() and len(text) < 2000 else f"{argument}, {name}: {text!r}"
     except (OSError, MemoryError) as error:
         # Of a path that is none the system speaks, of arrays of terabytes NumPy: both in a sentence.
-        fits = argument in ("path", "source", "target") if isinstance(error, OSError) else "huge" in name
+        fits = (
+            argument in ("path", "source", "target", "checkpoint")
+            if isinstance(error, OSError)
+            else "huge" in name
+        )
         return None if fits else f"{argument}, {name}: {error!r}"
     except Exception as error:
         return f"{argument}, {name}: {error!r}"[:200]
