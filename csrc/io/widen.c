@@ -46,9 +46,9 @@ static int walk(const rc_file *file, float *memory, const void **params, const v
             const rnncore_param shape = rc_describe_param(&file->config, file->cell, param, place / directions);
             const rc_kind kind = rc_file_kind(file, row, shape.columns);
             if (kind >= RC_KIND_BF16) {
-                float *to = memory + *floats;
-                if (memory && !widen(to, params[i], kind, scales[i], shape.rows, shape.columns)) return 0;
-                if (memory) params[i] = to;
+                float *to = memory ? memory + *floats : NULL;
+                if (to && !widen(to, params[i], kind, scales[i], shape.rows, shape.columns)) return 0;
+                if (to) params[i] = to;
                 *floats += shape.rows * shape.columns;
             }
             i++;
