@@ -128,7 +128,8 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100
     rows = np.flatnonzero(counts)
     if not rows.size:
         return 0.0, np.zeros_like(logits)
-    slopes, (top, log_total) = (found := sums.softmax(flat))[0], found[1].T
+    slopes, of_rows = sums.softmax(flat)
+    top, log_total = of_rows.T
     chosen = flat[rows, wanted[rows]].astype(np.float64) - top[rows]
     loss = sums.total(log_total[rows] - chosen) / rows.size
     slopes[rows, wanted[rows]] -= 1.0

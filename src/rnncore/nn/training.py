@@ -29,21 +29,11 @@ HELD_OUT = 2**32
 """In place of an epoch: the order by which validation samples are chosen."""
 SHARE = 0.02
 """At most this share of the time goes into checkpoints, and at most one is written per second."""
-
-
-_KEPT = (
-    "epoch",
-    "step",
-    "loss",
-    "losses",
-    "validation_losses",
-    "best",
-    "best_epoch",
-    "tokens",
-    "seconds",
-    "total",
+KEPT = (
+    *("epoch", "step", "loss", "losses", "validation_losses", "best", "best_epoch", "tokens", "seconds"),
+    *("total", "count"),
 )
-_KEPT += ("count",)
+"""What a checkpoint holds of a `Run`."""
 
 
 def fit(
@@ -384,7 +374,7 @@ class _Fit:
         states |= {f"best{k}": values for k, values in enumerate(self.best or ())}
         arrays = {f"{group}/{name}": array for group, own in states.items() for name, array in own.items()}
         run = {
-            "run": {name: getattr(self.run, name) for name in _KEPT},
+            "run": {name: getattr(self.run, name) for name in KEPT},
             "recipe": self.recipe,
             "version": __version__,
         }
