@@ -15,11 +15,12 @@ import os
 
 from ..errors import ArgumentError, UnsupportedError, shown
 from ..nn.workers import Alone, Comm, WorkerError
+from .files import Part, score_files
 from .gloo import Gloo
 from .mpi import MPI
 from .scorer import Scorer
 
-__all__ = ["MPI", "Alone", "Comm", "Gloo", "Scorer", "WorkerError", "connect"]
+__all__ = ["MPI", "Alone", "Comm", "Gloo", "Part", "Scorer", "WorkerError", "connect", "score_files"]
 
 STARTED_BY: dict[str, tuple[str, ...]] = {
     "gloo": ("MASTER_ADDR", "RANK", "WORLD_SIZE"),
