@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Workers that train one model together: MPI through mpi4py, gloo through PyTorch.
+"""Workers that train one model together, and one small model for each of many groups.
 
 ``rnncore.nn.fit(..., comm=rnncore.cluster.connect())`` in a script that ``mpiexec -n 4 python script.py`` or
-``torchrun --nproc-per-node 4 script.py`` starts. A `Comm` of one's own needs `rank`, `size`, `exchange`, `barrier`
-and `abort`.
+``torchrun --nproc-per-node 4 script.py`` starts: MPI through mpi4py, gloo through PyTorch. A `Comm` of one's own needs
+`rank`, `size`, `exchange`, `barrier` and `abort`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,23 @@ import os
 from ..errors import ArgumentError, UnsupportedError, shown
 from ..nn.workers import Alone, Comm, WorkerError
 from .gloo import Gloo
+from .groups import fit_groups, score_groups
+from .groups_parts import GroupRun
+from .groups_windows import Windows
 from .mpi import MPI
 
-__all__ = ["MPI", "Alone", "Comm", "Gloo", "WorkerError", "connect"]
+__all__ = [
+    "MPI",
+    "Alone",
+    "Comm",
+    "Gloo",
+    "GroupRun",
+    "Windows",
+    "WorkerError",
+    "connect",
+    "fit_groups",
+    "score_groups",
+]
 
 STARTED_BY: dict[str, tuple[str, ...]] = {
     "gloo": ("MASTER_ADDR", "RANK", "WORLD_SIZE"),
