@@ -248,6 +248,7 @@ REST = [
     Sound("rnncore.cluster.fit_groups", _fit_groups),
     Sound("rnncore.cluster.score_groups", _score_groups),
     Sound("rnncore.cluster.Windows", lambda: (cluster.Windows, {})),
+    Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Workers that train one model together, and one small model for each of many groups.
+"""Work on many machines: workers that train one model together, scoring, and a model for each of many groups.
 
 ``rnncore.nn.fit(..., comm=rnncore.cluster.connect())`` in a script that ``mpiexec -n 4 python script.py`` or
-``torchrun --nproc-per-node 4 script.py`` starts: MPI through mpi4py, gloo through PyTorch. A `Comm` of one's own needs
-`rank`, `size`, `exchange`, `barrier` and `abort`.
+``torchrun --nproc-per-node 4 script.py`` starts, through mpi4py or PyTorch's gloo. A `Comm` of one's own needs `rank`,
+`size`, `exchange`, `barrier` and `abort`.
+
+A `Scorer` is a model file as a function of Arrow's record batches; `ray.score`, `spark.score` and `dask.score`, of the
+modules of these names, score their engines' tables with it.
+
+`fit_groups` trains one small model for each group of a table, `score_groups` applies them.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from .groups import fit_groups, score_groups
 from .groups_parts import GroupRun
 from .groups_windows import Windows
 from .mpi import MPI
+from .scorer import Scorer
 
 __all__ = [
     "MPI",
@@ -24,6 +30,7 @@ __all__ = [
     "Comm",
     "Gloo",
     "GroupRun",
+    "Scorer",
     "Windows",
     "WorkerError",
     "connect",

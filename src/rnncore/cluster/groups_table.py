@@ -12,17 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError, shown
+from ..errors import ArgumentError, shown
+from .arrow import package
 
 
 def arrow() -> Any:
-    """pyarrow; UnsupportedError if it is not installed."""
-    try:
-        import pyarrow.compute
-    except ImportError as error:
-        hint = 'pip install "rnncore[arrow]"'
-        raise UnsupportedError("table", "pyarrow, which holds tables", "none", hint) from error
-    return pyarrow
+    """pyarrow and its functions; UnsupportedError if it is not installed."""
+    package("pyarrow.compute")
+    return package("pyarrow")
 
 
 def table_of(field: str, value: Any) -> Any:
