@@ -9,7 +9,7 @@ from sound_layers import CALLS as LAYERS
 from sound_layers import Sound, X, f4, layer
 
 import rnncore
-from rnncore import formats, nn
+from rnncore import cluster, formats, nn
 
 
 def folder():
@@ -244,6 +244,7 @@ REST = [
         }.items()
     ),
     Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),
