@@ -110,6 +110,17 @@ def _score_groups():
     return score_groups, {"models": cluster.fit_groups(SERIES, "store", _small, data=PAIRS, epochs=1)}
 
 
+def _pool(model, capacity, max_age=None, on_evict=None):
+    """Without a clock, which is anybody's function."""
+    return nn.SessionPool(model, capacity, max_age=max_age, on_evict=on_evict)
+
+
+def _stepped():
+    pool = nn.SessionPool(layer(), 3)
+    pool.step([1], f4(1, 3))
+    return pool
+
+
 def _cosine(lr, low=0.0, warmup=0):
     return nn.Cosine(lr, low, warmup)
 
@@ -243,6 +254,21 @@ REST = [
     Sound(
         "rnncore.nn.SequentialStream.state",
         lambda: (lambda value: setattr(nn.Sequential(layer()).stream(), "state", value), {"value": [None]}),
+    ),
+    Sound("rnncore.nn.SessionPool", lambda: (_pool, {"model": layer(), "capacity": 3})),
+    *(
+        Sound(
+            f"rnncore.nn.SessionPool.{name}",
+            lambda name=name, given=given: (getattr(_stepped(), name), given()),
+        )
+        for name, given in {
+            "step": lambda: {"ids": [1, 2], "x": f4(2, 3), "seq": [3, 4]},
+            "seq": lambda: {"id": 1},
+            "export": lambda: {"id": 1},
+            "restore": lambda: {"id": 2, "blob": _stepped().export(1)},
+            "drop": lambda: {"id": 1},
+            "evict": lambda: {"max_age": 1.0},
+        }.items()
     ),
     Sound("rnncore.nn.fit", _fit),
     Sound("rnncore.cluster.fit_groups", _fit_groups),
