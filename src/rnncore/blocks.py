@@ -92,7 +92,7 @@ class _Arrow:
         self.source.close()
 
 
-KINDS = {b"PAR1": _Parquet, b"ARRO": _Arrow}
+KINDS: dict[bytes, type[_Parquet] | type[_Arrow]] = {b"PAR1": _Parquet, b"ARRO": _Arrow}
 """What reads a file, by its first bytes."""
 
 
