@@ -17,9 +17,9 @@ from ..errors import ArgumentError, UnsupportedError, shown
 from ..spec.parameters import flat_views
 from ..version import __version__
 from . import checkpoints
-from .batches import Batch, Supervised, count_of, fingerprint, shard_key
+from .batches import Batch, Supervised, count_of, fingerprint
 from .callbacks import Run, call
-from .order import part, shuffled
+from .order import key_of, part, shuffled
 from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards, rate_of
 from .workers import STOPS, Comm, WorkerError, Workers, noted
 
@@ -234,7 +234,7 @@ class _Fit:
             some = part(rows, k, self.shards)
             if not len(some):
                 return None
-            batch = Batch(some, self.data, shard_key(self.seed, run.epoch, some))
+            batch = Batch(some, self.data, key_of(self.seed, run.epoch))
             total, count, grads = self.model.gradients(batch)
             dense = [array.reshape(-1) for own in optimizer._check(grads) for array in own]
             return np.array([total, count], np.float64), np.concatenate(dense)
