@@ -85,7 +85,10 @@ class Keys:
     """
 
     def __init__(self, samples: np.ndarray, module: int, time_major: bool) -> None:
-        self.samples, self.module, self.time_major, self.drawn = samples, module, time_major, 0
+        self.samples: np.ndarray = samples
+        self.module: int = module
+        self.time_major: bool = time_major
+        self.drawn: int = 0
         self.row_keys: np.ndarray = samples
 
     def integers(self, *_: Any, **__: Any) -> int:
