@@ -85,6 +85,31 @@ def _fit():
     return fit, {}
 
 
+SERIES = {"store": [1, 1, 1, 1, 2, 2, 2, 2], "y": [0.0, 1.0, 0.0, 2.0, 5.0, 4.0, 6.0, 5.0]}
+PAIRS = cluster.Windows("y", context=2)
+
+
+def _small(seed):
+    return nn.Sequential(nn.Recurrent(rnncore.GRU(1, 2, seed=seed), return_sequences=False), nn.Linear(2, 1))
+
+
+def _fit_groups():
+    """Without the number of epochs, and without somebody's function that is told of progress."""
+
+    def fit_groups(table=SERIES, key="store", model=_small, seed=0, data=PAIRS, time=None, configs=None,
+                   loss=nn.mse_loss, batch_size=2, patience=None, schedule=None, folder=None):  # fmt: skip
+        return cluster.fit_groups(**locals(), epochs=1)
+
+    return fit_groups, {}
+
+
+def _score_groups():
+    def score_groups(table=SERIES, key="store", models=None, predict=PAIRS.predict, time=None, ids=()):
+        return cluster.score_groups(table, key, models, predict=predict, time=time, ids=ids)
+
+    return score_groups, {"models": cluster.fit_groups(SERIES, "store", _small, data=PAIRS, epochs=1)}
+
+
 def _pool(model, capacity, max_age=None, on_evict=None):
     """Without a clock, which is anybody's function."""
     return nn.SessionPool(model, capacity, max_age=max_age, on_evict=on_evict)
@@ -106,6 +131,8 @@ FORMATS = [
     Sound("rnncore.load", lambda: (rnncore.load, {"path": file()})),
     Sound("rnncore.save", lambda: (rnncore.save, {"thing": layer(), "path": f"{folder()}/a.safetensors"})),
     Sound("rnncore.formats.load", lambda: (formats.load, {"path": file()})),
+    Sound("rnncore.formats.to_bytes", lambda: (formats.to_bytes, {"thing": layer()})),
+    Sound("rnncore.formats.from_bytes", lambda: (formats.from_bytes, {"data": formats.to_bytes(layer())})),
     Sound("rnncore.formats.inspect", lambda: (formats.inspect, {"path": file()})),
     Sound(
         "rnncore.formats.convert",
@@ -244,6 +271,9 @@ REST = [
         }.items()
     ),
     Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.cluster.fit_groups", _fit_groups),
+    Sound("rnncore.cluster.score_groups", _score_groups),
+    Sound("rnncore.cluster.Windows", lambda: (cluster.Windows, {})),
     Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
