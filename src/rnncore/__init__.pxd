@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The C library for Cython: `cimport rnncore`. rnncore.h is the manual; rnncore.get_include() and get_library_dir() tell
-# a build where it and the static library are. Cython's structs are not zeroed: memset them before struct_size is set.
+# a build where it and the library are. Cython's structs are not zeroed: memset them before struct_size is set.
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "rnncore.h" nogil:
