@@ -17,9 +17,9 @@ from ..errors import ArgumentError, UnsupportedError, shown
 from ..spec.parameters import flat_views
 from ..version import __version__
 from . import checkpoints
-from .batches import Batch, Supervised, count_of, fingerprint, order_of, shard_key
+from .batches import Batch, Supervised, count_of, fingerprint, order_of
 from .callbacks import Run, call
-from .order import part, shuffled
+from .order import key_of, part, shuffled
 from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards, rate_of
 from .workers import STOPS, Comm, WorkerError, Workers, noted
 
@@ -248,7 +248,7 @@ class _Fit:
 
     def _gradients(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """Total loss, number of tokens and gradients of a shard."""
-        return self.model.gradients(Batch(rows, self.data, shard_key(self.seed, self.run.epoch, rows)))
+        return self.model.gradients(Batch(rows, self.data, key_of(self.seed, self.run.epoch)))
 
     def _sums(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """The same of all shards of a batch, of all workers."""
