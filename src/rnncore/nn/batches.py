@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import read_array
 from .container import leaves_of
-from .order import keyed, keys_of
+from .order import keyed, keys_of, shuffled
 from .recurrent import Recurrent
 from .sequential import Sequential
 
@@ -96,7 +96,9 @@ def _length(data: Any) -> int:
 def fingerprint(data: Any) -> str:
     """A hash of arrays and lists of arrays, and of some samples of any other data."""
     digest = hashlib.sha256(str(count_of(data)).encode())
-    if isinstance(data, tuple):
+    if hasattr(data, "fingerprint"):  # of its own, such as those of files
+        digest.update(data.fingerprint().encode())
+    elif isinstance(data, tuple):
         for each in data:
             for array in [each] if isinstance(each, np.ndarray) else each:
                 _update(digest, array)
@@ -107,6 +109,13 @@ def fingerprint(data: Any) -> str:
             for array in sample if isinstance(sample, tuple) else (sample,):
                 _update(digest, array)
     return digest.hexdigest()
+
+
+def order_of(data: Any, rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The rows in the order of an epoch: that of their draws, or what the data's `epoch_order` makes of other draws."""
+    if hasattr(data, "epoch_order"):
+        return data.epoch_order(rows, lambda n, k: shuffled(n, seed, epoch, k))
+    return rows[shuffled(len(rows), seed, epoch)]
 
 
 def _update(digest: Any, value: Any) -> None:
