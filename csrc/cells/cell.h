@@ -109,7 +109,7 @@ typedef struct rc_op {
  * h_prev and c_prev may alias h and c only in the same place (a unit reads its old value before it writes). */
 typedef struct rc_cell_args {
     int64_t ld, ldg; /* in values: a fleet's elements are as many as it has models */
-    void *gates; /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
+    void *gates;     /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
     const void *h_prev, *c_prev;
     void *h, *c;   /* new state; in backward c is read */
     void *mid;     /* [rows][ld]: the operand of a second product; in backward its gradient */

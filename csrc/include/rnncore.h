@@ -175,7 +175,7 @@ typedef struct rnncore_config {
     double clip;      /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
     rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
     const rnncore_blas *blas;                          /* for RNNCORE_BLAS calls, copied; NULL: there are none */
-    int model_lanes; /* 1: a plan for fleets alone, see there */
+    int model_lanes;                                   /* 1: a plan for fleets alone, see there */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;
@@ -345,7 +345,7 @@ typedef struct rnncore_fleet {
     const unsigned char *active; /* (M) 0: the model rests, its outputs and gradients are zeros; or NULL: none does */
     int64_t x_stride, y_stride;  /* bytes from a model's x (or dx) and y (or dy) to the next one's; x 0: all read one */
     const uint64_t *dropout_keys; /* (M), or NULL: all have that of the call */
-    int threads;                 /* for packing; calls have their own */
+    int threads;                  /* for packing; calls have their own */
     rnncore_team *team;
 } rnncore_fleet;
 

@@ -160,7 +160,8 @@ static void set_sizes(rnncore_plan *plan)
 {
     const rnncore_config *c = &plan->config;
     plan->directions = c->bidirectional ? 2 : 1;
-    plan->elem = (c->dtype == RNNCORE_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double)) * plan->kernels->models;
+    plan->elem =
+        (c->dtype == RNNCORE_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double)) * plan->kernels->models;
     plan->hidden = c->hidden_size;
     plan->out = rc_config_output(c);
     plan->ld = rc_round_up(plan->hidden, plan->kernels->lanes);

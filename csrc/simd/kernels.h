@@ -127,10 +127,10 @@ typedef struct rc_cell_row {
 
 typedef struct rc_kernels {
     const char *isa;
-    int lanes;                      /* units per vector */
-    int models;                     /* that an element holds a value of each of, one a lane: 1 but for fleets, see fleet.h */
+    int lanes;  /* units per vector */
+    int models; /* that an element holds a value of each of, one a lane: 1 but for fleets, see fleet.h */
     const struct rc_kernels *fleet; /* the same cells for as many models as there are lanes; NULL: not here */
-    const rc_cell_row *cells;                                  /* the last one has no name */
+    const rc_cell_row *cells;       /* the last one has no name */
     void (*product[RNNCORE_STORE_COUNT])(const rc_product *p); /* NULL: no such store of this element type */
     void (*outer)(const rc_outer *o);
 
