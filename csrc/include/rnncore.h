@@ -175,7 +175,7 @@ typedef struct rnncore_config {
     double clip;      /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
     rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
     const rnncore_blas *blas;                          /* for RNNCORE_BLAS calls, copied; NULL: there are none */
-    int model_lanes;                                   /* 1: a plan for fleets alone, see there */
+    int64_t model_lanes;                               /* 1: a plan for fleets alone, see there */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;

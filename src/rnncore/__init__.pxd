@@ -55,7 +55,7 @@ cdef extern from "rnncore.h" nogil:
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
         const rnncore_blas *blas
-        int model_lanes
+        int64_t model_lanes
     ctypedef struct rnncore_plan:
         pass
 
