@@ -9,7 +9,7 @@ from sound_layers import CALLS as LAYERS
 from sound_layers import Sound, X, f4, layer
 
 import rnncore
-from rnncore import formats, nn
+from rnncore import cluster, formats, nn
 
 
 def folder():
@@ -83,6 +83,17 @@ def _fit():
         return nn.fit(**{name: named[name] for name in named if name != "head"}, loss=nn.mse_loss)
 
     return fit, {}
+
+
+def _pool(model, capacity, max_age=None, on_evict=None):
+    """Without a clock, which is anybody's function."""
+    return nn.SessionPool(model, capacity, max_age=max_age, on_evict=on_evict)
+
+
+def _stepped():
+    pool = nn.SessionPool(layer(), 3)
+    pool.step([1], f4(1, 3))
+    return pool
 
 
 def _cosine(lr, low=0.0, warmup=0):
@@ -217,7 +228,23 @@ REST = [
         "rnncore.nn.SequentialStream.state",
         lambda: (lambda value: setattr(nn.Sequential(layer()).stream(), "state", value), {"value": [None]}),
     ),
+    Sound("rnncore.nn.SessionPool", lambda: (_pool, {"model": layer(), "capacity": 3})),
+    *(
+        Sound(
+            f"rnncore.nn.SessionPool.{name}",
+            lambda name=name, given=given: (getattr(_stepped(), name), given()),
+        )
+        for name, given in {
+            "step": lambda: {"ids": [1, 2], "x": f4(2, 3), "seq": [3, 4]},
+            "seq": lambda: {"id": 1},
+            "export": lambda: {"id": 1},
+            "restore": lambda: {"id": 2, "blob": _stepped().export(1)},
+            "drop": lambda: {"id": 1},
+            "evict": lambda: {"max_age": 1.0},
+        }.items()
+    ),
     Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Workers that train one model together: MPI through mpi4py, gloo through PyTorch.
+"""Work on many machines: workers that train one model together, and scoring on Ray, Spark and Dask.
 
 ``rnncore.nn.fit(..., comm=rnncore.cluster.connect())`` in a script that ``mpiexec -n 4 python script.py`` or
-``torchrun --nproc-per-node 4 script.py`` starts. A `Comm` of one's own needs `rank`, `size`, `exchange`, `barrier`
-and `abort`.
+``torchrun --nproc-per-node 4 script.py`` starts, through mpi4py or PyTorch's gloo. A `Comm` of one's own needs `rank`,
+`size`, `exchange`, `barrier` and `abort`.
+
+A `Scorer` is a model file as a function of Arrow's record batches; `ray.score`, `spark.score` and `dask.score`, of the
+modules of these names, score their engines' tables with it.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from ..errors import ArgumentError, UnsupportedError, shown
 from ..nn.workers import Alone, Comm, WorkerError
 from .gloo import Gloo
 from .mpi import MPI
+from .scorer import Scorer
 
-__all__ = ["MPI", "Alone", "Comm", "Gloo", "WorkerError", "connect"]
+__all__ = ["MPI", "Alone", "Comm", "Gloo", "Scorer", "WorkerError", "connect"]
 
 STARTED_BY: dict[str, tuple[str, ...]] = {
     "gloo": ("MASTER_ADDR", "RANK", "WORLD_SIZE"),

@@ -2,7 +2,7 @@
 """The recurrent layers, their streams and initial parameters."""
 
 from ..engine import Stream
-from ..spec import initializers
+from . import initializers
 from .fleet import Fleet
 from .fleet_stream import FleetStream
 from .layers import GRU, LSTM, RNN
