@@ -248,7 +248,7 @@ int64_t rc_place_tapes(rc_fleet_call *call, int64_t steps, int64_t batch, const 
         const int64_t valid = rc_group_steps(call, g, steps, batch, lengths);
         const size_t bytes = rnncore_tape_bytes(call->plan, steps, batch, valid, segments);
         if (call->tape_at) call->tape_at[g] = at;
-        if (!bytes || bytes > INT64_MAX || __builtin_add_overflow(at, (int64_t)bytes, &at)) return 0;
+        if (!bytes || __builtin_add_overflow(at, bytes, &at)) return 0;
     }
     return at;
 }

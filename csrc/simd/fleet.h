@@ -45,7 +45,7 @@ static void fleet_panel(int64_t k, const real *in, const real *w, int64_t width,
 #else
     X(12)
 #endif
-        X(8) X(4) X(2) X(1)
+    X(8) X(4) X(2) X(1)
 #undef X
 }
 

@@ -12,7 +12,6 @@ from ..spec import FleetLayout, as_array, as_state, check_int, claiming, shape_t
 
 if TYPE_CHECKING:
     from ..spec.types import ArrayLike, Parts, StateLike
-    from .fleet import Fleet
 
 
 class FleetStream:
@@ -42,7 +41,7 @@ class FleetStream:
     True
     """
 
-    def __init__(self, fleet: Fleet, batch_size: int = 1) -> None:
+    def __init__(self, fleet: Any, batch_size: int = 1) -> None:
         if not hasattr(fleet, "layer_spec"):
             raise ArgumentError("fleet", "a Fleet", shown(fleet))
         if fleet.layer_spec.bidirectional:
