@@ -9,7 +9,7 @@ from sound_layers import CALLS as LAYERS
 from sound_layers import Sound, X, f4, layer
 
 import rnncore
-from rnncore import cluster, formats, nn
+from rnncore import blocks, cluster, formats, nn
 
 
 def folder():
@@ -85,6 +85,52 @@ def _fit():
     return fit, {}
 
 
+def table():
+    """A file of Parquet's, or nothing that could be read where there is no pyarrow."""
+    path = f"{folder()}/table.parquet"
+    if importlib.util.find_spec("pyarrow") is not None:
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table({"x": [[0.5]], "y": [1.0]}), path)
+    return path
+
+
+def _score_files(source, engine="local", force=False):
+    head = nn.Sequential(rnncore.GRU(1, 2, seed=0))
+    head.save(path := f"{folder()}/model.safetensors")
+    scorer = cluster.Scorer(path, "x", keep=["y"])
+    return list(cluster.score_files(scorer, source, folder(), engine=engine, force=force))
+
+
+def _blocks(source, inputs="x", target="y", rows=2**16, dtype="float32"):
+    return blocks.Blocks(source, inputs, target, rows=rows, dtype=dtype)[0]
+
+
+SERIES = {"store": [1, 1, 1, 1, 2, 2, 2, 2], "y": [0.0, 1.0, 0.0, 2.0, 5.0, 4.0, 6.0, 5.0]}
+PAIRS = cluster.Windows("y", context=2)
+
+
+def _small(seed):
+    return nn.Sequential(nn.Recurrent(rnncore.GRU(1, 2, seed=seed), return_sequences=False), nn.Linear(2, 1))
+
+
+def _fit_groups():
+    """Without the number of epochs, and without somebody's function that is told of progress."""
+
+    def fit_groups(table=SERIES, key="store", model=_small, seed=0, data=PAIRS, time=None, configs=None,
+                   loss=nn.mse_loss, batch_size=2, patience=None, schedule=None, folder=None):  # fmt: skip
+        return cluster.fit_groups(**locals(), epochs=1)
+
+    return fit_groups, {}
+
+
+def _score_groups():
+    def score_groups(table=SERIES, key="store", models=None, predict=PAIRS.predict, time=None, ids=()):
+        return cluster.score_groups(table, key, models, predict=predict, time=time, ids=ids)
+
+    return score_groups, {"models": cluster.fit_groups(SERIES, "store", _small, data=PAIRS, epochs=1)}
+
+
 def _pool(model, capacity, max_age=None, on_evict=None):
     """Without a clock, which is anybody's function."""
     return nn.SessionPool(model, capacity, max_age=max_age, on_evict=on_evict)
@@ -106,6 +152,8 @@ FORMATS = [
     Sound("rnncore.load", lambda: (rnncore.load, {"path": file()})),
     Sound("rnncore.save", lambda: (rnncore.save, {"thing": layer(), "path": f"{folder()}/a.safetensors"})),
     Sound("rnncore.formats.load", lambda: (formats.load, {"path": file()})),
+    Sound("rnncore.formats.to_bytes", lambda: (formats.to_bytes, {"thing": layer()})),
+    Sound("rnncore.formats.from_bytes", lambda: (formats.from_bytes, {"data": formats.to_bytes(layer())})),
     Sound("rnncore.formats.inspect", lambda: (formats.inspect, {"path": file()})),
     Sound(
         "rnncore.formats.convert",
@@ -244,7 +292,12 @@ REST = [
         }.items()
     ),
     Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.cluster.fit_groups", _fit_groups),
+    Sound("rnncore.cluster.score_groups", _score_groups),
+    Sound("rnncore.cluster.Windows", lambda: (cluster.Windows, {})),
     Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
+    Sound("rnncore.cluster.score_files", lambda: (_score_files, {"source": table()})),
+    Sound("rnncore.blocks.Blocks", lambda: (_blocks, {"source": table()})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),

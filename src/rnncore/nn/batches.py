@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import read_array
 from .container import leaves_of
-from .order import key_of, keyed
+from .order import keyed, keys_of, shuffled
 from .recurrent import Recurrent
 from .sequential import Sequential
 
@@ -32,7 +33,10 @@ class Batch:
         Which samples.
     data : what was given to `fit`
     key : int
-        Of (seed, epoch, first sample): all randomness of the batch is to come from it.
+        Of (seed, epoch).
+    keys : uint64 (n,)
+        Of (seed, epoch, sample), one for each: what a sample's randomness comes from should be its own key, so that it
+        does not depend on the samples beside it.
 
     Examples
     --------
@@ -53,8 +57,13 @@ class Batch:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A new generator that the key defines."""
-        return np.random.Generator(np.random.PCG64(self.key))
+        """A new generator, of the key and the first sample."""
+        return np.random.Generator(np.random.PCG64(int(self.keys[0])))
+
+    @property
+    def keys(self) -> np.ndarray:
+        """One for each sample."""
+        return keys_of(self.rows, self.key)
 
 
 def count_of(data: Any) -> int:
@@ -87,7 +96,9 @@ def _length(data: Any) -> int:
 def fingerprint(data: Any) -> str:
     """A hash of arrays and lists of arrays, and of some samples of any other data."""
     digest = hashlib.sha256(str(count_of(data)).encode())
-    if isinstance(data, tuple):
+    if hasattr(data, "fingerprint"):  # of its own, such as those of files
+        digest.update(data.fingerprint().encode())
+    elif isinstance(data, tuple):
         for each in data:
             for array in [each] if isinstance(each, np.ndarray) else each:
                 _update(digest, array)
@@ -98,6 +109,13 @@ def fingerprint(data: Any) -> str:
             for array in sample if isinstance(sample, tuple) else (sample,):
                 _update(digest, array)
     return digest.hexdigest()
+
+
+def order_of(data: Any, rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The rows in the order of an epoch: that of their draws, or what the data's `epoch_order` makes of other draws."""
+    if hasattr(data, "epoch_order"):
+        return data.epoch_order(rows, lambda n, k: shuffled(n, seed, epoch, k))
+    return rows[shuffled(len(rows), seed, epoch)]
 
 
 def _update(digest: Any, value: Any) -> None:
@@ -149,13 +167,13 @@ class Supervised:
     Parameters
     ----------
     model : Module or recurrent layer
-    loss : callable
-        ``loss(y, target) -> (mean, dy)`` over tokens (n, K).
+    loss : callable or None
+        ``loss(y, target) -> (mean, dy)`` over tokens (n, K); None where there are outputs alone.
     """
 
-    def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]]) -> None:
+    def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]] | None) -> None:
         self.model: Any = Recurrent(model) if hasattr(model, "spec") else model
-        self.loss: Callable[..., tuple[float, np.ndarray]] = loss
+        self.loss: Any = loss
         layers = [leaf.spec for leaf in leaves_of(self.model).values() if hasattr(leaf, "spec")]
         self.batch_first: bool = any(spec.batch_first for spec in layers)
         self.reads_steps: bool = bool(layers)
@@ -167,10 +185,14 @@ class Supervised:
             x = x.swapaxes(0, 1)
         return ([x, lengths] if self.takes_lengths else [x]), target, lengths
 
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """What the model gives for samples (n, T, features), in its layout."""
+        return self.model(x.swapaxes(0, 1) if self.reads_steps and not self.batch_first else x)
+
     def gradients(self, batch: Batch) -> tuple[float, int, Any]:
         """The total loss, how many tokens it is of, and the gradients of the total."""
         inputs, target, lengths = self._inputs(batch)
-        with keyed(self.model, batch.key):
+        with keyed(self.model, batch.keys, self.reads_steps and not self.batch_first):
             y, tape = self.model.forward(*inputs)
         total, count, dy = self._summed(y, target, lengths)
         # Gradients of the data are of no use.
@@ -186,19 +208,22 @@ class Supervised:
         self, y: np.ndarray, target: np.ndarray, lengths: np.ndarray | None
     ) -> tuple[float, int, np.ndarray]:
         """Total, count and the gradient of the total over the tokens within lengths whose label counts."""
-        counts = np.ones(y.shape[:-1], bool)
-        if y.ndim == 3 and self.reads_steps:
-            if not self.batch_first:
-                target = target.swapaxes(0, 1)
-            if lengths is not None:
-                t = np.arange(y.shape[1 if self.batch_first else 0])
-                valid = t < lengths[:, np.newaxis]
-                counts &= valid if self.batch_first else valid.T
+        steps = y.ndim == 3 and self.reads_steps
+        if steps and not self.batch_first:
+            target = target.swapaxes(0, 1)
         target = read_array("target", target)
         if target.shape[: y.ndim - 1] != y.shape[:-1]:
             expected = f"a target for each of {y.shape[:-1]} outputs"
             raise ShapeError("data", expected, str(target.shape), "return_sequences=False gives one a sample")
-        if target.dtype.kind in "iu" and target.ndim == y.ndim - 1:
+        labels = target.dtype.kind in "iu" and target.ndim == y.ndim - 1
+        if not labels and not (steps and lengths is not None):
+            return self._of_all(y, target)
+        counts = np.ones(y.shape[:-1], bool)
+        if steps and lengths is not None:
+            t = np.arange(y.shape[1 if self.batch_first else 0])
+            valid = t < lengths[:, np.newaxis]
+            counts &= valid if self.batch_first else valid.T
+        if labels:
             counts &= target != IGNORED
         count = int(counts.sum())
         dy = np.zeros_like(y)
@@ -208,7 +233,12 @@ class Supervised:
         dy[counts] = slope * slope.dtype.type(count)
         return mean * count, count, dy
 
-
-def shard_key(seed: int, epoch: int, rows: np.ndarray) -> int:
-    """The key of a shard: that of (seed, epoch, its first sample)."""
-    return key_of(seed, epoch, int(rows[0]))
+    def _of_all(self, y: np.ndarray, target: np.ndarray) -> tuple[float, int, np.ndarray]:
+        """The same where every token counts."""
+        count = math.prod(y.shape[:-1])
+        if not count:
+            return 0.0, 0, np.zeros_like(y)
+        kept = target.shape[y.ndim - 1 :]
+        mean, slope = self.loss(y.reshape(count, y.shape[-1]), target.reshape(count, *kept))
+        dy = slope * slope.dtype.type(count)
+        return mean * count, count, dy.astype(y.dtype, copy=False).reshape(y.shape)
