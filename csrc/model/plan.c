@@ -13,6 +13,12 @@
 
 /* -- Options --------------------------------------------------------------------------------------------------------- */
 
+/* Where a cell's own function is affine, it is the identity. */
+static int is_usual_affine(const rnncore_activation *a)
+{
+    return a->function != RNNCORE_AFFINE || (a->alpha == 1 && a->beta == 0);
+}
+
 /* Fills in the plan's options; whether they ask for more than the usual functions. */
 static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
 {
@@ -24,8 +30,8 @@ static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
         for (int i = 0; i < RNNCORE_PLACES; i++) {
             rnncore_activation *own = &plan->options[d].activations[i];
             *own = c->activations[d][i];
-            if (own->function == RNNCORE_USUAL) own->function = usual->usual[i];
-            any |= own->function != usual->usual[i];
+            if (own->function == RNNCORE_USUAL) *own = (rnncore_activation){usual->usual[i], 1, 0};
+            any |= own->function != usual->usual[i] || !is_usual_affine(own);
         }
     }
     return any;

@@ -3,7 +3,7 @@
 
 from ..engine import Stream
 from ..spec import initializers
-from .layers import GRU, LSTM, RNN
+from .layers import GRU, LSTM, RNN, MinGRU, MinLSTM
 from .module import Module
 
-__all__ = ["GRU", "LSTM", "RNN", "Module", "Stream", "initializers"]
+__all__ = ["GRU", "LSTM", "RNN", "MinGRU", "MinLSTM", "Module", "Stream", "initializers"]
