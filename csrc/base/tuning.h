@@ -82,6 +82,11 @@
 #define RC_ASK_BYTES 4096
 #define RC_ASK_GATES_BYTES 16384
 
+/* States of sequences that lie anywhere in memory: rows ahead of which one is asked for, and bytes of it; what follows in order the
+ * core sees coming. (bench/sessions.py) */
+#define RC_GATHER_AHEAD 8
+#define RC_GATHER_BYTES 1024
+
 /* Steps of a round when threads share units: so late a thread joins that was asleep when the call began. */
 #define RC_CREW_STEPS 32
 

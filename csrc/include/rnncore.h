@@ -450,6 +450,30 @@ RNNCORE_API int64_t rnncore_stream_rows(const rnncore_stream *stream); /* N at p
 RNNCORE_API void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c); /* (L, N, O), (L, N, H) */
 RNNCORE_API void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c); /* NULL: zeros */
 
+/* Many sequences, of which a few go on at a time: their states are rows of the caller's memory, in any order, and a stream is
+ * the place where rows are stepped. A row is rnncore_stream_row_bytes bytes: h (L, O), then for LSTM c (L, H); zeros are the
+ * start of a sequence. It depends on the architecture alone, so it may be stored, and moved to another machine of the same byte
+ * order. */
+typedef struct rnncore_states {
+    void *data;
+    int64_t stride; /* bytes from a row to the next: those of a row or more, a multiple of the element size */
+    int64_t count;  /* of rows */
+} rnncore_states;
+RNNCORE_API size_t rnncore_stream_row_bytes(const rnncore_plan *plan); /* 0: not possible */
+
+/* Steps the sequences rows[0 .. n-1], each at most once: dense x (n, I), y (n, O). n may be more than the N the stream was made
+ * for, which is how many are worked on together; a hundred or more make the best use of the weights. Every sequence gets the bits
+ * that a stream of its own would get. Allocates nothing. On an error nothing has changed. The stream's own rows are gone. */
+RNNCORE_API rnncore_status rnncore_stream_step_rows(rnncore_stream *stream, const rnncore_states *states,
+                                                    const int64_t *rows, int64_t n, const void *x, void *y);
+
+/* The two halves around a step, for stacks of streams, or to keep the old states until all has gone well: gather makes copies
+ * of these rows the stream's rows, n at most its N; scatter writes the stream's rows to these ones. */
+RNNCORE_API rnncore_status rnncore_stream_gather(rnncore_stream *stream, const rnncore_states *states,
+                                                 const int64_t *rows, int64_t n);
+RNNCORE_API rnncore_status rnncore_stream_scatter(const rnncore_stream *stream, const rnncore_states *states,
+                                                  const int64_t *rows);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,9 @@
  * lives in a slot, of which the first `batch` are in use; `slot` says which, so rows change their order without moving. */
 #include <string.h>
 
+#include "../base/compiler.h"
 #include "../base/fpenv.h"
+#include "../base/tuning.h"
 #include "call.h"
 #include "sequence.h"
 
@@ -192,4 +194,101 @@ void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void 
             if (c) memcpy(c_of(stream, i, stream->slot[r]), (const char *)c + row * c_bytes, c_bytes);
         }
     }
+}
+
+/* -- States in the caller's memory -------------------------------------------------------------------------------------- */
+
+size_t rnncore_stream_row_bytes(const rnncore_plan *plan)
+{
+    if (!plan || plan->directions != 1) return 0;
+    const int64_t values = plan->out + (plan->cell->has_c ? plan->hidden : 0);
+    return (size_t)(plan->config.num_layers * values * plan->elem);
+}
+
+static rnncore_status check_rows(const rnncore_stream *stream, const rnncore_states *states, const int64_t *rows,
+                                 int64_t n)
+{
+    if (!stream || !states || !states->data || !rows) return RNNCORE_ERROR_ARGUMENT;
+    const int64_t row_bytes = (int64_t)rnncore_stream_row_bytes(stream->plan);
+    if (states->stride < row_bytes || states->stride % stream->plan->elem) return RNNCORE_ERROR_ARGUMENT;
+    for (int64_t r = 0; r < n; r++)
+        if (rows[r] < 0 || rows[r] >= states->count) return RNNCORE_ERROR_SHAPE;
+    return n < 0 ? RNNCORE_ERROR_SHAPE : RNNCORE_OK;
+}
+
+static char *row_of(const rnncore_states *states, int64_t row) { return (char *)states->data + row * states->stride; }
+
+/* Asks for the first lines of a row, which lies anywhere; the rest follows in order. */
+static void ask_for_row(const rnncore_stream *stream, const char *row)
+{
+    const int64_t bytes = (int64_t)rnncore_stream_row_bytes(stream->plan);
+    for (int64_t i = 0; i < bytes && i < RC_GATHER_BYTES; i += RC_ALIGN) rc_ask_to_read(row + i);
+}
+
+static void gather(rnncore_stream *stream, const rnncore_states *states, const int64_t *rows, int64_t n)
+{
+    const size_t h_bytes = (size_t)(stream->plan->out * stream->plan->elem);
+    const size_t c_bytes = stream->plan->cell->has_c ? (size_t)(stream->plan->hidden * stream->plan->elem) : 0;
+    const int64_t count = stream->plan->config.num_layers;
+    stream->batch = n;
+    for (int64_t r = 0; r < n; r++) {
+        if (r + RC_GATHER_AHEAD < n) ask_for_row(stream, row_of(states, rows[r + RC_GATHER_AHEAD]));
+        const char *h = row_of(states, rows[r]), *c = h + (size_t)count * h_bytes;
+        stream->slot[r] = r;
+        for (int64_t i = 0; i < count; i++, h += h_bytes, c += c_bytes) {
+            memcpy(h_of(stream, i, r), h, h_bytes);
+            if (c_bytes) memcpy(c_of(stream, i, r), c, c_bytes);
+        }
+    }
+}
+
+static void scatter(const rnncore_stream *stream, const rnncore_states *states, const int64_t *rows)
+{
+    const size_t h_bytes = (size_t)(stream->plan->out * stream->plan->elem);
+    const size_t c_bytes = stream->plan->cell->has_c ? (size_t)(stream->plan->hidden * stream->plan->elem) : 0;
+    const int64_t count = stream->plan->config.num_layers;
+    for (int64_t r = 0; r < stream->batch; r++) {
+        char *h = row_of(states, rows[r]), *c = h + (size_t)count * h_bytes;
+        for (int64_t i = 0; i < count; i++, h += h_bytes, c += c_bytes) {
+            memcpy(h, h_of(stream, i, stream->slot[r]), h_bytes);
+            if (c_bytes) memcpy(c, c_of(stream, i, stream->slot[r]), c_bytes);
+        }
+    }
+}
+
+rnncore_status rnncore_stream_gather(rnncore_stream *stream, const rnncore_states *states, const int64_t *rows,
+                                     int64_t n)
+{
+    const rnncore_status status = check_rows(stream, states, rows, n);
+    if (status) return status;
+    if (n < 1 || n > stream->capacity) return RNNCORE_ERROR_SHAPE;
+    gather(stream, states, rows, n);
+    return RNNCORE_OK;
+}
+
+rnncore_status rnncore_stream_scatter(const rnncore_stream *stream, const rnncore_states *states, const int64_t *rows)
+{
+    const rnncore_status status = check_rows(stream, states, rows, stream ? stream->batch : 0);
+    if (status) return status;
+    scatter(stream, states, rows);
+    return RNNCORE_OK;
+}
+
+rnncore_status rnncore_stream_step_rows(rnncore_stream *stream, const rnncore_states *states, const int64_t *rows,
+                                        int64_t n, const void *x, void *y)
+{
+    const rnncore_status status = check_rows(stream, states, rows, n);
+    if (status) return status;
+    if (!x || !y) return RNNCORE_ERROR_ARGUMENT;
+    const rnncore_plan *plan = stream->plan;
+    const rc_fpenv outside = rc_fpenv_enter();
+    for (int64_t first = 0; first < n; first += stream->capacity) {
+        const int64_t left = n - first;
+        gather(stream, states, rows + first, left < stream->capacity ? left : stream->capacity);
+        run_step(stream, (const char *)x + first * plan->config.input_size * plan->elem,
+                 (char *)y + first * plan->out * plan->elem);
+        scatter(stream, states, rows + first);
+    }
+    rc_fpenv_leave(outside);
+    return RNNCORE_OK;
 }

@@ -14,7 +14,10 @@ OUT = Path(__file__).resolve().parents[1] / "reference/python"
 MODULES = {
     "rnncore": "layers, files, choices",
     "rnncore.nn": "modules, losses, optimisers, training runs",
-    "rnncore.cluster": "workers that train together",
+    "rnncore.cluster": "workers that train together; scoring anywhere",
+    "rnncore.cluster.ray": "scoring on Ray",
+    "rnncore.cluster.spark": "scoring on Spark",
+    "rnncore.cluster.dask": "scoring on Dask",
     "rnncore.torch": "layers for PyTorch",
     "rnncore.jax": "layers for JAX",
     "rnncore.estimators": "scikit-learn's interface",

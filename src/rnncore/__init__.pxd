@@ -216,3 +216,15 @@ cdef extern from "rnncore.h" nogil:
     int64_t rnncore_stream_rows(const rnncore_stream *stream)
     void rnncore_stream_get_state(const rnncore_stream *stream, void *h, void *c)
     void rnncore_stream_set_state(rnncore_stream *stream, const void *h, const void *c)
+
+    ctypedef struct rnncore_states:
+        void *data
+        int64_t stride, count
+
+    size_t rnncore_stream_row_bytes(const rnncore_plan *plan)
+    rnncore_status rnncore_stream_step_rows(rnncore_stream *stream, const rnncore_states *states, const int64_t *rows,
+                                            int64_t n, const void *x, void *y)
+    rnncore_status rnncore_stream_gather(rnncore_stream *stream, const rnncore_states *states, const int64_t *rows,
+                                         int64_t n)
+    rnncore_status rnncore_stream_scatter(const rnncore_stream *stream, const rnncore_states *states,
+                                          const int64_t *rows)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .engine.development import get_include, get_library_dir
     from .forecast import Forecaster
     from .formats.doors import load, save
-    from .nn import SGD, Adam, Linear, cross_entropy, mixture_loss, mixture_sample, mse_loss
+    from .nn import SGD, Adam, Linear, SessionPool, cross_entropy, mixture_loss, mixture_sample, mse_loss
 
 # Loaded when first asked for, so that who only runs layers does not pay for the rest. A name maps to its module.
 _LATER = {
@@ -35,6 +35,7 @@ _LATER = {
     "Forecaster": "forecast",
     "Linear": "nn",
     "SGD": "nn",
+    "SessionPool": "nn",
     "cross_entropy": "nn",
     "get_include": "engine.development",
     "get_library_dir": "engine.development",
@@ -77,6 +78,7 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "RnncoreError",
+    "SessionPool",
     "Stream",
     "cross_entropy",
     "formats",

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def from_arrow(column: Any) -> tuple[np.ndarray, np.ndarray]:
     column : list column of numbers
         A polars or pandas Series, a pyarrow Array or ChunkedArray, a DuckDB relation of one column, or whatever else
         has Arrow's PyCapsule interface. Each element is one sequence: a list, large list or fixed-size list of numbers,
-        or of fixed-size lists of F numbers for F features a step.
+        or of lists of F numbers for F features a step.
 
     Returns
     -------
@@ -52,10 +53,94 @@ def from_arrow(column: Any) -> tuple[np.ndarray, np.ndarray]:
     >>> values.tolist(), lengths.tolist()
     ([1.0, 2.0, 3.0, 4.0], [3, 1])
     """
-    parts = [_part(chunk) for chunk in _chunks(column)]
+    parts = [spans(chunk) for chunk in _chunks(column)]
+    missing = sum(int((~part.valid).sum()) for part in parts if part.valid is not None)
+    if missing:
+        hint = "drop them or fill them first: a network has no missing step"
+        raise ArgumentError("column", "no nulls", missing, hint)
     if len(parts) == 1:
-        return parts[0]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        return parts[0].values, parts[0].lengths
+    return np.concatenate([part.values for part in parts]), np.concatenate([part.lengths for part in parts])
+
+
+class Spans(NamedTuple):
+    """Sequences within an array of steps, in whatever order and places.
+
+    Attributes
+    ----------
+    values : (total,) or (total, F)
+    starts, lengths : int64 (n,)
+        Where each sequence begins and how many steps it has, 0 where it is null.
+    valid : bool (n,) or None
+        Which are no nulls and have none; None: all.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    valid: np.ndarray | None = None
+
+
+def spans(array: Any, name: str = "column") -> Spans:
+    """The sequences of one of pyarrow's arrays of lists, where they lie: nothing is copied but offsets.
+
+    A sequence with a null in it is one itself.
+
+    Raises
+    ------
+    UnsupportedError
+        It holds no lists of numbers; errors call it by `name`.
+    """
+    from pyarrow import types
+
+    n = len(array)
+    if types.is_null(array.type):
+        return Spans(np.zeros(0, np.float32), *np.zeros((2, n), np.int64), np.zeros(n, bool) if n else None)
+    if types.is_fixed_size_list(array.type):
+        size, steps = array.type.list_size, _items(array)
+        starts, lengths = np.arange(n, dtype=np.int64) * size, np.full(n, size, np.int64)
+    elif types.is_list(array.type) or types.is_large_list(array.type):
+        offsets = array.offsets.to_numpy().astype(np.int64) if n else np.zeros(1, np.int64)
+        steps = array.values.slice(offsets[0], offsets[-1] - offsets[0])
+        starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
+    else:
+        raise UnsupportedError(name, "a column of lists", str(array.type))
+    values, missing = _steps(steps, name)
+    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+    if missing is not None:
+        before = np.concatenate([[0], np.cumsum(missing)])
+        whole = before[starts + lengths] == before[starts]
+        valid = whole if valid is None else valid & whole
+    return Spans(values, starts, lengths if valid is None else lengths * valid, valid)
+
+
+def chunks(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Which sequences to put into one call each, padded to at most so many steps: the shortest first.
+
+    A sequence that is longer has a call to itself.
+    """
+    order, start = np.argsort(lengths, kind="stable"), 0
+    while start < len(order):
+        steps = lengths[order[start : start + most]]
+        count = max(int(np.searchsorted(steps * np.arange(1, len(steps) + 1), most, side="right")), 1)
+        yield order[start : start + count]
+        start += count
+
+
+def gather(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sequences side by side, (T, n, ...); behind the end of a shorter one is whatever lies there, or 0.
+
+    A view where they are of one length and lie at equal distances, as those of a fixed-size list do.
+    """
+    T, n = int(lengths.max(initial=0)), len(starts)
+    step = int(starts[1] - starts[0]) if n > 1 else T
+    if step >= 0 and (lengths == T).all() and (np.diff(starts) == step).all():
+        strides = (values.strides[0], step * values.strides[0], *values.strides[1:])
+        base = values[int(starts[0]) if n else 0 :]
+        shape = (T, n, *values.shape[1:])
+        return np.lib.stride_tricks.as_strided(base, shape, strides, writeable=False)
+    at = starts + np.arange(T)[:, np.newaxis]
+    return values.take(at, axis=0, mode="clip")
 
 
 def rows(values: ArrayLike, lengths: ArrayLike) -> list[np.ndarray]:
@@ -161,44 +246,55 @@ def _chunks(column: Any) -> list[Any]:
     return chunks
 
 
-def _part(array: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Values and lengths of one of pyarrow's arrays of lists."""
-    from pyarrow import types
-
-    _refuse_nulls(array)
-    if types.is_fixed_size_list(array.type):
-        lengths = np.full(len(array), array.type.list_size, np.int64)
-        return _steps(_items(array)), lengths
-    if not types.is_list(array.type) and not types.is_large_list(array.type):
-        raise UnsupportedError("column", "a column of lists", str(array.type))
-    offsets = array.offsets.to_numpy() if len(array) else np.zeros(1, np.int64)
-    steps = array.values.slice(offsets[0], offsets[-1] - offsets[0])
-    return _steps(steps), np.diff(offsets).astype(np.int64)
-
-
 def _items(array: Any) -> Any:
     """The elements of lists of a fixed size, those of a slice alone."""
     size = array.type.list_size
     return array.values.slice(array.offset * size, len(array) * size)
 
 
-def _steps(array: Any) -> np.ndarray:
-    """Numbers, or lists of F numbers, as (total,) or (total, F)."""
+def _steps(array: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Numbers, or lists of F numbers, as (total,) or (total, F); and which steps are null or have nulls."""
     from pyarrow import types
 
-    _refuse_nulls(array)
-    F = None
+    F, nulls = None, []
+    if array.null_count:
+        nulls.append(array.is_null().to_numpy(zero_copy_only=False))
+    if types.is_list(array.type) or types.is_large_list(array.type):
+        array = _of_one_size(array, name)
     if types.is_fixed_size_list(array.type):
         F, array = array.type.list_size, _items(array)
-        _refuse_nulls(array)
+        if array.null_count:
+            nulls.append(array.is_null().to_numpy(zero_copy_only=False).reshape(-1, F).any(axis=1))
     if not types.is_integer(array.type) and not types.is_floating(array.type):
-        expected = "a column of lists of numbers, or of lists of a fixed size of numbers"
-        raise UnsupportedError("column", expected, f"lists of {array.type}")
-    values = array.to_numpy(zero_copy_only=True)
-    return values if F is None else values.reshape(-1, F)
+        expected = "a column of lists of numbers, or of lists of one size of numbers"
+        raise UnsupportedError(name, expected, f"lists of {array.type}")
+    values = _numbers(array)
+    return (values if F is None else values.reshape(-1, F)), (np.logical_or.reduce(nulls) if nulls else None)
 
 
-def _refuse_nulls(array: Any) -> None:
-    if array.null_count:
-        hint = "drop them or fill them first: a network has no missing step"
-        raise ArgumentError("column", "no nulls", f"{array.null_count}", hint)
+def _of_one_size(array: Any, name: str) -> Any:
+    """Lists that happen to have one size, as lists of a fixed size; copied where one is null alone."""
+    import pyarrow
+
+    sizes = np.diff(array.offsets.to_numpy()) if len(array) else np.ones(1, np.int64)
+    F = int(sizes.max())
+    if not (sizes == F).all():
+        try:
+            return array.cast(pyarrow.list_(array.type.value_type, F))
+        except pyarrow.ArrowInvalid as error:
+            expected = "a column of lists of numbers, or of lists of one size of numbers"
+            raise UnsupportedError(name, expected, f"sizes from {sizes.min()} to {F}") from error
+    first = int(array.offsets[0].as_py()) if len(array) else 0
+    mask = array.is_null() if array.null_count else None
+    items = array.values.slice(first, len(array) * F)
+    return pyarrow.FixedSizeListArray.from_arrays(items, F, mask=mask)
+
+
+def _numbers(array: Any) -> np.ndarray:
+    """The memory of an array of numbers, whatever stands where they are null."""
+    dtype, data = np.dtype(array.type.to_pandas_dtype()), array.buffers()[1]
+    if data is None or not len(array):
+        return np.zeros(0, dtype)
+    found = np.frombuffer(data, dtype, len(array), array.offset * dtype.itemsize)
+    found.flags.writeable = False
+    return found

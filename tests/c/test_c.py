@@ -29,6 +29,7 @@ PROGRAMS = {
     "test_modules": ((), "test_modules: "),
     "test_params": ((), "test_params: "),
     "test_segments": ((), "test_segments: "),
+    "test_sessions": ((), "test_sessions: "),
     "test_sized": ((), "test_sized: "),
     "test_team": ((), "test_team: "),
     "test_tiles": (("quick",), "test_tiles: "),

@@ -10,6 +10,7 @@ import pytest
 import rnncore
 
 PARTS = (
+    "cluster",
     "engine",
     "estimators",
     "forecast",

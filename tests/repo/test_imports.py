@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "torch": ENGINE,
     "jax": ENGINE,
     "nn": LAYERS,
-    "cluster": NN,
+    "cluster": (*FORMATS, "ragged"),
     "formats": NN,
     "forecast": (*FORMATS, "interrupts"),
     "estimators": (*FORMATS, "forecast", "ragged"),

@@ -114,7 +114,7 @@ REFUSED = {
     "a null number": (pyarrow.array([[[1.0, None]]], pyarrow.list_(PAIR)), errors.ArgumentError, "got 1"),
     "numbers": (pyarrow.array([1.0]), errors.UnsupportedError, "a column of lists, got double"),
     "words": (pyarrow.array([["a"]]), errors.UnsupportedError, "lists of numbers, .* got lists of string"),
-    "lists of lists": (pyarrow.array(PAIRS), errors.UnsupportedError, "lists of a fixed size of numbers"),
+    "lists of lists": (pyarrow.array([LISTS]), errors.UnsupportedError, "lists of one size of numbers"),
     "a list": ([[1.0]], errors.UnsupportedError, "an Arrow column, got list"),
 }
 
@@ -124,6 +124,20 @@ def test_what_is_no_ragged_column_is_refused(column, error, text):
     with pytest.raises(error, match=text) as caught:
         ragged.from_arrow(column)
     assert caught.value.field == "column"
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["lists", "large lists"])
+def test_lists_of_one_size_are_features(large):
+    list_ = pyarrow.large_list if large else pyarrow.list_
+    column = pyarrow.array(PAIRS, list_(list_(NUMBER)))[1:]
+    values, lengths = ragged.from_arrow(column)
+    assert values.ctypes.data == numbers_of(column).buffers()[1].address + 4 * values.itemsize
+    assert_holds((values, lengths), PAIRS[1:])
+    assert ragged.from_arrow(column[:0])[1].shape == (0,)
+    gaps = [PAIRS[0], [[5.0, 6.0], None], PAIRS[2]]
+    found = ragged.spans(pyarrow.array(gaps, list_(list_(NUMBER))))
+    assert found.valid.tolist() == [True, False, True] and found.lengths.tolist() == [2, 0, 2]
+    assert found.values[found.starts[2] :].tolist() == PAIRS[2]
 
 
 def test_a_null_that_a_slice_leaves_out_does_not_matter():

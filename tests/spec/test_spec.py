@@ -187,9 +187,8 @@ def rng(seed=0):
 
 
 @SPEC
-@pytest.mark.parametrize("name", ["uniform", "xavier_uniform", "orthogonal"])
-def test_initializers_fill_every_parameter(spec, name):
-    parameters = getattr(initializers, name)(spec, rng())
+def test_initializers_fill_every_parameter(spec):
+    parameters = initializers.uniform(spec, rng())
     assert {key: value.shape for key, value in parameters.items()} == spec.parameter_shapes()
     assert list(parameters) == list(spec.parameter_shapes())
     for key, value in parameters.items():
@@ -204,37 +203,6 @@ def test_uniform_follows_the_documented_stream(spec):
     bound = 1 / math.sqrt(spec.hidden_size)
     for name, value in initializers.uniform(spec, rng(5)).items():
         np.testing.assert_array_equal(value, stream.uniform(-bound, bound, value.shape), err_msg=name)
-
-
-@SPEC
-def test_xavier_bounds(spec):
-    H, parameters = spec.hidden_size, initializers.xavier_uniform(spec, rng())
-    largest = np.abs(parameters["weight_ih_l0"]).max()
-    bound = math.sqrt(6 / (spec.input_size + H))
-    assert 0.8 * bound < largest <= bound
-    assert not np.any(parameters["bias_ih_l0"])
-
-
-@SPEC
-def test_orthogonal_blocks(spec):
-    stacked = initializers.orthogonal(spec, rng())["weight_hh_l0"]
-    for block in np.split(stacked, spec.gates):
-        error = np.abs(block.T @ block - np.eye(spec.output_size)).max()
-        assert error <= tables.ORTHOGONALITY
-
-
-def test_forget_bias():
-    spec = SPECS[1]
-    parameters = initializers.set_forget_bias(spec, initializers.zeros(spec), 2.0)
-    for suffix in spec.suffixes():
-        total = parameters["bias_ih" + suffix] + parameters["bias_hh" + suffix]
-        np.testing.assert_array_equal(total, np.repeat([0.0, 2.0, 0.0, 0.0], 8))
-    with pytest.raises(errors.ArgumentError):
-        initializers.set_forget_bias(SPECS[0], initializers.zeros(SPECS[0]))
-    bare = Spec("lstm", 2, 3, bias=False)
-    for without in (bare, Spec("lstm", 2, 3, coupled=True)):
-        with pytest.raises(errors.ArgumentError):
-            initializers.set_forget_bias(without, initializers.zeros(without))
 
 
 def test_seed_kinds():

@@ -9,7 +9,7 @@ from sound_layers import CALLS as LAYERS
 from sound_layers import Sound, X, f4, layer
 
 import rnncore
-from rnncore import formats, nn
+from rnncore import cluster, formats, nn
 
 
 def folder():
@@ -85,6 +85,42 @@ def _fit():
     return fit, {}
 
 
+SERIES = {"store": [1, 1, 1, 1, 2, 2, 2, 2], "y": [0.0, 1.0, 0.0, 2.0, 5.0, 4.0, 6.0, 5.0]}
+PAIRS = cluster.Windows("y", context=2)
+
+
+def _small(seed):
+    return nn.Sequential(nn.Recurrent(rnncore.GRU(1, 2, seed=seed), return_sequences=False), nn.Linear(2, 1))
+
+
+def _fit_groups():
+    """Without the number of epochs, and without somebody's function that is told of progress."""
+
+    def fit_groups(table=SERIES, key="store", model=_small, seed=0, data=PAIRS, time=None, configs=None,
+                   loss=nn.mse_loss, batch_size=2, patience=None, schedule=None, folder=None):  # fmt: skip
+        return cluster.fit_groups(**locals(), epochs=1)
+
+    return fit_groups, {}
+
+
+def _score_groups():
+    def score_groups(table=SERIES, key="store", models=None, predict=PAIRS.predict, time=None, ids=()):
+        return cluster.score_groups(table, key, models, predict=predict, time=time, ids=ids)
+
+    return score_groups, {"models": cluster.fit_groups(SERIES, "store", _small, data=PAIRS, epochs=1)}
+
+
+def _pool(model, capacity, max_age=None, on_evict=None):
+    """Without a clock, which is anybody's function."""
+    return nn.SessionPool(model, capacity, max_age=max_age, on_evict=on_evict)
+
+
+def _stepped():
+    pool = nn.SessionPool(layer(), 3)
+    pool.step([1], f4(1, 3))
+    return pool
+
+
 def _cosine(lr, low=0.0, warmup=0):
     return nn.Cosine(lr, low, warmup)
 
@@ -95,6 +131,8 @@ FORMATS = [
     Sound("rnncore.load", lambda: (rnncore.load, {"path": file()})),
     Sound("rnncore.save", lambda: (rnncore.save, {"thing": layer(), "path": f"{folder()}/a.safetensors"})),
     Sound("rnncore.formats.load", lambda: (formats.load, {"path": file()})),
+    Sound("rnncore.formats.to_bytes", lambda: (formats.to_bytes, {"thing": layer()})),
+    Sound("rnncore.formats.from_bytes", lambda: (formats.from_bytes, {"data": formats.to_bytes(layer())})),
     Sound("rnncore.formats.inspect", lambda: (formats.inspect, {"path": file()})),
     Sound(
         "rnncore.formats.convert",
@@ -217,7 +255,26 @@ REST = [
         "rnncore.nn.SequentialStream.state",
         lambda: (lambda value: setattr(nn.Sequential(layer()).stream(), "state", value), {"value": [None]}),
     ),
+    Sound("rnncore.nn.SessionPool", lambda: (_pool, {"model": layer(), "capacity": 3})),
+    *(
+        Sound(
+            f"rnncore.nn.SessionPool.{name}",
+            lambda name=name, given=given: (getattr(_stepped(), name), given()),
+        )
+        for name, given in {
+            "step": lambda: {"ids": [1, 2], "x": f4(2, 3), "seq": [3, 4]},
+            "seq": lambda: {"id": 1},
+            "export": lambda: {"id": 1},
+            "restore": lambda: {"id": 2, "blob": _stepped().export(1)},
+            "drop": lambda: {"id": 1},
+            "evict": lambda: {"max_age": 1.0},
+        }.items()
+    ),
     Sound("rnncore.nn.fit", _fit),
+    Sound("rnncore.cluster.fit_groups", _fit_groups),
+    Sound("rnncore.cluster.score_groups", _score_groups),
+    Sound("rnncore.cluster.Windows", lambda: (cluster.Windows, {})),
+    Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),

@@ -71,7 +71,7 @@ def said(row, argument, name):
     except (OSError, MemoryError) as error:
         # Of a path that is none the system speaks, of arrays of terabytes NumPy: both in a sentence.
         fits = (
-            argument in ("path", "source", "target", "checkpoint")
+            argument in ("path", "uri", "source", "target", "checkpoint", "folder")
             if isinstance(error, OSError)
             else "huge" in name
         )

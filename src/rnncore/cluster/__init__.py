@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Workers that train one model together: MPI through mpi4py, gloo through PyTorch.
+"""Work on many machines: workers that train one model together, scoring, and a model for each of many groups.
 
 ``rnncore.nn.fit(..., comm=rnncore.cluster.connect())`` in a script that ``mpiexec -n 4 python script.py`` or
-``torchrun --nproc-per-node 4 script.py`` starts. A `Comm` of one's own needs `rank`, `size`, `exchange`, `barrier`
-and `abort`.
+``torchrun --nproc-per-node 4 script.py`` starts, through mpi4py or PyTorch's gloo. A `Comm` of one's own needs `rank`,
+`size`, `exchange`, `barrier` and `abort`.
+
+A `Scorer` is a model file as a function of Arrow's record batches; `ray.score`, `spark.score` and `dask.score`, of the
+modules of these names, score their engines' tables with it.
+
+`fit_groups` trains one small model for each group of a table, `score_groups` applies them.
 """
 
 from __future__ import annotations
@@ -13,9 +18,25 @@ import os
 from ..errors import ArgumentError, UnsupportedError, shown
 from ..nn.workers import Alone, Comm, WorkerError
 from .gloo import Gloo
+from .groups import fit_groups, score_groups
+from .groups_parts import GroupRun
+from .groups_windows import Windows
 from .mpi import MPI
+from .scorer import Scorer
 
-__all__ = ["MPI", "Alone", "Comm", "Gloo", "WorkerError", "connect"]
+__all__ = [
+    "MPI",
+    "Alone",
+    "Comm",
+    "Gloo",
+    "GroupRun",
+    "Scorer",
+    "Windows",
+    "WorkerError",
+    "connect",
+    "fit_groups",
+    "score_groups",
+]
 
 STARTED_BY: dict[str, tuple[str, ...]] = {
     "gloo": ("MASTER_ADDR", "RANK", "WORLD_SIZE"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -108,6 +109,16 @@ class Stream(_core.StreamCore):
             self._restart(max(len(rows), 2 * self.capacity), tuple(self._take(part, rows) for part in old))
         else:
             self._select(rows)
+
+    @property
+    def state_values(self) -> int:
+        """Values of the state of one row, of all parts."""
+        return sum(math.prod(shape) for shape in self._spec.state_shapes(1))
+
+    @property
+    def top(self) -> int:
+        """Where in them the last layer's h begins."""
+        return (self._spec.num_layers - 1) * self._spec.output_size
 
     @staticmethod
     def _take(part, rows):

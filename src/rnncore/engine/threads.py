@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 
 from ..errors import ArgumentError, shown
 from ..spec import check_int
@@ -23,7 +26,14 @@ def _default_threads() -> int:
     return cores.usable()
 
 
+class _Bound(threading.local):
+    """What `limited` has set for the calls of this thread."""
+
+    threads: int | None = None
+
+
 _num_threads = _default_threads()
+_bound = _Bound()
 _team: _core.Team | None = None
 
 
@@ -52,7 +62,27 @@ def get_num_threads() -> int:
 
 def threads_for(num_threads: int | None) -> int:
     """The bound on the threads of a call that asks for `num_threads` (None: the process's number)."""
-    return min(num_threads or _num_threads, MOST_THREADS)
+    return min(num_threads or _bound.threads or _num_threads, MOST_THREADS)
+
+
+@contextlib.contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Context manager: calls of this thread that name no number use at most so many; other threads' do not change."""
+    before, _bound.threads = _bound.threads, threads
+    try:
+        yield
+    finally:
+        _bound.threads = before
+
+
+def given_threads() -> int:
+    """Threads that whoever runs tasks has given to each, at most `get_num_threads()`.
+
+    Ray, Spark and Dask tell their workers by OMP_NUM_THREADS, Spark by what `spark.task.cpus` says.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    told = int(first) if first.isdecimal() and len(first) < 10 else 0
+    return min(told or _num_threads, _num_threads)
 
 
 def team_for(threads: int) -> _core.Team:

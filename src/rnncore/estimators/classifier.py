@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 
+from ..engine import sums
 from ..errors import ArgumentError
 from ..nn import sigmoid, softmax
 from .bases import ClassifierMixin
@@ -217,7 +218,7 @@ class RNNClassifier(ClassifierMixin, SequenceModel):
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`."""
-        return np.log(self.predict_proba(X))
+        return sums.apply("log", self.predict_proba(X))
 
     # Parts
 

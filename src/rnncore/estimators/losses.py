@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..engine import sums
 from ..nn import sigmoid
 
 Loss = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
@@ -19,17 +20,15 @@ def _weighted(
     losses: np.ndarray, slopes: np.ndarray, weight: np.ndarray, dtype: np.dtype
 ) -> tuple[float, np.ndarray]:
     share = weight / len(weight)
-    return float((share * losses).sum()), (share[:, np.newaxis] * slopes).astype(dtype)
+    return sums.total(share, losses), (share[:, np.newaxis] * slopes).astype(dtype)
 
 
 def softmax_loss(outputs: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
     """Cross-entropy of class numbers, targets (n,)."""
-    scores = outputs.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    rows, slopes = np.arange(len(scores)), np.exp(scores)
-    totals = slopes.sum(axis=1)
-    losses = np.log(totals) - scores[rows, targets]
-    slopes /= totals[:, np.newaxis]
+    scores, rows = outputs.astype(np.float64), np.arange(len(outputs))
+    slopes, of_rows = sums.softmax(scores)
+    top, log_total = of_rows.T
+    losses = log_total - (scores[rows, targets] - top)
     slopes[rows, targets] -= 1
     return _weighted(losses, slopes, weight, outputs.dtype)
 
@@ -37,7 +36,7 @@ def softmax_loss(outputs: np.ndarray, targets: np.ndarray, weight: np.ndarray) -
 def logistic_loss(outputs: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
     """Cross-entropies of labels that are there or not, targets (n, K) of 0 and 1, summed over labels."""
     scores = outputs.astype(np.float64)
-    losses = (np.logaddexp(0.0, scores) - targets * scores).sum(axis=1)
+    losses = sums.dot_rows(sums.apply("value", scores, ("softplus",)) - targets * scores)[:, 0]
     return _weighted(losses, sigmoid(scores) - targets, weight, outputs.dtype)
 
 
@@ -45,4 +44,4 @@ def squared_loss(outputs: np.ndarray, targets: np.ndarray, weight: np.ndarray) -
     """Half the squared error, targets (n, K), averaged over outputs."""
     errors = outputs - targets.astype(np.float64)
     K = errors.shape[1]
-    return _weighted(np.square(errors).sum(axis=1) / (2 * K), errors / K, weight, outputs.dtype)
+    return _weighted(sums.dot_rows(errors, errors)[:, 0] / (2 * K), errors / K, weight, outputs.dtype)

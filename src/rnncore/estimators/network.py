@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import layers
+from ..engine import sums
 from ..nn import Adam, Dropout, Linear
 from .sequences import Sequences
 
@@ -40,7 +41,9 @@ def _last_slopes(dpooled: np.ndarray, outputs: Outputs) -> tuple[np.ndarray | No
 
 
 def _mean(outputs: Outputs) -> np.ndarray:
-    return outputs.y.sum(axis=0) * _share(outputs)  # outputs at padding are zero
+    T, N, F = outputs.y.shape
+    # Outputs at padding are zero.
+    return sums.add_rows(outputs.y.reshape(T, N * F))[0].reshape(N, F) * _share(outputs)
 
 
 def _mean_slopes(dpooled: np.ndarray, outputs: Outputs) -> tuple[np.ndarray | None, np.ndarray | None]:

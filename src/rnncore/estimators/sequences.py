@@ -42,17 +42,11 @@ class Sequences:
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x (T, n, F) and lengths (n,) of some sequences. Padding holds what lies behind; layers do not read it."""
         lengths = self.lengths[rows]
-        at = self.starts[rows] + np.arange(lengths.max())[:, np.newaxis]
-        return self.values.take(at, axis=0, mode="clip"), lengths
+        return ragged.gather(self.values, self.starts[rows], lengths), lengths
 
     def chunks(self) -> Iterator[np.ndarray]:
         """The rows of one call each: the shortest first, so that little is padded."""
-        order, start = np.argsort(self.lengths, kind="stable"), 0
-        while start < len(order):
-            steps = self.lengths[order[start : start + CHUNK]]
-            count = int(np.searchsorted(steps * np.arange(1, len(steps) + 1), CHUNK, side="right"))
-            yield order[start : start + max(count, 1)]
-            start += max(count, 1)
+        return ragged.chunks(self.lengths, CHUNK)
 
 
 def _listed(X: Any) -> list[Any] | None:

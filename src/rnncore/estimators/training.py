@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from .. import spec
+from ..engine import sums
 from ..errors import ArgumentError, ShapeError
 from ..nn import Adam
 from ..spec.checks import finite
@@ -132,7 +133,7 @@ class SequenceModel(BaseEstimator):
                 "sample_weight", "weights from 0 on, not all of them 0", f"{weight.min()}", hint
             )
         rows = np.flatnonzero(weight > 0)  # a sample without weight is as if it were not there
-        weight *= len(rows) / weight.sum()
+        weight *= len(rows) / sums.total(weight)
         if fresh:
             self._start(self._step_features if outputs is None else outputs)
         elif outputs not in (None, self.network_.head.hidden_size):

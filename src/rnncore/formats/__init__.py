@@ -17,6 +17,7 @@ from .commands import convert, inspect
 from .doors import contents as load
 from .doors import save
 from .layouts import SYSTEMS
+from .native import from_bytes, to_bytes
 from .records import Contents, Record
 from .systems import Foreign, from_system, to_system
 
@@ -27,9 +28,11 @@ __all__ = [
     "FormatError",
     "Record",
     "convert",
+    "from_bytes",
     "from_system",
     "inspect",
     "load",
     "save",
+    "to_bytes",
     "to_system",
 ]

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, FormatError, RnncoreError
+from ..errors import ArgumentError, FormatError, RnncoreError, shown
 from ..layers.build import build_layer, spec_of
 from ..nn import Module, Recurrent, Sequential, build_module
+from ..spec.checks import check_bool
 from ..spec.stores import OPERANDS
 from . import compact, safetensors
 from .records import CLASSES, Contents, Record
@@ -46,11 +47,80 @@ def save(thing: Any, path: str | PathLike[str], small: bool = False) -> None:
     ------
     ArgumentError, OSError
     """
+    arrays, metadata, halves = _packed(thing, small)
+    safetensors.write(path, arrays, metadata, bfloat16=halves)
+
+
+def _packed(thing: Any, small: bool) -> tuple[dict[str, np.ndarray], dict[str, str], set[str]]:
+    """Arrays, metadata and names of bfloat16 arrays of a file."""
     header, arrays, halves = _description(thing) | {"version": VERSION}, thing.parameters(), set()
     if small and compact.stored_names(thing):
         header["compact"] = True
         arrays, halves = compact.packed(thing)
-    safetensors.write(path, arrays, {KEY: json.dumps(header)}, bfloat16=halves)
+    return arrays, {KEY: json.dumps(header)}, halves
+
+
+def to_bytes(thing: Any, *, compact: bool = False) -> bytes:
+    """The bytes of the ``.safetensors`` file that `rnncore.save` would write: for databases, messages and tables.
+
+    Parameters
+    ----------
+    thing : RNN, LSTM, GRU, or a module of `rnncore.nn`
+    compact : bool
+        As of `rnncore.save`.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ArgumentError
+        It is no layer and no module.
+
+    Examples
+    --------
+    >>> data = rnncore.formats.to_bytes(rnncore.Linear(3, 4, seed=0))
+    >>> rnncore.formats.from_bytes(data)
+    Linear(in_features=3, out_features=4, bias=True, dtype='float32')
+    """
+    return b"".join(safetensors.packed(*_packed(thing, check_bool("compact", compact))))
+
+
+def from_bytes(data: Any, implementation: Any = None) -> Any:
+    """The layer or module of the bytes that `to_bytes` gave, or `rnncore.save` wrote to a ``.safetensors`` file.
+
+    Parameters
+    ----------
+    data : bytes or bytearray
+        May come from an untrusted source.
+    implementation : module with RNN, LSTM, GRU, optional
+        As of `rnncore.load`.
+
+    Returns
+    -------
+    RNN, LSTM, GRU, or a module of `rnncore.nn`
+
+    Raises
+    ------
+    FormatError
+        They are damaged, or something else.
+    ArgumentError
+        No bytes.
+
+    Examples
+    --------
+    >>> layer = rnncore.GRU(3, 4, seed=0)
+    >>> rnncore.formats.from_bytes(rnncore.formats.to_bytes(layer))
+    rnncore.GRU(3, 4)
+    """
+    if not isinstance(data, (bytes, bytearray)):
+        raise ArgumentError("data", "bytes of a model", shown(data))
+    tensors, metadata = safetensors.parse("data", data)
+    header = header_of("data", metadata)
+    if header is None:
+        raise FormatError("data", "bytes of rnncore's own file", "another safetensors file")
+    return build("data", tensors, header, implementation)
 
 
 def header_of(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any] | None:

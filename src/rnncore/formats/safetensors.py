@@ -179,13 +179,18 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if size < 8:
             raise _refuse(path, f"{size} bytes")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    header, start = _read_header(path, mapped)
+    return parse(path, mapped)
+
+
+def parse(path: Path, data: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """What `read` gives, of a file's bytes; `path` is what errors call it."""
+    header, start = _read_header(path, data)
     metadata = _check_metadata(path, header.pop("__metadata__", {}))
     entries = {name: _check_entry(path, name, entry) for name, entry in header.items()}
-    _check_tiling(path, entries, len(mapped) - start)
+    _check_tiling(path, entries, len(data) - start)
     ordered = sorted(entries.items(), key=lambda item: item[1][2])
     return {
-        name: _array(mapped, start + begin, kind, shape) for name, (kind, shape, begin, _) in ordered
+        name: _array(data, start + begin, kind, shape) for name, (kind, shape, begin, _) in ordered
     }, metadata
 
 
@@ -215,6 +220,15 @@ def write(
         A header too large to be read again.
     OSError
     """
+    parts = packed(tensors, metadata, bfloat16)
+    with replacing(path) as draft, open(draft, "wb") as file:
+        file.writelines(parts)
+
+
+def packed(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None, bfloat16: Collection[str] = ()
+) -> list[Any]:
+    """The bytes of a file, piece by piece; arguments and errors as those of `write`."""
     arrays = {}
     for name, array in tensors.items():
         array = np.asarray(array)
@@ -234,8 +248,6 @@ def write(
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
         raise ArgumentError("tensors", f"a header of at most {MAX_HEADER} bytes", len(text))
-    with replacing(path) as draft, open(draft, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in order:
-            # A view as bytes: an empty or 0-d array has no buffer that write() takes.
-            file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
+    # A view as bytes: an empty or 0-d array has no buffer that write() takes.
+    views = [np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data for name in order]
+    return [struct.pack("<Q", len(text)) + text, *views]

@@ -2,7 +2,7 @@
 """The recurrent layers, their streams and initial parameters."""
 
 from ..engine import Stream
-from ..spec import initializers
+from . import initializers
 from .layers import GRU, LSTM, RNN, MinGRU, MinLSTM
 from .module import Module
 

@@ -23,6 +23,7 @@ from .optimisers import SGD, Adam
 from .recurrent import MERGES, Recurrent, reverse_valid
 from .schedules import Cosine
 from .sequential import Sequential
+from .sessions import SessionPool
 from .stream import SequentialStream
 from .training import fit
 from .workers import Comm, WorkerError
@@ -49,6 +50,7 @@ __all__ = [
     "Run",
     "Sequential",
     "SequentialStream",
+    "SessionPool",
     "Softmax",
     "WorkerError",
     "build_module",

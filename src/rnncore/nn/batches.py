@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -149,13 +150,13 @@ class Supervised:
     Parameters
     ----------
     model : Module or recurrent layer
-    loss : callable
-        ``loss(y, target) -> (mean, dy)`` over tokens (n, K).
+    loss : callable or None
+        ``loss(y, target) -> (mean, dy)`` over tokens (n, K); None where there are outputs alone.
     """
 
-    def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]]) -> None:
+    def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]] | None) -> None:
         self.model: Any = Recurrent(model) if hasattr(model, "spec") else model
-        self.loss: Callable[..., tuple[float, np.ndarray]] = loss
+        self.loss: Any = loss
         layers = [leaf.spec for leaf in leaves_of(self.model).values() if hasattr(leaf, "spec")]
         self.batch_first: bool = any(spec.batch_first for spec in layers)
         self.reads_steps: bool = bool(layers)
@@ -166,6 +167,10 @@ class Supervised:
         if self.reads_steps and not self.batch_first:
             x = x.swapaxes(0, 1)
         return ([x, lengths] if self.takes_lengths else [x]), target, lengths
+
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """What the model gives for samples (n, T, features), in its layout."""
+        return self.model(x.swapaxes(0, 1) if self.reads_steps and not self.batch_first else x)
 
     def gradients(self, batch: Batch) -> tuple[float, int, Any]:
         """The total loss, how many tokens it is of, and the gradients of the total."""
@@ -186,19 +191,22 @@ class Supervised:
         self, y: np.ndarray, target: np.ndarray, lengths: np.ndarray | None
     ) -> tuple[float, int, np.ndarray]:
         """Total, count and the gradient of the total over the tokens within lengths whose label counts."""
-        counts = np.ones(y.shape[:-1], bool)
-        if y.ndim == 3 and self.reads_steps:
-            if not self.batch_first:
-                target = target.swapaxes(0, 1)
-            if lengths is not None:
-                t = np.arange(y.shape[1 if self.batch_first else 0])
-                valid = t < lengths[:, np.newaxis]
-                counts &= valid if self.batch_first else valid.T
+        steps = y.ndim == 3 and self.reads_steps
+        if steps and not self.batch_first:
+            target = target.swapaxes(0, 1)
         target = read_array("target", target)
         if target.shape[: y.ndim - 1] != y.shape[:-1]:
             expected = f"a target for each of {y.shape[:-1]} outputs"
             raise ShapeError("data", expected, str(target.shape), "return_sequences=False gives one a sample")
-        if target.dtype.kind in "iu" and target.ndim == y.ndim - 1:
+        labels = target.dtype.kind in "iu" and target.ndim == y.ndim - 1
+        if not labels and not (steps and lengths is not None):
+            return self._of_all(y, target)
+        counts = np.ones(y.shape[:-1], bool)
+        if steps and lengths is not None:
+            t = np.arange(y.shape[1 if self.batch_first else 0])
+            valid = t < lengths[:, np.newaxis]
+            counts &= valid if self.batch_first else valid.T
+        if labels:
             counts &= target != IGNORED
         count = int(counts.sum())
         dy = np.zeros_like(y)
@@ -207,6 +215,16 @@ class Supervised:
         mean, slope = self.loss(y[counts], target[counts])
         dy[counts] = slope * slope.dtype.type(count)
         return mean * count, count, dy
+
+    def _of_all(self, y: np.ndarray, target: np.ndarray) -> tuple[float, int, np.ndarray]:
+        """The same where every token counts."""
+        count = math.prod(y.shape[:-1])
+        if not count:
+            return 0.0, 0, np.zeros_like(y)
+        kept = target.shape[y.ndim - 1 :]
+        mean, slope = self.loss(y.reshape(count, y.shape[-1]), target.reshape(count, *kept))
+        dy = slope * slope.dtype.type(count)
+        return mean * count, count, dy.astype(y.dtype, copy=False).reshape(y.shape)
 
 
 def shard_key(seed: int, epoch: int, rows: np.ndarray) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec
-from ..engine import sums
+from ..engine import draws, sums
 from ..errors import ArgumentError, DTypeError
 from ..layers.module import Module, Tape
 from ..spec.initializers import seed_streams
@@ -50,7 +50,7 @@ class Embedding(Module):
         shape = (self.num_embeddings, self.embedding_dim)
         rng = seed_streams(seed)[0]
         with spec.claiming("num_embeddings", shape):
-            weight = rng.standard_normal(shape).astype(self.dtype)
+            weight = draws.normal(rng, shape).astype(self.dtype)
         super().__init__(weight=weight)
 
     @staticmethod

@@ -11,7 +11,7 @@ import numpy as np
 from .. import spec
 from ..engine import sums
 from ..layers.module import Module, Tape
-from ..spec.initializers import seed_sequence
+from ..spec.initializers import seed_sequence, uniform_draws
 from ..spec.tapes import Grads, claimed
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Linear(Module):
         bound, rng = 1.0 / math.sqrt(self.in_features), np.random.default_rng(seed_sequence(seed))
         shapes = self.shapes(self.config())
         with spec.claiming("in_features", shapes["weight"]):
-            drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+            drawn = {name: uniform_draws(rng, bound, shape) for name, shape in shapes.items()}
             parameters = {name: array.astype(self.dtype) for name, array in drawn.items()}
         super().__init__(**parameters)
 

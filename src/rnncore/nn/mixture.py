@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine import sums
+from ..engine import draws, sums
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import check_type, numbers
 from ..spec.checks import finite
@@ -182,12 +182,14 @@ def mixture_sample(params: ArrayLike, rng: np.random.Generator, bias: float = 0.
         raise ArgumentError("bias", "a number in [0, inf)", shown(bias))
     w, m, n, a, b, r = np.moveaxis(params.reshape(-1, BLOCKS, M), 1, 0).astype(np.float64)
     w *= 1.0 + number
-    cumulated = np.cumsum(np.exp(w - w.max(axis=-1, keepdims=True)), axis=-1)
+    cumulated = np.cumsum(sums.apply("exp", w - w.max(axis=-1, keepdims=True)), axis=-1)
     # The first component whose cumulated weight exceeds a uniform share of the whole; a weight of 0 never does.
     threshold = rng.random(len(w)) * cumulated[:, -1]
     rows, j = np.arange(len(w)), (cumulated <= threshold[:, np.newaxis]).sum(axis=-1)
     m, n, a, b, r = (block[rows, j] for block in (m, n, a - number, b - number, r))
-    first, second = rng.standard_normal((2, len(w)))
-    x = m + np.exp(a) * first
-    y = n + np.exp(b) * (np.tanh(r) * first + second / np.cosh(r))  # sqrt(1 - tanh^2) = 1 / cosh
+    first, second = draws.normal(rng, (2, len(w)))
+    a, b, up, down = sums.apply("exp", np.stack([a, b, r, -r]))
+    x = m + a * first
+    # sqrt(1 - tanh^2) = 1 / cosh
+    y = n + b * (sums.apply("value", r, ("tanh",)) * first + 2.0 * second / (up + down))
     return np.stack([x, y], axis=-1).astype(params.dtype).reshape(*params.shape[:-1], 2)

@@ -51,10 +51,10 @@ class Cosine:
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
         share = (step - self.warmup) / max(steps - self.warmup, 1)
-        return self.low + (self.lr - self.low) * 0.5 * (1.0 + _cos_pi(min(share, 1.0)))
+        return self.low + (self.lr - self.low) * 0.5 * (1.0 + cos_pi(min(share, 1.0)))
 
 
-def _cos_pi(x: float) -> float:
+def cos_pi(x: float) -> float:
     """cos(pi * x) for x in 0..1, by its Taylor series around 1/2, where it is -sin(pi * (x - 1/2))."""
     z = math.pi * (x - 0.5)
     term, total = z, z

@@ -50,6 +50,14 @@ class SequentialStream:
                 raise UnsupportedError(f"modules[{k}]", error.expected, error.got, error.hint) from error
             self._calls.append(self._streams[-1].step)
 
+    def parts(self) -> list[Any]:
+        """What a step goes through: streams, and modules without a state; those of chains in place of the chains."""
+        found, streams = [], iter(self._streams)
+        for call in self._calls:
+            part = call if isinstance(call, Module) else next(streams)
+            found += part.parts() if isinstance(part, SequentialStream) else [part]
+        return found
+
     def step(self, x: Any) -> np.ndarray:
         """One step: x (N, I), or with batch_size 1 also (I,); for an Embedding (N,) or a number."""
         for call in self._calls:

@@ -227,27 +227,16 @@ class _Fit:
                 return
 
     def _step(self, rows: np.ndarray) -> None:
-        """One step of the optimiser: gradients of the shards, their sum, the division by the number of tokens."""
+        """One step of the optimiser: gradients of the batch, divided by the number of tokens."""
         run, optimizer = self.run, self.optimizer
-
-        def shard(k: int) -> Any:
-            some = part(rows, k, self.shards)
-            if not len(some):
-                return None
-            batch = Batch(some, self.data, shard_key(self.seed, run.epoch, some))
-            total, count, grads = self.model.gradients(batch)
-            dense = [array.reshape(-1) for own in optimizer._check(grads) for array in own]
-            return np.array([total, count], np.float64), np.concatenate(dense)
-
-        found = self.workers.sum(self.shards, shard, self.dtype, sum(self.sizes))
+        alone = self.shards == 1 and self.workers.size == 1
+        total, count, grads = self._gradients(rows) if alone else self._sums(rows)
+        if alone:  # there is nothing to add up and nobody to ask
+            self.workers.agreed = self.workers.state
         run.stopped = STOPPED[self.workers.agreed]
-        assert found is not None  # a batch has at least one sample
-        (total, count), gradient = found
         if count:  # else all labels say that they do not count
             if self.schedule is not None:
                 optimizer.lr = rate_of(self.schedule, run.step, run.steps)
-            cuts = np.split(gradient, np.cumsum(self.sizes)[:-1])
-            grads = [flat_views(group.shapes, cut) for group, cut in zip(self.groups, cuts, strict=True)]
             run.lr, run.norm = optimizer.lr, optimizer.step(grads, grad_scale=1.0 / float(count))
         run.total, run.count, run.tokens = (
             run.total + float(total),
@@ -255,6 +244,28 @@ class _Fit:
             run.tokens + int(count),
         )
         run.loss = run.total / run.count if run.count else math.nan
+
+    def _gradients(self, rows: np.ndarray) -> tuple[float, int, Any]:
+        """Total loss, number of tokens and gradients of a shard."""
+        return self.model.gradients(Batch(rows, self.data, shard_key(self.seed, self.run.epoch, rows)))
+
+    def _sums(self, rows: np.ndarray) -> tuple[float, int, Any]:
+        """The same of all shards of a batch, of all workers."""
+
+        def shard(k: int) -> Any:
+            some = part(rows, k, self.shards)
+            if not len(some):
+                return None
+            total, count, grads = self._gradients(some)
+            dense = [array.reshape(-1) for own in self.optimizer._check(grads) for array in own]
+            return np.array([total, count], np.float64), np.concatenate(dense)
+
+        found = self.workers.sum(self.shards, shard, self.dtype, sum(self.sizes))
+        assert found is not None  # a batch has at least one sample
+        (total, count), gradient = found
+        cuts = np.split(gradient, np.cumsum(self.sizes)[:-1])
+        grads = [flat_views(group.shapes, cut) for group, cut in zip(self.groups, cuts, strict=True)]
+        return float(total), int(count), grads
 
     def _end_epoch(self) -> None:
         """Judge, keep what is best, and let all workers know whether one is to stop."""
@@ -314,6 +325,8 @@ class _Fit:
 
     def _agree(self) -> None:
         """Make sure that all workers do the same."""
+        if self.workers.size == 1 and self.folder is None:
+            return
         self.recipe = self._recipe()
         if self.workers.size == 1:
             return

@@ -4,15 +4,15 @@
 `numpy.random.SeedSequence(seed).spawn(2)` gives two PCG64 streams: [0] for the parameters, drawn in the
 order of `Spec.parameter_shapes`, one draw of the whole array per parameter in float64 and then rounded to
 the layer's dtype; [1] for the dropout keys, one per training call.  float32 and float64 layers of one seed
-therefore hold the same numbers up to rounding, and so do the twin and the compiled layer.
-
-Every function returns a dict of name to array, as `layer.load_state_dict` takes it.
+therefore hold the same numbers up to rounding, and so do the twin and the compiled layer. Other initial parameters are
+those of `layers/initializers.py`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,7 +66,15 @@ def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
     return first, second
 
 
-def _fill(spec, draw):
+def uniform_draws(rng: np.random.Generator, bound: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers uniform in (-bound, bound), float64.
+
+    Two roundings on every machine, where a compiler might make one of `rng.uniform`.
+    """
+    return -bound + 2.0 * bound * rng.random(shape)
+
+
+def fill(spec: Spec, draw: Callable[..., Any]) -> dict[str, np.ndarray]:
     """Parameters from `draw(row, shape)`; the memory is claimed before any time is spent on drawing."""
     try:
         parameters = {name: np.zeros(shape, spec.dtype) for name, shape in spec.parameter_shapes().items()}
@@ -86,7 +94,7 @@ def zeros(spec: Spec) -> dict[str, np.ndarray]:
     MemoryExhaustedError
         The machine cannot hold them; as of every function here.
     """
-    return _fill(spec, lambda row, shape: 0.0)
+    return fill(spec, lambda row, shape: 0.0)
 
 
 def uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -98,75 +106,4 @@ def uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     rng : numpy.random.Generator
     """
     bound = 1.0 / math.sqrt(spec.hidden_size)
-    return _fill(spec, lambda row, shape: rng.uniform(-bound, bound, shape))
-
-
-def _blocks(spec, row):
-    """How many row blocks a matrix has: one for each gate, or one in all."""
-    return spec.gates if row.shape[0] == "GH" else 1
-
-
-def _xavier(rng, shape, blocks):
-    bound = math.sqrt(6.0 / (shape[0] // blocks + shape[1]))
-    return rng.uniform(-bound, bound, shape)
-
-
-def _orthogonal(rng, rows, columns):
-    """A matrix with orthonormal rows or columns, uniform over all such (Haar)."""
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # without the signs QR favours some rotations
-    return q if rows >= columns else q.T
-
-
-def xavier_uniform(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)), each gate's block by itself; biases and peepholes zero.
-
-    Source: Glorot and Bengio 2010.
-    """
-
-    def draw(row, shape):
-        if len(shape) == 1:
-            return 0.0
-        return _xavier(rng, shape, _blocks(spec, row))
-
-    return _fill(spec, draw)
-
-
-def orthogonal(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Recurrent weights orthogonal, each gate's block by itself; other weights Xavier; biases and peepholes zero.
-
-    Source: Saxe, McClelland, Ganguli 2014.
-    """
-
-    def draw(row, shape):
-        if len(shape) == 1:
-            return 0.0
-        if row.name == "weight_hh":
-            return np.concatenate([_orthogonal(rng, spec.hidden_size, shape[1]) for _ in spec.gate_names])
-        return _xavier(rng, shape, _blocks(spec, row))
-
-    return _fill(spec, draw)
-
-
-def set_forget_bias(
-    spec: Spec, parameters: dict[str, np.ndarray], value: float = 1.0
-) -> dict[str, np.ndarray]:
-    """Set the forget gate's bias of an LSTM or a minLSTM in place: bias_ih gets `value`, bias_hh zero.
-
-    A positive bias lets the state and its gradient pass at the start of training (Jozefowicz 2015).
-
-    Raises
-    ------
-    ArgumentError
-        No such cell, or one without biases or with coupled gates.
-    """
-    if "f" not in spec.gate_names or not spec.bias:
-        got = f"{spec.cell} with bias={spec.bias}, coupled={spec.coupled}"
-        raise ArgumentError("spec", "an LSTM or minLSTM with biases and a gate f", got)
-    k = spec.gate_names.index("f")
-    block = slice(k * spec.hidden_size, (k + 1) * spec.hidden_size)
-    for suffix in spec.suffixes():
-        parameters["bias_ih" + suffix][block] = value
-        if "bias_hh" + suffix in parameters:
-            parameters["bias_hh" + suffix][block] = 0.0
-    return parameters
+    return fill(spec, lambda row, shape: uniform_draws(rng, bound, shape))

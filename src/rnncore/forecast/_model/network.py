@@ -16,6 +16,7 @@ import numpy as np
 
 from ... import layers
 from ...nn import Adam, Linear, quantile_loss
+from ...nn.schedules import cos_pi
 
 QUANTILES = np.array([0.1, 0.5, 0.9])
 MEDIAN = 1
@@ -136,4 +137,4 @@ class Job:
 
 def learning_rate(share_done):
     """Learning rate of a step as a share of the highest: it rises over a tenth of the run, then falls on a cosine."""
-    return min(10.0 * share_done + 0.02, 0.5 + 0.5 * np.cos(np.pi * min(share_done, 1.0)))
+    return min(10.0 * share_done + 0.02, 0.5 + 0.5 * cos_pi(min(share_done, 1.0)))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...engine import sums
+
 LOG_OFFSET = 0.02
 """Values are seen as log(value / mean + LOG_OFFSET): zeros count as a fiftieth of the mean, not as nothing."""
 LARGEST = 20.0
@@ -14,15 +16,15 @@ LARGEST = 20.0
 
 
 def _log(values):
-    return np.log(np.maximum(values, 0.0) + LOG_OFFSET)
+    return sums.apply("log", np.maximum(values, 0.0) + LOG_OFFSET)
 
 
 def _exp(seen):
-    return np.exp(np.minimum(seen, LARGEST)) - LOG_OFFSET
+    return _exp_slope(seen) - LOG_OFFSET
 
 
 def _exp_slope(seen):
-    return np.exp(np.minimum(seen, LARGEST))
+    return sums.apply("exp", np.minimum(seen, LARGEST))
 
 
 VIEWS = {

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""What `cluster.fit_groups` costs beside the training itself, with one thread.
+
+    python bench/groups.py                 a few hundred series, against the bare training loop, in turns
+
+The bare loop has the same models, windows, batches and steps, and nothing else: `forward`, loss, `backward`, `step`;
+its windows are there before. Times are the process's own, which other work on the machine matters less to. Both must
+come to the same parameters, to the last bit.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import pyarrow as pa
+
+import rnncore
+from rnncore import nn
+from rnncore.cluster import Windows, fit_groups
+from rnncore.cluster.groups_table import seed_of
+from rnncore.formats import to_bytes
+from rnncore.nn.order import shuffled
+
+WINDOWS = Windows("y", context=24, horizon=1)
+BATCH = 32
+
+
+def series(count, rows):
+    """A table of seasonal series with noise."""
+    rng = np.random.default_rng(0)
+    t = np.tile(np.arange(rows), count)
+    y = np.sin(t / 4 + np.repeat(rng.random(count), rows)) + 0.1 * rng.standard_normal(count * rows)
+    return pa.table({"store": np.repeat(np.arange(count), rows), "day": t, "y": y})
+
+
+def model(seed):
+    layer = nn.Recurrent(rnncore.GRU(1, 8, seed=seed), return_sequences=False)
+    return nn.Sequential(layer, nn.Linear(8, 1, seed=seed + 1))
+
+
+def bare(samples, epochs):
+    """The training of all series, of samples that are there already; their models."""
+    models = []
+    for seed, (x, target) in samples:
+        network = model(seed)
+        optimizer = nn.Adam(network, lr=1e-2, clip_norm=1.0)
+        for epoch in range(epochs):
+            order = shuffled(len(x), seed, epoch)
+            for first in range(0, len(x), BATCH):
+                rows = order[first : first + BATCH]
+                y, tape = network.forward(x[rows].swapaxes(0, 1))
+                _, dy = nn.mse_loss(y, target[rows])
+                count = np.float32(len(rows))
+                grads = network.backward(tape, dy * count, input_grad=False)
+                optimizer.step(grads, grad_scale=1 / float(count))
+        models.append(network)
+    return models
+
+
+def fitted(table, epochs, **options):
+    return fit_groups(
+        table, "store", model, data=WINDOWS, time="day", epochs=epochs, batch_size=BATCH, **options
+    )
+
+
+def timed(function, *args):
+    """Processor time, and the result."""
+    started = time.process_time()
+    found = function(*args)
+    return time.process_time() - started, found
+
+
+def overhead(given):
+    """Print milliseconds a series, with and without what stands around the training."""
+    rnncore.set_num_threads(1)
+    count = given.series
+    table = series(count, given.rows)
+    samples = [(seed_of(0, (k,)), WINDOWS(table.slice(k * given.rows, given.rows))) for k in range(count)]
+    steps = given.epochs * -(-len(samples[0][1][0]) // BATCH)
+    plain, whole = [], []
+    for _ in range(given.rounds):
+        seconds, models = timed(bare, samples, given.epochs)
+        plain.append(1e3 * seconds / count)
+        seconds, found = timed(fitted, table, given.epochs)
+        whole.append(1e3 * seconds / count)
+    assert [to_bytes(one) for one in models] == found["model"].to_pylist()
+    beside = statistics.median(b - a for a, b in zip(plain, whole, strict=True))
+    print(f"{count} series of {given.rows} rows, {steps} steps each, medians of {given.rounds} rounds")
+    print(f"the bare loop takes {statistics.median(plain):.2f} ms a series, fit_groups {beside:.2f} ms more")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--series", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    overhead(parser.parse_args())
