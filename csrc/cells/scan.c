@@ -109,8 +109,8 @@ RC_INLINE scan_share scan_share_of_sigmoids(vec a_i, vec a_f, const int slopes)
     return s;
 }
 
-/* With the functions of the options. */
-static scan_share scan_share_of_any(const rc_options *o, vec a_i, vec a_f, int slopes)
+/* With the functions of the options: one body for both passes. */
+static __attribute__((noinline)) scan_share scan_share_of_any(const rc_options *o, vec a_i, vec a_f, int slopes)
 {
     if (o->activations[SCAN_I].function == RNNCORE_SIGMOID && o->activations[SCAN_F].function == RNNCORE_SIGMOID) {
         scan_share s = scan_share_of_sigmoids(v_clip(o, a_i), v_clip(o, a_f), slopes);

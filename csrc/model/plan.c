@@ -64,7 +64,8 @@ static void list_terms(rnncore_plan *plan)
     if (plan->term[RC_TERM_H].first < x_planes && last > x_planes) plan->fill = last - x_planes;
     if (!plan->config.proj_size) return;
     const int projection = find_param(plan->cell, RC_WITH_PROJECTION);
-    plan->term[plan->term_count++] = (rc_term){.param = projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
+    plan->term[plan->term_count++] =
+        (rc_term){.param = (int8_t)projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
     plan->has_mid = 1;
 }
 
@@ -82,7 +83,7 @@ rnncore_store rc_term_store(const rnncore_plan *plan, int term, int64_t k)
 
 double rc_term_least(const rnncore_plan *plan, int term)
 {
-    const rc_operand operand = plan->term[term].operand;
+    const rc_operand operand = (rc_operand)plan->term[term].operand;
     const int projected = operand == RC_OPERAND_H && plan->config.proj_size;
     return operand != RC_OPERAND_X && plan->is_bounded && !projected ? 1 : 0;
 }

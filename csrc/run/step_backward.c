@@ -242,7 +242,7 @@ static void multiply_back(const rc_backward_run *run, const rc_op *op, const rc_
 /* Its sums over the gradients of its result. */
 static void run_norm_back(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
 {
-    static const int only[] = {0};
+    static const int8_t only[] = {0};
     const rc_norm *n = &plan->cell->norm[op->index];
     const rc_term *term = n->term < 0 ? NULL : &plan->term[n->term];
     const int64_t plane = plan->ld * plan->elem;
