@@ -121,6 +121,9 @@
  * H = 128 is even, LSTM, H = 96 wins 28 %.) */
 #define RC_MIN_STEP_WORK 20000
 
+/* Packing a parameter takes about as long as so many multiply-adds with it; whether a fleet's is worth threads. */
+#define RC_PACK_TOKENS 8
+
 /* Inputs from which on W_ih may become integers: below, coding a row takes as long as its product, and what users hand over is of
  * any scale. */
 #define RC_LEAST_CODED_INPUTS 32

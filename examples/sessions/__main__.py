@@ -134,7 +134,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     rnncore.set_num_threads(arguments.threads)
     folder = common.out_folder(arguments, "sessions")
-    say = common.open_log(folder)
+    say = common.Log(folder)
     rng = np.random.default_rng(arguments.seed)
     log = make_log(8_000 if arguments.quick else 200_000, rng)
     model = Sequential(rnncore.GRU(1, 32, seed=arguments.seed), Linear(32, 1, seed=arguments.seed + 1))
