@@ -163,9 +163,8 @@ class Windows:
             numbers = types.is_floating(column.type) or types.is_integer(column.type)
             if not numbers and not types.is_boolean(column.type):
                 raise DTypeError(name, "a column of numbers", str(column.type))
-            if column.null_count:
-                raise ArgumentError(name, "no nulls", f"{column.null_count}", "fill them first")
-            values[:, k] = column.to_numpy()
+            # What is null here is NaN in a frame of pandas: both are NaN, and one error.
+            values[:, k] = column.cast(arrow().float64(), safe=False).to_numpy()
         if not np.isfinite(values).all():
             row, k = np.argwhere(~np.isfinite(values))[0]
             raise ArgumentError(names[k], "finite numbers", f"{values[row, k]} in row {row} of the group")
