@@ -31,6 +31,7 @@ class Timed:
 
     def __init__(self, comm):
         self.comm, self.rank, self.size, self.seconds = comm, comm.rank, comm.size, 0.0
+        self.barrier, self.abort = comm.barrier, comm.abort
 
     def exchange(self, parts, sizes):
         started = time.perf_counter()

@@ -35,8 +35,8 @@ typedef struct rc_tile {
 enum { RC_AHEAD_ROWS = 4 };
 
 /* Value i of the groups: acc += in[..][k] * w. All but k are constants where this is inlined. */
-RC_INLINE void tile_step(const rnncore_store S, const int R, const int V, const int G, const int i,
-                         const char *const *w, const real *const *in, int64_t k, vec *acc)
+RC_INLINE void tile_step(const rnncore_store S, const int R, const int V, const int G, const int i, const char *w,
+                         int64_t w_block, const real *const *in, int64_t k, vec *acc)
 {
     const int64_t bytes = RC_LANES * store_bytes(S) * rc_store_form_of(S).group;
     if (R < V) { /* hold the R inputs, stream the weights */
@@ -45,14 +45,14 @@ RC_INLINE void tile_step(const rnncore_store S, const int R, const int V, const 
         for (int r = 0; r < R; r++) b[r] = v_set1(in[r][k]);
 #pragma GCC unroll 24
         for (int v = 0; v < V; v++) {
-            vec weight = store_load(S, w[v / G] + (v % G) * bytes, i);
+            vec weight = store_load(S, w + (v / G) * w_block + (v % G) * bytes, i);
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) acc[r * V + v] = v_fma(b[r], weight, acc[r * V + v]);
         }
     } else { /* hold the V weights, stream the inputs */
         vec weight[RC_TILE_ACCUMULATORS];
 #pragma GCC unroll 24
-        for (int v = 0; v < V; v++) weight[v] = store_load(S, w[v / G] + (v % G) * bytes, i);
+        for (int v = 0; v < V; v++) weight[v] = store_load(S, w + (v / G) * w_block + (v % G) * bytes, i);
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             vec b = v_set1(in[r][k]);
@@ -83,7 +83,6 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
     const int64_t bytes = RC_LANES * store_bytes(S) * group; /* of a vector of groups */
     vec acc[RC_TILE_ACCUMULATORS];
     const real *in[RC_TILE_ROWS];
-    const char *w[RC_TILE_BLOCKS];
 
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
@@ -92,10 +91,10 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
         for (int v = 0; v < V; v++)
             acc[r * V + v] = v_load(t->init + r * t->init_row + (v % G) * t->plane + (v / G) * RC_LANES);
     }
-#pragma GCC unroll 8
-    for (int u = 0; u < U; u++) w[u] = t->w + u * t->w_block;
 
-    const char *ahead = t->ahead;
+    /* Blocks share one pointer: beside those of up to eight rows, one each would not stay in registers. */
+    const char *w = t->w, *ahead = t->ahead;
+    const int64_t w_block = t->w_block;
     int64_t k = 0;
     for (; k <= t->k - group; k += group) {
         if (R >= RC_AHEAD_ROWS) {
@@ -104,9 +103,8 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
             ahead += V * bytes / 2;
         }
 #pragma GCC unroll 2
-        for (int i = 0; i < group; i++) tile_step(S, R, V, G, i, w, in, k + i, acc);
-#pragma GCC unroll 8
-        for (int u = 0; u < U; u++) w[u] += G * bytes;
+        for (int i = 0; i < group; i++) tile_step(S, R, V, G, i, w, w_block, in, k + i, acc);
+        w += G * bytes;
     }
 
     real *const out = t->out;

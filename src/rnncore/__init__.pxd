@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The C library for Cython: `cimport rnncore`. rnncore.h is the manual; rnncore.get_include() and get_library_dir() tell
-# a build where it and the static library are. Cython's structs are not zeroed: memset them before struct_size is set.
+# a build where it and the library are. Cython's structs are not zeroed: memset them before struct_size is set.
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "rnncore.h" nogil:
@@ -113,6 +113,7 @@ cdef extern from "rnncore.h" nogil:
         int (*cancel)(void *context) noexcept nogil
         void *cancel_context
         double cancel_every
+        const uint64_t *row_keys
     ctypedef struct rnncore_backward_args:
         size_t struct_size
         int64_t steps, batch
@@ -132,6 +133,7 @@ cdef extern from "rnncore.h" nogil:
         int (*cancel)(void *context) noexcept nogil
         void *cancel_context
         double cancel_every
+        const uint64_t *row_keys
 
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void **params,

@@ -33,7 +33,7 @@ class RnncoreController(LibController):
 
     user_api: str = "rnncore"
     internal_api: str = "rnncore"
-    filename_prefixes: tuple[str, ...] = ("_core",)
+    filename_prefixes: tuple[str, ...] = ("librnncore", "rnncore")
     check_symbols: tuple[str, ...] = ("rnncore_isa_name",)
 
     def get_num_threads(self) -> int:

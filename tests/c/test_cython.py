@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`cimport rnncore`: an extension of somebody else's, built with what the installed package has, and the same bits."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import numpy as np
 import pytest
 from c_library import ROOT, run
 
@@ -64,9 +62,14 @@ def test_cython_sees_all_of_the_header():
     assert sorted((functions | words | fields) - ours) == []
 
 
+LIBRARY = rnncore.get_library_dir()
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux finds libraries")
+
+
 @pytest.fixture(scope="module")
-def extension(tmp_path_factory):
-    """The module, built with the header and the library of the package that is imported."""
+def source(tmp_path_factory):
+    """The folder with the module in C."""
     pytest.importorskip("Cython", reason="builds an extension")
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file() or not shutil.which("cc"):
         pytest.skip("needs cc and Python's headers")
@@ -75,32 +78,64 @@ def extension(tmp_path_factory):
     # Cython looks there anyway, unless the build is editable.
     package = Path(rnncore.__file__).parents[1]
     run(sys.executable, "-m", "cython", "-I", str(package), "yours.pyx", folder=folder)
-    name = "yours" + sysconfig.get_config_var("EXT_SUFFIX")
-    includes = [f"-I{sysconfig.get_path('include')}", f"-I{rnncore.get_include()}"]
-    links = [f"-L{rnncore.get_library_dir()}", "-lrnncore", "-lm", "-lpthread"]
-    shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
-    run("cc", "-O1", "-fPIC", *shared, *includes, "yours.c", *links, "-o", name, folder=folder)
-    spec = importlib.util.spec_from_file_location("yours", folder / name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return folder
 
 
-def test_an_extension_gives_the_bits_of_the_package(extension):
-    layer = rnncore.GRU(3, 5, bias=False, seed=0)
+@pytest.fixture
+def python(source, tmp_path):
+    """A function that compiles the module, runs a program that may import it, and gives what that prints."""
+
+    def output(program, *options):
+        name = "yours" + sysconfig.get_config_var("EXT_SUFFIX")
+        includes = [f"-I{sysconfig.get_path('include')}", f"-I{rnncore.get_include()}"]
+        shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
+        command = ["cc", "-O1", "-fPIC", *shared, *includes, str(source / "yours.c"), "-o", name]
+        run(*command, f"-L{LIBRARY}", "-lrnncore", *options, folder=tmp_path)
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    return output
+
+
+CALL = """
+import numpy as np
+import yours
+def call(weight_ih, weight_hh):
     x = np.random.default_rng(0).standard_normal((7, 2, 3)).astype(np.float32)
     y = np.empty((7, 2, 5), np.float32)
-    state = layer.state_dict()
-    assert extension.forward(x, state["weight_ih_l0"], state["weight_hh_l0"], y) == "RNNCORE_OK"
-    assert np.array_equal(y, layer(x)[0])
+    print(yours.forward(x, weight_ih, weight_hh, y))
+    return x, y
+"""
+ALONE = f"{CALL}\ncall(np.ones((15, 3), np.float32), np.ones((15, 5), np.float32))\n"
+BOTH = f"""{CALL}
+import pathlib
+import rnncore
+layer = rnncore.GRU(3, 5, bias=False, seed=0)
+x, y = call(*layer.state_dict().values())
+print(np.array_equal(y, layer(x)[0]))
+maps = pathlib.Path("/proc/self/maps")
+lines = maps.read_text().splitlines() if maps.is_file() else ["librnncore."]
+print(len({{line.split()[-1] for line in lines if "librnncore." in line}}))
+"""
+
+
+def test_an_extension_finds_the_library_by_its_run_path_and_gives_the_bits_of_the_package(python):
+    """Both call one library."""
+    assert python(BOTH, f"-Wl,-rpath,{LIBRARY}").split() == ["RNNCORE_OK", "True", "1"]
+
+
+@linux
+def test_an_extension_without_a_run_path_needs_rnncore_to_be_imported_first(python):
+    assert "librnncore.so" in python(ALONE)
+    assert python(f"import rnncore\n{ALONE}").split() == ["RNNCORE_OK"]
 
 
 def test_cmake_finds_the_package_in_pythons(tmp_path):
     if not shutil.which("cmake"):
         pytest.skip("cmake is not installed")
     source = shutil.copytree(ROOT / "csrc" / "examples", tmp_path / "examples")
-    found = Path(rnncore.get_library_dir()) / "cmake" / "rnncore"
-    run("cmake", "-S", str(source), "-B", str(tmp_path / "build"), f"-Drnncore_DIR={found}")
+    options = [f"-Drnncore_DIR={Path(LIBRARY) / 'cmake' / 'rnncore'}", "-DRNNCORE_STATIC=OFF"]
+    run("cmake", "-S", str(source), "-B", str(tmp_path / "build"), *options)
     run("cmake", "--build", str(tmp_path / "build"))
     done = subprocess.run([tmp_path / "build" / "example_stream"], capture_output=True, text=True)
     assert done.returncode == 0 and "agree to the last bit" in done.stdout

@@ -12,6 +12,7 @@ import pytest
 from c_library import ROOT, run
 
 import rnncore
+from rnncore.engine import _core
 
 EXAMPLES = {
     "sequence": "final states agree with the outputs",
@@ -60,16 +61,44 @@ def test_versions_agree():
     assert ".".join(numbers) == rnncore.__version__
 
 
+def visible(path):
+    """The names that others may call."""
+    lines = run("nm", "-D", "--defined-only", str(path)).splitlines()
+    return sorted(line.split()[-1] for line in lines)
+
+
+def dynamic(path):
+    """What the loader is told: (tag, name) of a library, of those it needs, of where to look."""
+    return set(re.findall(r"\((\w+)\).*\[(.*)\]", run("readelf", "-d", str(path))))
+
+
+def needed(path):
+    return {name for tag, name in dynamic(path) if tag == "NEEDED"}
+
+
+SYSTEM = {"libc.so.6", "libm.so.6", "libpthread.so.0"}
+
+
 @linux
 def test_the_shared_library_has_the_committed_symbols_and_needs_the_system_alone(library):
     shared = library / "librnncore.so"
-    lines = run("nm", "-D", "--defined-only", str(shared)).splitlines()
-    assert sorted(line.split()[-1] for line in lines) == committed_symbols()
-    dynamic = run("readelf", "-d", str(shared))
+    assert visible(shared) == committed_symbols()
     major, minor, _ = rnncore.__version__.split(".")
-    assert f"soname: [librnncore.so.{major}.{minor}]" in dynamic
-    assert set(re.findall(r"NEEDED.*\[(.*)\]", dynamic)) <= {"libc.so.6", "libm.so.6", "libpthread.so.0"}
+    assert ("SONAME", f"librnncore.so.{major}.{minor}") in dynamic(shared)
+    assert needed(shared) <= SYSTEM
     assert shared.resolve().name == f"librnncore.so.{rnncore.__version__}"
+
+
+@linux
+def test_pythons_package_has_the_library_once():
+    """Its extension takes it from there, not from LD_LIBRARY_PATH; what others could link twice is not there."""
+    folder, core = Path(rnncore.get_library_dir()), Path(_core.__file__)
+    assert [path.name for path in folder.iterdir() if path.is_file()] == ["librnncore.so"]
+    shared = folder / "librnncore.so"
+    assert not shared.is_symlink() and visible(shared) == committed_symbols() and needed(shared) <= SYSTEM
+    assert ("SONAME", shared.name) in dynamic(shared)
+    assert visible(core) == ["PyInit__core"]
+    assert {("NEEDED", shared.name), ("RPATH", "$ORIGIN/../lib")} <= dynamic(core)
 
 
 @linux

@@ -31,19 +31,22 @@ def get_include() -> str:
 
 
 def get_library_dir() -> str:
-    """Return the folder of the static library ``rnncore``.
+    """Return the folder of the shared library ``rnncore``, the one that this package itself runs.
 
-    What is linked with it needs this package to be built, and nothing of it to run. CMake finds the same by
-    ``find_package(rnncore)`` with this folder's ``cmake/rnncore`` as ``rnncore_DIR``, and links ``rnncore::static``.
+    What is linked with it needs this package to be built and to run: it finds the library by a run path, or because
+    ``rnncore`` was imported before. Packages with such extensions require the release that they were built with, for
+    example ``rnncore~=0.1.0``. CMake finds the same by ``find_package(rnncore)`` with this folder's ``cmake/rnncore``
+    as ``rnncore_DIR``, and links ``rnncore::rnncore``.
 
     Returns
     -------
     str
-        For the library path of a linker, beside the library's name, ``rnncore``.
+        For the library path and the run path of a linker, beside the library's name, ``rnncore``.
 
     Examples
     --------
-    An extension in Cython, whose source says ``cimport rnncore``:
+    An extension in Cython, whose source says ``cimport rnncore``, for this machine. In a package that others install
+    the run path is relative, ``extra_link_args=["-Wl,-rpath,$ORIGIN/../rnncore/lib"]`` on Linux.
 
     >>> import rnncore
     >>> from setuptools import Extension  # doctest: +SKIP
@@ -52,7 +55,8 @@ def get_library_dir() -> str:
     ...     ["fast.pyx"],
     ...     include_dirs=[rnncore.get_include()],
     ...     library_dirs=[rnncore.get_library_dir()],
-    ...     libraries=["rnncore", "m"],
+    ...     runtime_library_dirs=[rnncore.get_library_dir()],
+    ...     libraries=["rnncore"],
     ... )  # doctest: +SKIP
     """
     return str(_ROOT / "lib")
