@@ -29,7 +29,7 @@ FEW_ROWS, MOST_OF_FEW, MOST_OF_MANY = 2, 48, 32
 """Up to so many inputs and units together, half of them units, a lane is a model: with few rows each, and with more.
 
 More rows share a weight where a lane is a unit, and weights of 16 models no longer stay near. GRU, times faster with
-N = 1, 4, 8 (`python bench/fleet.py --parts lanes`, AVX-512): I = 4, H = 8: 5.3, 3.0, 2.2; H = 16: 2.0, 1.2, 1.0; H = 24:
+N = 1, 4, 8 (`bench/fleet.py --parts lanes`, AVX-512): I = 4, H = 8: 5.3, 3.0, 2.2; H = 16: 2.0, 1.2, 1.0; H = 24:
 1.5, 1.0, 0.9; H = 32: 1.1, 0.2, 0.6; I = H = 24: 1.2, 0.9; I = 64, H = 16: 1.0, 0.7, 0.6.
 """
 
