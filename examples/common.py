@@ -12,10 +12,11 @@ import numpy as np
 
 import rnncore
 from examples import data
+from rnncore.errors import ArgumentError
 
 
 def parser(name, description, *, trains=True):
-    """The arguments that all examples have, and those of the ones that train with `examples.training`.
+    """The arguments that all examples have, and those of the ones that train.
 
     The results go to ``runs/<name>`` unless told otherwise.
     """
@@ -30,11 +31,15 @@ def parser(name, description, *, trains=True):
 
 
 def start(main):
-    """Run an example; a data set that is not there is one sentence and exit code 1."""
+    """Run an example; a data set that is not there, or another run's checkpoint, is one sentence and exit code 1."""
     try:
         main()
     except data.DataNotFoundError as error:
         sys.exit(str(error))
+    except ArgumentError as error:
+        if error.field != "checkpoint":
+            raise
+        sys.exit(f"{error}: choose another --out, or --fresh")
 
 
 def out_folder(arguments, name):
@@ -44,17 +49,62 @@ def out_folder(arguments, name):
     return folder
 
 
-def open_log(folder):
-    """A function that prints a line and appends it to a new ``log.txt``."""
-    path = folder / "log.txt"
-    path.write_text("", encoding="utf-8")
+class Log:
+    """A function that prints a line and appends it to a new ``log.txt``; in `fit` it notes the losses of each epoch."""
 
-    def log(text):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "log.txt").write_text("", encoding="utf-8")
+
+    def __call__(self, text):
+        self._append(text)
         print(text, flush=True)
 
-    return log
+    def on_start(self, run):
+        """The epochs that were done before a run was interrupted."""
+        for epoch in range(1, run.epoch + 1):
+            self._note(run, epoch)
+
+    def on_epoch(self, run):
+        """What `rnncore.nn.Progress` shows."""
+        self._note(run, run.epoch)
+
+    def on_end(self, run):
+        """How long it took."""
+        best = f", best after epoch {run.best_epoch}" if run.best_epoch else ""
+        self(f"trained for {run.seconds:.0f} s{best}")
+
+    def _note(self, run, epoch):
+        judged = run.validation_losses[:epoch]
+        text = f"epoch {epoch:3}/{run.epochs}  loss {run.losses[epoch - 1]:.4f}"
+        if judged:
+            text += f"  validation {judged[-1]:.4f}" + (" *" if judged[-1] == min(judged) else "")
+        self._append(text)
+
+    def _append(self, text):
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+def training(log, arguments, unit="token"):
+    """What the examples tell `rnncore.nn.fit` alike: where the log is there is the checkpoint.
+
+    A step is one call of the model (``shards=1``): these models are too small to be shared between processes.
+    """
+    return {
+        "seed": arguments.seed,
+        "shards": 1,
+        "checkpoint": log.folder,
+        "resume": not arguments.fresh,
+        "callbacks": [rnncore.nn.Progress(unit), log],
+    }
+
+
+def dropout(x, rate, rng):
+    """Inverted dropout: (x * mask, mask); multiply the gradient by the mask, too."""
+    mask = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / x.dtype.type(1 - rate)
+    return x * mask, mask
 
 
 # -- models and speed -----------------------------------------------------------------------------------------

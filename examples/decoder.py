@@ -16,9 +16,8 @@ import numpy as np
 import rnncore
 from rnncore.nn import Activation, Attention, Embedding, Sequential
 
-from .common import save_model
+from .common import dropout, save_model
 from .text import ragged, valid
-from .training import dropout
 
 
 class Decoder:
@@ -64,7 +63,7 @@ class Decoder:
         return self
 
     def train(self, sentences, memory, lengths, state, rate, rng):
-        """Loss and gradients of a batch, with teacher forcing.
+        """Loss and gradients of a batch, with teacher forcing; sums over its words.
 
         Parameters
         ----------
@@ -96,6 +95,7 @@ class Decoder:
         dropped, mask = dropout(o, rate, rng)
         logits, head_tape = self.head.forward(dropped)
         loss, dlogits = rnncore.cross_entropy(logits, after[counts])
+        dlogits *= np.float32(len(dlogits))
 
         head = self.head.backward(head_tape, dlogits)
         combine = self.combine.backward(combine_tape, head.x * mask * (1 - o * o))
@@ -106,7 +106,7 @@ class Decoder:
         gru = self.gru.backward(gru_tape, ds + read.queries)
         embedding = self.embedding.backward(embedding_tape, gru.x * row_mask)
         grads = [embedding.params, gru.params, combine.params, head.params]
-        return loss, len(dlogits), grads, read.memory, gru.state
+        return loss * len(dlogits), len(dlogits), grads, read.memory, gru.state
 
     def score(self, sentences, memory, lengths, state):
         """Sum of -log p over a batch's words and ends, and their number."""

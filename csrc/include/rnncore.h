@@ -285,6 +285,9 @@ typedef struct rnncore_forward_args {
     int (*cancel)(void *context);
     void *cancel_context;
     double cancel_every;
+    const uint64_t
+        *row_keys; /* (N), or NULL: in place of dropout_key a key for each row, whose masks are then those of a call
+                                    of this row alone with this key, in whatever batch it is */
 } rnncore_forward_args;
 
 /* Runs the whole stack. Allocates its workspace for the length of the call. */
@@ -300,7 +303,7 @@ RNNCORE_API rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const
 
 typedef struct rnncore_backward_args {
     size_t struct_size;
-    int64_t steps, batch; /* as in the forward call, as are lengths, dropout_key, recurrent_dropout and threads */
+    int64_t steps, batch; /* as in the forward call, as are lengths, keys, recurrent_dropout and threads */
     const int64_t *lengths;
     void *tape;              /* what forward recorded; used up: gradients overwrite the gates in place */
     rnncore_array dy;        /* (T, N, D*O), read; data NULL: zeros; padding is ignored */
@@ -317,6 +320,7 @@ typedef struct rnncore_backward_args {
     int (*cancel)(void *context); /* as in a forward call, as the two that follow; the tape is used up then, too */
     void *cancel_context;
     double cancel_every;
+    const uint64_t *row_keys;
 } rnncore_backward_args;
 
 /* Bytes of the tape of a call, with `valid` valid steps in all (the sum of the lengths, or T*N) and `segments` as in the

@@ -46,6 +46,7 @@ static int gathers_dy(const backward_call *call)
 
 /* Lists of items: gathered dy, padding of dx, and for each layer and segment the time loops, the products without the other
  * direction's dx, and that dx. */
+static rc_keys keys_of(const rnncore_backward_args *a) { return (rc_keys){a->dropout_key, a->row_keys, a->batch}; }
 static int64_t items_count(const backward_call *call) { return 2 + call->plan->config.num_layers * call->segments * 3; }
 
 /* Threads that share a run's units, at most. */
@@ -149,8 +150,8 @@ static rc_backward_run make_run(const layer_items *items, int64_t part, int dire
         .dh_out = call->dh_out[direction] ? call->dh_out[direction] + token * plan->out_ld * elem : NULL,
         .c_first = first_c(call, &tape, direction, items->first),
         .in_size = in_size,
-        .drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction),
-        .zoneout = rc_zoneout_of(plan, &call->batch[part], a->batch, a->dropout_key, layer, direction),
+        .drop = rc_drop_of(plan, a->recurrent_dropout, keys_of(a), layer, direction),
+        .zoneout = rc_zoneout_of(plan, &call->batch[part], keys_of(a), layer, direction),
         .backend = a->backend,
         .watch = rc_watch_of(plan, call->batch[part].rows, &call->stop, worker->stop),
         .ws = &call->workspace[run],
@@ -225,8 +226,7 @@ static void input_item(const layer_items *items, int64_t i, char *scratch)
         .segment_steps = call->segment_steps,
         .gates = rc_record_at(plan, record_of(call, &tape, items->direction), row).gates,
         .dx = items->layer ? output_gradients(call, items->layer - 1) : rc_array_rows(&a->dx, 0),
-        .total_batch = a->batch,
-        .dropout_key = a->dropout_key,
+        .keys = keys_of(a),
         .backend = a->backend,
     };
     rc_input_gradient(&task, scratch);

@@ -25,6 +25,8 @@ typedef struct forward_call {
     rc_stop stop;
 } forward_call;
 
+static rc_keys keys_of(const rnncore_forward_args *a) { return (rc_keys){a->dropout_key, a->row_keys, a->batch}; }
+
 static void lay_out(forward_call *call, rc_arena *arena)
 {
     const rnncore_plan *plan = call->plan;
@@ -80,11 +82,11 @@ static rc_forward_run make_run(forward_call *call, int64_t layer, int64_t part, 
     }
     if (a->tape) {
         const rc_tape tape = rc_tape_of(plan, a->tape, a->batch, call->valid, layer);
-        run.drop = rc_drop_of(plan, a->recurrent_dropout, a->dropout_key, layer, direction);
+        run.drop = rc_drop_of(plan, a->recurrent_dropout, keys_of(a), layer, direction);
         run.x = rc_compact_rows(tape.x, run.in_size, 0, elem);
         run.y[0] = rc_compact_rows(tape.y, row, column, elem);
         run.record = rc_record_at(plan, &tape.record[direction], batch->first_token);
-        run.zoneout = rc_zoneout_of(plan, batch, a->batch, a->dropout_key, layer, direction);
+        run.zoneout = rc_zoneout_of(plan, batch, keys_of(a), layer, direction);
         run.has_tape = 1;
         run.marks = tape.marks[direction];
         run.mark_row = plan->hidden * elem;
@@ -111,7 +113,8 @@ static void record_inputs(const forward_call *call, int64_t layer, int64_t part)
         rc_gather_tokens(batch, x, &a->x, plan->config.input_size, plan->elem);
     } else if (rc_drops_input(plan, layer)) {
         const rc_tape below = rc_tape_of(plan, a->tape, a->batch, call->valid, layer - 1);
-        rc_drop_tokens(plan, batch, a->batch, a->dropout_key, layer - 1, x, below.y + batch->first_token * row,
+        const rc_keys keys = keys_of(a);
+        rc_drop_tokens(plan, batch, &keys, layer - 1, x, below.y + batch->first_token * row,
                        rc_input_size(plan, layer));
     }
 }

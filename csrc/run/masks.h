@@ -10,21 +10,30 @@
 #include "batch.h"
 #include "workspace.h"
 
-/* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */
-void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, int64_t total_batch, uint64_t call_key,
-                    int64_t below, char *out, const char *in, int64_t size);
+/* What the masks of a call follow from. With keys of rows, a row's masks are those of a call of this row alone. */
+typedef struct rc_keys {
+    uint64_t call;
+    const uint64_t *rows; /* [total], or NULL */
+    int64_t total;        /* rows of the call */
+} rc_keys;
 
-/* The same of the gradient of one row. */
-void rc_drop_row(const rnncore_plan *plan, char *row, int64_t size, uint64_t call_key, int64_t below, int64_t index);
+/* The dropout of the output of layer `below`, tokens of one part: out = mask * in / (1 - p), dense rows of `size`. */
+void rc_drop_tokens(const rnncore_plan *plan, const rc_batch *batch, const rc_keys *keys, int64_t below, char *out,
+                    const char *in, int64_t size);
+
+/* The same of the gradient of one row at one time. */
+void rc_drop_row(const rnncore_plan *plan, const rc_keys *keys, int64_t below, int64_t time, int64_t row, char *values,
+                 int64_t size);
 
 /* -- Recurrent dropout of one layer and direction; p 0: none ---------------------------------------------------------- */
 
 typedef struct rc_drop {
     double p;
-    uint64_t key;
+    rc_keys keys;
+    uint64_t stream;
 } rc_drop;
 
-rc_drop rc_drop_of(const rnncore_plan *plan, double p, uint64_t call_key, int64_t layer, int direction);
+rc_drop rc_drop_of(const rnncore_plan *plan, double p, rc_keys keys, int64_t layer, int direction);
 
 /* Draws the masks of a part's rows; `start_dropped` also points the operands of the next step's product at h * mask. */
 void rc_draw_masks(const rnncore_plan *plan, const rc_batch *batch, const rc_drop *drop, rc_workspace *ws);
@@ -40,12 +49,11 @@ typedef struct rc_zoneout {
     const rnncore_plan *plan;
     const rc_batch *batch;
     int direction;
-    int64_t total; /* rows of the call */
-    uint64_t key[RC_ZONES];
+    rc_keys keys;
+    uint64_t stream[RC_ZONES];
 } rc_zoneout;
 
-rc_zoneout rc_zoneout_of(const rnncore_plan *plan, const rc_batch *batch, int64_t total, uint64_t call_key,
-                         int64_t layer, int direction);
+rc_zoneout rc_zoneout_of(const rnncore_plan *plan, const rc_batch *batch, rc_keys keys, int64_t layer, int direction);
 
 /* State of a step: out = prev or next for units [begin, end) of slots 0 ... rows-1; out may be one of them. `masks` NULL: the
  * expectation. */

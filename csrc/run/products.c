@@ -400,9 +400,7 @@ void rc_input_gradient(const rc_input_task *t, char *memory)
         char *row = own.result + i * ld * plan->elem, *out = rc_rows_at(&t->dx, t->batch, time, at.slot);
         if (second) add_row(t, out, row, size);
         else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
-        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) { /* compact: above layer 0 */
-            const int64_t index = time * t->total_batch + rc_batch_row(t->batch, at.slot);
-            rc_drop_row(plan, out, size, t->dropout_key, t->layer - 1, index);
-        }
+        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) /* compact: above layer 0 */
+            rc_drop_row(plan, &t->keys, t->layer - 1, time, rc_batch_row(t->batch, at.slot), out, size);
     }
 }

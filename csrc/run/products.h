@@ -57,8 +57,7 @@ typedef struct rc_input_task {
     int64_t segment_steps; /* segments come from the last to the first, in each direction 0 first */
     const char *gates;     /* of the first of the tokens */
     rc_rows dx;
-    int64_t total_batch; /* rows and key of the call's dropout */
-    uint64_t dropout_key;
+    rc_keys keys; /* of the call's dropout */
     rnncore_backend backend;
 } rc_input_task;
 

@@ -22,6 +22,7 @@ MODULES = {
     "rnncore.jax": "layers for JAX",
     "rnncore.estimators": "scikit-learn's interface",
     "rnncore.ragged": "columns of sequences",
+    "rnncore.blocks": "files larger than memory",
     "rnncore.forecast": "forecasts of time series",
     "rnncore.formats": "files of other systems",
     "rnncore.engine": "the core, with anybody's arrays",

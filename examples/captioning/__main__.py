@@ -16,9 +16,9 @@ import rnncore
 from examples import data
 from examples.captioning.model import Captioner
 from examples.captioning.ngram import KneserNey, keyword_mixture
-from examples.common import compare_speed, out_folder, parser, start, write_picture
+from examples.common import Log, compare_speed, out_folder, parser, start, training, write_picture
 from examples.text import Vocabulary, tokenize
-from examples.training import Training, cosine
+from rnncore.nn import Adam, Cosine, fit
 
 SPLITS = ("train", "valid", "test")
 FULL = {
@@ -39,8 +39,6 @@ QUICK = {
     "dropout": 0.1,
     "at_least": 20,
 }
-NONE, PART = 0.1, 0.4
-"""Share of the training captions that see no keywords, and of those that see the ones they use and no other."""
 DISCOUNTS = (0.7, 0.8, 0.9)
 SHARES, REWARDS, ENOUGH = (0.1, 0.15, 0.2), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0), 0.65
 ALPHA, TEMPERATURE, MASS = 0.6, 0.8, 0.9
@@ -58,6 +56,7 @@ class Split:
         known = {image: [w for w in keywords[image] if w in vocabulary.numbers] for image in self.images}
         self.given = [known[image] for image, several in self.images.items() for _ in several]
         self.given_numbers = [vocabulary.encode(words) for words in self.given]
+        self.pairs = list(zip(self.given_numbers, self.numbers, strict=True))
         self.all_keywords = [keywords[image] for image in self.images]
         self.image_keywords = [vocabulary.encode(known[image]) for image in self.images]
 
@@ -75,35 +74,20 @@ def prepare(at_least):
     return vocabulary, {split: Split(rows[split], keywords, vocabulary) for split in SPLITS}
 
 
-def choose(given, caption, rng):
-    """The keywords that a caption is trained with: all of its image, those it uses, or none."""
-    chance = rng.random()
-    if chance < NONE:
-        return []
-    return [word for word in given if word in caption] if chance < NONE + PART else given
-
-
-def train(model, splits, settings, arguments, out):
+def train(model, splits, settings, arguments, log):
     """Train until the last epoch, and keep the parameters of the lowest validation loss."""
-    split, modules = splits["train"], model.modules
-    optimizer = rnncore.Adam(modules.values(), lr=settings["lr"], clip_norm=1.0)
-    per_epoch = -(-len(split.numbers) // settings["batch"])
-    steps = settings["epochs"] * per_epoch
-    run = Training(
-        out, modules, optimizer, steps=steps, seed=arguments.seed, settings=settings, fresh=arguments.fresh
+    model.rate = settings["dropout"]
+    return fit(
+        model,
+        splits["train"].pairs,
+        None,
+        Adam(model.modules.values(), clip_norm=1.0),
+        epochs=settings["epochs"],
+        batch_size=settings["batch"],
+        validation=splits["valid"].pairs,
+        schedule=Cosine(settings["lr"], warmup=100),
+        **training(log, arguments),
     )
-    for step in run:
-        optimizer.lr = cosine(step, steps, settings["lr"], warmup=100)
-        rows = run.batch(len(split.numbers), settings["batch"])
-        captions = [split.numbers[row] for row in rows]
-        given = [choose(split.given_numbers[row], split.numbers[row], run.rng) for row in rows]
-        loss, tokens, grads = model.train(given, captions, settings["dropout"], run.rng)
-        optimizer.step(grads)
-        run.show(loss, tokens)
-        if run.every(per_epoch):
-            run.judge(model.loss(splits["valid"].given_numbers, splits["valid"].numbers))
-    run.restore_best()
-    return run
 
 
 def perplexities(model, splits, discounts, log):
@@ -220,10 +204,11 @@ def measure(model, split, settings, arguments, log):
     rng = np.random.default_rng(0)
     rows = rng.choice(len(split.numbers), settings["batch"])
     given, captions = [split.given_numbers[row] for row in rows], [split.numbers[row] for row in rows]
-    optimizer = rnncore.Adam(model.modules.values(), lr=0.0, clip_norm=1.0)
+    optimizer = Adam(model.modules.values(), lr=0.0, clip_norm=1.0)
 
     def ours():
-        optimizer.step(model.train(given, captions, settings["dropout"], rng)[2])
+        _, tokens, grads = model.train(given, captions, settings["dropout"], rng)
+        optimizer.step(grads, grad_scale=1.0 / tokens)
 
     def theirs():
         from examples.captioning.peer import step
@@ -269,15 +254,16 @@ def main(argv=None):
     settings = QUICK if arguments.quick else FULL
     vocabulary, splits = prepare(settings["at_least"])
     model = Captioner(vocabulary, settings["features"], settings["hidden"], arguments.seed)
-    run = train(model, splits, settings, arguments, out)
+    log = Log(out)
+    train(model, splits, settings, arguments, log)
     size = model.save(out / "model")
-    run.log(f"saved and loaded back: {size / 1e6:.1f} MB")
+    log(f"saved and loaded back: {size / 1e6:.1f} MB")
     model = Captioner.load(out / "model")
-    scores = perplexities(model, splits, DISCOUNTS[1:2] if arguments.quick else DISCOUNTS, run.log)
-    reward, results = evaluate(model, splits, arguments.seed, run.log)
+    scores = perplexities(model, splits, DISCOUNTS[1:2] if arguments.quick else DISCOUNTS, log)
+    reward, results = evaluate(model, splits, arguments.seed, log)
     draw(scores, results, reward, model, splits["test"], out / "captions.png")
-    speed = measure(model, splits["train"], settings, arguments, run.log)
-    run.log(f"data: {data.SOURCES['coco_val2017_captions'].credit}")
+    speed = measure(model, splits["train"], settings, arguments, log)
+    log(f"data: {data.SOURCES['coco_val2017_captions'].credit}")
     return {"perplexity": scores, "coverage": results, "speed": speed}
 
 

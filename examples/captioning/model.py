@@ -14,13 +14,22 @@ import numpy as np
 import rnncore
 from rnncore.nn import Activation, Embedding, Sequential
 
-from ..common import save_model
+from ..common import dropout, save_model
 from ..decoder import Decoder
 from ..text import Casing, Vocabulary, beam_search, detokenize, ragged, sample
-from ..training import dropout
 
 LIMIT = 25
 """Largest number of words of a caption."""
+NONE, PART = 0.1, 0.4
+"""Share of the training captions that see no keywords, and of those that see the ones they use and no other."""
+
+
+def choose(given, caption, rng):
+    """The keywords that a caption is trained with: all of its image, those it uses, or none."""
+    chance = rng.random()
+    if chance < NONE:
+        return []
+    return [word for word in given if word in caption] if chance < NONE + PART else given
 
 
 class Captioner:
@@ -38,6 +47,7 @@ class Captioner:
         self.keywords = Embedding(len(vocabulary), hidden, seed=seed)
         self.start = rnncore.Linear(hidden, hidden, seed=seed)
         self.decoder = Decoder(len(vocabulary), features, hidden, [seed, 1])
+        self.rate = 0.0  # of dropout
 
     @property
     def modules(self):
@@ -50,7 +60,7 @@ class Captioner:
         return np.sum(memory, axis=0, where=counts) / np.maximum(lengths, 1)[:, np.newaxis].astype(np.float32)
 
     def train(self, keywords, captions, rate, rng):
-        """Loss, tokens and gradients, in the order of `modules`, of numbered keywords and captions."""
+        """Loss, tokens and gradients, in the order of `modules`, of keywords and captions; sums over tokens."""
         ids, lengths = ragged(keywords)
         memory, keyword_tape = self.keywords.forward(ids)
         memory, mask = dropout(memory, rate, rng)
@@ -63,6 +73,17 @@ class Captioner:
         dmemory = dmemory + dmean * counts[..., np.newaxis]
         own = self.keywords.backward(keyword_tape, dmemory * mask)
         return loss, tokens, [own.params, start.params, *grads]
+
+    def gradients(self, batch):
+        """What `rnncore.nn.fit` asks of a model, of pairs of numbered keywords and captions."""
+        rng = batch.rng
+        given = [choose(keywords, caption, rng) for keywords, caption in batch.samples]
+        return self.train(given, [caption for _, caption in batch.samples], self.rate, rng)
+
+    def evaluate(self, batch):
+        """The same of validation captions, without gradients, given all keywords."""
+        keywords, captions = zip(*batch.samples, strict=True)
+        return self.decoder.score(captions, *self.read(keywords))
 
     def read(self, keywords):
         """Memory (K, N, H), lengths and s_0 of numbered keywords."""

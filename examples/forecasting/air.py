@@ -7,8 +7,8 @@ from examples import data
 from examples.forecasting.windows import Series, Settings
 
 SOURCE, UNIT, TITLE = "beijing_pm25", "µg/m³", "PM2.5 in Beijing"
-FULL = Settings(96, context=24, steps=3000, batch=128, lr=4e-3, weight_decay=0.03, dropout=0, first_hours=20)
-QUICK = Settings(48, context=24, steps=1000, batch=64, lr=8e-3, weight_decay=0.03, dropout=0, first_hours=20)
+FULL = Settings(96, context=24, epochs=12, batch=128, lr=4e-3, weight_decay=0.03, dropout=0, first_hours=20)
+QUICK = Settings(48, context=24, epochs=2, batch=64, lr=8e-3, weight_decay=0.03, dropout=0, first_hours=20)
 SHOWN = 36168
 WEATHER_AHEAD = True
 """The picture begins on 17 February 2014; without the weather of the next day there is little to see ahead."""

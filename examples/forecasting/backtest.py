@@ -9,7 +9,6 @@ import numpy as np
 from examples import common, data
 from examples.forecasting import baselines, windows
 from examples.forecasting.windows import HORIZON, LEVELS, MEDIAN
-from rnncore.nn import Adam
 
 AHEAD = {"weather up to now": False, "weather ahead known": True}
 
@@ -21,11 +20,10 @@ def run(task, arguments, out):
     valid_start, test_start = task.parts(series)
     train, valid, test = windows.splits(series, settings.context, valid_start, test_start)
     model = windows.Model(series, settings, train, arguments.seed)
-    training = model.fit(train, valid[::5], out=out, seed=arguments.seed, fresh=arguments.fresh)
-    log = training.log
+    log = common.Log(out)
+    model.fit(train, valid[::5], **common.training(log, arguments, "window"))
     log(f"data: {data.SOURCES[task.SOURCE].credit}")
     log(f"{len(train)} windows of training, {len(valid)} of validation, {len(test)} of the test")
-    log(f"best validation loss {training.best:.4f} at step {training.best_step} of {training.steps}")
     size = model.save(out / "model.safetensors", test[:50])
     log(f"model.safetensors: {size} bytes, rnncore.load gives the same outputs to the last bit")
 
@@ -95,7 +93,11 @@ def speed(model, origins, arguments, log):
     """Training speed beside PyTorch: windows built, forward, loss, backward, update; of a copy."""
     model = copy.deepcopy(model)
     s, rng = model.settings, np.random.default_rng(0)
-    optimizer = Adam([model.layer, model.head], lr=s.lr, weight_decay=s.weight_decay, clip_norm=1.0)
+    optimizer = model.optimizer()
+
+    def ours():
+        _, count, grads = model.train(origins, rng)
+        optimizer.step(grads, grad_scale=1.0 / count)
 
     def theirs():
         import torch
@@ -124,7 +126,7 @@ def speed(model, origins, arguments, log):
         return step
 
     return common.compare_speed(
-        lambda: model.step(optimizer, origins, rng),
+        ours,
         theirs,
         len(origins) * (s.context + HORIZON),
         log,

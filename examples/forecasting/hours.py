@@ -10,8 +10,8 @@ from examples.forecasting.windows import Series, Settings
 
 FORTNIGHT = 14 * 24
 SOURCE, UNIT, TITLE = "bike_hour", "bikes", "Bikes hired per hour, Washington DC"
-FULL = Settings(64, context=24, steps=1200, batch=64, lr=3e-3, weight_decay=0.02, dropout=0.3, first_hours=5)
-QUICK = Settings(48, context=24, steps=600, batch=64, lr=6e-3, weight_decay=0.02, dropout=0.1, first_hours=5)
+FULL = Settings(64, context=24, epochs=6, batch=64, lr=3e-3, weight_decay=0.02, dropout=0.3, first_hours=5)
+QUICK = Settings(48, context=24, epochs=3, batch=64, lr=6e-3, weight_decay=0.02, dropout=0.1, first_hours=5)
 SHOWN = 16464
 WEATHER_AHEAD = False
 """The picture begins on 17 November 2012, before Thanksgiving; no weather forecast is needed."""

@@ -3,14 +3,12 @@
 
 import copy
 import json
-import tempfile
 
 import numpy as np
 
 import rnncore
 from examples import common, data
-from examples.training import Training, cosine, dropout
-from rnncore.nn import Adam, Linear, Sequential, cross_entropy, softmax
+from rnncore.nn import Adam, Cosine, Linear, Sequential, cross_entropy, fit, softmax
 
 SPEAKERS = 9
 CANDIDATES = [dict(hidden=h, noise=n) for h in (24, 32, 48) for n in (0.3, 0.6)]
@@ -42,18 +40,23 @@ class Model:
         self.layer = rnncore.GRU(24, hidden, bidirectional=True, seed=seed)
         self.head = Linear(2 * hidden, SPEAKERS, seed=seed)
 
-    def step(self, optimizer, x, lengths, speakers, rng):
-        """One step of the optimiser; gives the loss."""
+    def train(self, x, lengths, speakers, rng):
+        """Loss, number of utterances and gradients; sums over utterances."""
         x = x + np.float32(self.noise) * rng.standard_normal(x.shape, dtype=np.float32)
         y, _, tape = self.layer.forward(x, lengths=lengths)  # zero at the padding
         share = (1 / lengths[:, np.newaxis]).astype(np.float32)
-        mean, mask = dropout(y.sum(axis=0) * share, DROPOUT, rng)
+        mean, mask = common.dropout(y.sum(axis=0) * share, DROPOUT, rng)
         logits, head_tape = self.head.forward(mean)
         loss, dlogits = cross_entropy(logits, speakers)
-        head_grads = self.head.backward(head_tape, dlogits)
-        grads = self.layer.backward(tape, np.broadcast_to(head_grads.x * mask * share, y.shape))
-        optimizer.step([grads.params, head_grads.params])
-        return loss
+        head_grads = self.head.backward(head_tape, dlogits * np.float32(len(lengths)))
+        dy = np.broadcast_to(head_grads.x * mask * share, y.shape)
+        grads = self.layer.backward(tape, dy, input_grad=False)
+        return loss * len(lengths), len(lengths), [grads.params, head_grads.params]
+
+    def gradients(self, batch):
+        """What `rnncore.nn.fit` asks of a model, of pairs of utterance and speaker."""
+        some, speakers = zip(*batch.samples, strict=True)
+        return self.train(*padded(some), np.array(speakers), batch.rng)
 
     def probabilities(self, some):
         """(N, SPEAKERS) for a list of utterances."""
@@ -64,20 +67,11 @@ class Model:
     def optimizer(self):
         return Adam([self.layer, self.head], lr=LR, weight_decay=WEIGHT_DECAY, clip_norm=1.0)
 
-    def fit(self, some, speakers, epochs, seed, out, fresh):
-        """Train on all utterances of the list; gives the `Training`."""
-        optimizer = self.optimizer()
-        steps = epochs * -(-len(some) // BATCH)
-        modules = {"layer": self.layer, "head": self.head}
-        settings = {"hidden": self.layer.spec.hidden_size, "noise": self.noise, "utterances": len(some)}
-        options = {"seed": seed, "settings": settings, "fresh": fresh, "unit": "frame"}
-        training = Training(out, modules, optimizer, steps=steps, **options)
-        for step in training:
-            optimizer.lr = cosine(step, steps, LR, warmup=10)
-            rows = training.batch(len(some), BATCH)
-            x, lengths = padded([some[row] for row in rows])
-            training.show(self.step(optimizer, x, lengths, speakers[rows], training.rng), int(lengths.sum()))
-        return training
+    def fit(self, some, speakers, epochs, **options):
+        """Train on all utterances of the list; `options` of `rnncore.nn.fit`."""
+        pairs, rate = list(zip(some, speakers, strict=True)), Cosine(LR, warmup=10)
+        how = {"epochs": epochs, "batch_size": BATCH, "schedule": rate} | options
+        return fit(self, pairs, None, self.optimizer(), **how)
 
 
 def choose(some, speakers, epochs, arguments, out):
@@ -92,8 +86,7 @@ def choose(some, speakers, epochs, arguments, out):
                 continue
             kept, left = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
             model = Model(**candidate, seed=arguments.seed)
-            with tempfile.TemporaryDirectory() as inside:
-                model.fit([some[k] for k in kept], speakers[kept], epochs, arguments.seed, inside, fresh=True)
+            model.fit([some[k] for k in kept], speakers[kept], epochs, seed=arguments.seed, shards=1)
             found = model.probabilities([some[k] for k in left])
             likelihood = float(-np.log(found[np.arange(len(left)), speakers[left]]).mean())
             known[name] = [likelihood, float((found.argmax(axis=1) == speakers[left]).mean())]
@@ -134,12 +127,12 @@ def run(arguments, out):
     if not arguments.quick:
         chosen, lines = choose(train, y[0], epochs, arguments, out)
     model = Model(**chosen, seed=arguments.seed)
-    training = model.fit(train, y[0], epochs, arguments.seed, out, arguments.fresh)
-    log = training.log
+    log = common.Log(out)
+    training = model.fit(train, y[0], epochs, **common.training(log, arguments, "utterance"))
     log(f"data: {data.SOURCES['japanese_vowels'].credit}")
     for line in [f"{FOLDS}-fold cross-validation on the training part:", *lines] if lines else []:
         log(line)
-    log(f"trained on {len(train)} utterances: {chosen}, {training.status()}")
+    log(f"trained on {len(train)} utterances: {chosen}, loss {training.losses[-1]:.4f}")
     found = {"accuracy": baselines(train, test, y)}
     guess = model.probabilities(test).argmax(axis=1)
     found["accuracy"]["GRU"] = float((guess == y[1]).mean())
@@ -180,7 +173,11 @@ def speed(model, some, speakers, arguments, log):
         return step
 
     options = {"unit": "frame", "threads": arguments.threads, "seconds": 1.0 if arguments.quick else 8.0}
-    ours = lambda: model.step(optimizer, x, lengths, speakers, rng)  # noqa: E731 (one line, used once)
+
+    def ours():
+        _, count, grads = model.train(x, lengths, speakers, rng)
+        optimizer.step(grads, grad_scale=1.0 / count)
+
     return common.compare_speed(ours, theirs, int(lengths.sum()), log, **options)
 
 

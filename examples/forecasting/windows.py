@@ -13,8 +13,7 @@ import numpy as np
 
 import rnncore
 from examples import common
-from examples.training import Training, cosine, dropout
-from rnncore.nn import Adam, Linear, Sequential, quantile_loss
+from rnncore.nn import Adam, Cosine, Linear, Sequential, fit, quantile_loss
 
 HORIZON = 24
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
@@ -88,19 +87,17 @@ class Series:
 class Settings:
     """Chosen on the validation part.
 
-    `first_hours` says how much more the first hours ahead weigh in the loss; every `check` steps the model is
-    judged on the validation part.
+    `first_hours` says how much more the first hours ahead weigh in the loss.
     """
 
     hidden: int
     context: int
-    steps: int
+    epochs: int
     batch: int
     lr: float
     weight_decay: float
     dropout: float
     first_hours: float
-    check: int = 200
 
 
 class Model:
@@ -119,10 +116,6 @@ class Model:
         nearness = np.exp(-np.arange(HORIZON) / 2)
         self.weight = (1 + settings.first_hours * nearness)[:, np.newaxis] / self.spread[..., 0]
 
-    @property
-    def modules(self):
-        return {"layer": self.layer, "head": self.head}
-
     def quantiles(self, out, origins):
         """Outputs (HORIZON, n, Q) as values: exp(level + spread * output) - offset."""
         return np.exp(self.spread * out + self.series.level[origins][:, np.newaxis]) - self.series.offset
@@ -135,20 +128,33 @@ class Model:
         slope *= self.spread * (quantiles + self.series.offset)
         return loss / self.scale, (slope / self.scale).astype(out.dtype)
 
-    def step(self, optimizer, origins, rng):
-        """One step of the optimiser; half of the windows, by chance, know the weather ahead."""
+    def optimizer(self):
+        s = self.settings
+        return Adam([self.layer, self.head], lr=s.lr, weight_decay=s.weight_decay, clip_norm=1.0)
+
+    def train(self, origins, rng):
+        """Loss, number of windows and gradients, sums over windows; half of them, by chance, know the weather ahead."""
         s = self.settings
         x = self.series.window(origins, s.context, rng.random(len(origins)) < 0.5)
         y, _, tape = self.layer.forward(x)
-        ahead, mask = dropout(y[s.context :], s.dropout, rng)
+        ahead, mask = common.dropout(y[s.context :], s.dropout, rng)
         out, head_tape = self.head.forward(ahead)
         loss, dout = self.loss(out, origins)
-        head_grads = self.head.backward(head_tape, dout)
+        head_grads = self.head.backward(head_tape, dout * np.float32(len(origins)))
         dy = np.zeros_like(y)
         dy[s.context :] = head_grads.x * mask
-        grads = self.layer.backward(tape, dy)
-        optimizer.step([grads.params, head_grads.params])
-        return loss
+        grads = self.layer.backward(tape, dy, input_grad=False)
+        return loss * len(origins), len(origins), [grads.params, head_grads.params]
+
+    def gradients(self, batch):
+        """What `rnncore.nn.fit` asks of a model; its data are the windows' origins."""
+        return self.train(batch.data[batch.rows], batch.rng)
+
+    def evaluate(self, batch):
+        """The same of validation windows, without gradients, with and without the weather ahead."""
+        origins = batch.data[batch.rows]
+        losses = [self.loss(self.outputs(origins, known), origins)[0] for known in (False, True)]
+        return sum(losses) / 2 * len(origins), len(origins)
 
     def outputs(self, origins, forecast):
         """Outputs (HORIZON, n, Q) for any number of origins, some hundred at a time."""
@@ -164,27 +170,19 @@ class Model:
         return np.maximum(np.sort(found, axis=-1), 0.0)
 
     def fit(self, train, valid, **options):
-        """Train on windows with origins `train`, keep what is best on `valid`; gives the `Training`."""
+        """Train on windows with origins `train`, keep what is best on `valid`; `options` of `rnncore.nn.fit`."""
         s = self.settings
-        optimizer = Adam([self.layer, self.head], lr=s.lr, weight_decay=s.weight_decay, clip_norm=1.0)
-        settings = vars(s) | {"features": self.series.features.shape[1], "train": len(train)}
-        run = Training(
-            modules=self.modules,
-            optimizer=optimizer,
-            steps=s.steps,
-            settings=settings,
-            unit="hour",
+        return fit(
+            self,
+            train,
+            None,
+            self.optimizer(),
+            epochs=s.epochs,
+            batch_size=s.batch,
+            validation=valid,
+            schedule=Cosine(s.lr, warmup=100),
             **options,
         )
-        for step in run:
-            optimizer.lr = cosine(step, s.steps, s.lr, warmup=100)
-            origins = train[run.batch(len(train), s.batch)]
-            run.show(self.step(optimizer, origins, run.rng), len(origins) * (s.context + HORIZON))
-            if run.every(s.check):
-                losses = [self.loss(self.outputs(valid, known), valid)[0] for known in (False, True)]
-                run.judge(sum(losses) / 2)
-        run.restore_best()
-        return run
 
     def save(self, path, origins):
         """Write the network; `rnncore.load` reads it. Gives the bytes of the file."""

@@ -6,7 +6,7 @@ python -m examples.handwriting --quick          a small one, under a minute
 python -m examples.handwriting --write 31415    with what was trained: a number as PNG and SVG
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from examples.handwriting import baselines, drawing, torch_peer
 from examples.handwriting.reader import Reader
 from examples.handwriting.strokes import DIGITS, batch, load
 from examples.handwriting.writer import Writer
-from examples.training import Training, clock, cosine
-from rnncore.nn import Sequential
+from rnncore.nn import Adam, Cosine, Sequential, fit
 
 JUDGE = 7
-"""Seed of the noise in held-out digits, and of the digits that are judged: the same in every evaluation."""
+"""Seed of the noise in test digits, and of the digits that are judged: the same in every evaluation."""
 BIASES, BIAS = (0.0, 0.5, 1.0, 2.0), 0.5
 """Of the digits that are judged, and of the pictures."""
 TEST_WRITERS = 14
@@ -50,55 +49,40 @@ def writer_settings(arguments):
     return replace(settings, hidden=arguments.hidden) if arguments.hidden else settings
 
 
-def train(model, settings, digits, valid_loss, out, arguments):
-    """Train a writer or reader until `valid_loss` has been lowest; returns the `Training`."""
-    optimizer = rnncore.Adam(model.modules.values(), lr=settings.lr, clip_norm=settings.clip_norm)
-    per_epoch = -(-len(digits) // settings.size)
-    steps = settings.epochs * per_epoch
-    out.mkdir(parents=True, exist_ok=True)
-    training = Training(
-        out, model.modules, optimizer, steps=steps, seed=arguments.seed, settings=asdict(settings),
-        fresh=arguments.fresh, unit="point",
-    )  # fmt: skip
-    if not training.step:
-        points = sum(map(len, digits.states))
-        numbers = sum(p.size for module in model.modules.values() for p in module.parameters().values())
-        training.log(f"{', '.join(map(repr, model.modules.values()))}, {numbers:,} numbers")
-        training.log(f"{len(digits)} digits, {points:,} points; {settings}; seed {arguments.seed}")
-    for step in training:
-        optimizer.lr = float(cosine(step, steps, settings.lr, warmup=settings.warmup))
-        moves = batch(digits.take(training.batch(len(digits), settings.size)), training.rng, augment=True)
-        loss = model.train(moves, optimizer, training.rng, arguments.threads)
-        training.show(loss, int(moves.lengths.sum()))
-        if training.every(per_epoch):
-            training.judge(*valid_loss())
-    training.restore_best()
-    training.log(f"trained in {clock(training.seconds)}, best after step {training.best_step}")
-    return training
+def train(model, settings, digits, valid, log, arguments):
+    """Train a writer or reader and keep what is best on the validation digits; returns the run."""
+    points = sum(map(len, digits.states))
+    numbers = sum(p.size for module in model.modules.values() for p in module.parameters().values())
+    log(f"{', '.join(map(repr, model.modules.values()))}, {numbers:,} numbers")
+    log(f"{len(digits)} digits, {points:,} points; {settings}; seed {arguments.seed}")
+    return fit(
+        model,
+        digits,
+        None,
+        Adam(model.modules.values(), clip_norm=settings.clip_norm),
+        epochs=settings.epochs,
+        batch_size=settings.size,
+        validation=valid,
+        schedule=Cosine(settings.lr, warmup=settings.warmup),
+        **common.training(log, arguments, "point" if isinstance(model, Writer) else "digit"),
+    )
 
 
-def train_reader(train_digits, valid, out, arguments):
-    """A reader of real digits; returns it and its `Training`."""
+def train_reader(digits, valid, log, arguments):
+    """A reader of real digits; returns it and the run."""
     settings = READER[arguments.quick]
     reader = Reader(settings.hidden, settings.rate, arguments.seed)
-
-    def valid_loss():
-        loss, read = reader.read(valid, np.random.default_rng(JUDGE))
-        return loss, f"  accuracy {(read == valid.labels).mean():.4f}"
-
-    return reader, train(reader, settings, train_digits, valid_loss, out / "reader", arguments)
+    run = train(reader, settings, digits, valid, log, arguments)
+    read = reader.read(valid, np.random.default_rng(JUDGE))[1]
+    log(f"of the validation writers' digits {(read == valid.labels).mean():.2%} are read correctly")
+    return reader, run
 
 
-def train_writer(train_digits, valid, out, arguments):
-    """A writer; returns it and its `Training`."""
+def train_writer(digits, valid, log, arguments):
+    """A writer; returns it and the run."""
     settings = writer_settings(arguments)
     writer = Writer.new(settings.hidden, COMPONENTS, settings.rate, arguments.seed)
-
-    def valid_loss():
-        xy, pen = writer.judge(valid, np.random.default_rng(JUDGE))
-        return xy + pen, f"  (offsets {xy:.4f}, pen {pen:.4f})"
-
-    return writer, train(writer, settings, train_digits, valid_loss, out, arguments)
+    return writer, train(writer, settings, digits, valid, log, arguments)
 
 
 def judge(writer, reader, train_digits, test, log, count):
@@ -173,11 +157,16 @@ def speed(digits, arguments, log):
     """Training speed of a fresh writer beside the same one in PyTorch."""
     settings = writer_settings(arguments)
     writer = Writer.new(settings.hidden, COMPONENTS, settings.rate, arguments.seed)
-    optimizer = rnncore.Adam(writer.modules.values(), lr=settings.lr, clip_norm=settings.clip_norm)
+    optimizer = Adam(writer.modules.values(), lr=settings.lr, clip_norm=settings.clip_norm)
     rng = np.random.default_rng(arguments.seed)
     moves = batch(digits.take(rng.integers(len(digits), size=settings.size)), rng)
+
+    def ours():
+        _, count, grads = writer.train(moves, rng)
+        optimizer.step(grads, grad_scale=1.0 / count)
+
     return common.compare_speed(
-        lambda: writer.train(moves, optimizer, rng, arguments.threads),
+        ours,
         lambda: torch_peer.make_step(writer, moves, settings.lr, settings.clip_norm),
         int(moves.lengths.sum()), log, unit="point", threads=arguments.threads, seconds=2.0 if arguments.quick else 8.0,
     )  # fmt: skip
@@ -199,18 +188,20 @@ def main(argv=None):
     out = common.out_folder(arguments, "handwriting")
     if arguments.write:
         return write(arguments.write, arguments.bias, out, arguments.seed)
+    rnncore.set_num_threads(arguments.threads)
     train_digits, valid, test = load()
-    reader, _ = train_reader(train_digits, valid, out, arguments)
-    writer, training = train_writer(train_digits, valid, out, arguments)
+    log = common.Log(out)
+    reader, _ = train_reader(train_digits, valid, common.Log(out / "reader"), arguments)
+    writer, _ = train_writer(train_digits, valid, log, arguments)
     model = Sequential(writer.lstm, writer.head)
     moves = batch(valid.take(np.arange(20)), np.random.default_rng(JUDGE))
     common.save_model(out / "writer.safetensors", model, writer.inputs(moves), moves.lengths)
     common.save_model(out / "reader.safetensors", reader.model, moves.features(), moves.lengths)
-    found = judge(writer, reader, train_digits, test, training.log, 200 if arguments.quick else 2000)
+    found = judge(writer, reader, train_digits, test, log, 200 if arguments.quick else 2000)
     pictures(writer, test, out, arguments.seed)
     write("3141592653", BIAS, out, arguments.seed)
-    found["speed"] = speed(train_digits, arguments, training.log)
-    training.log(f"data: {data.SOURCES['pendigits_unipen'].credit}")
+    found["speed"] = speed(train_digits, arguments, log)
+    log(f"data: {data.SOURCES['pendigits_unipen'].credit}")
     print(f"pictures, models and log: {out}")
     return found
 

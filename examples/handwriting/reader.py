@@ -4,8 +4,8 @@
 import numpy as np
 
 import rnncore
+from examples.common import dropout
 from examples.handwriting.strokes import DIGITS, FEATURES, batch, parts
-from examples.training import dropout
 from rnncore.nn import Recurrent, Sequential
 
 
@@ -20,16 +20,26 @@ class Reader:
         self.modules = {"gru": self.gru, "head": self.head}
         self.model = Sequential(Recurrent(self.gru, return_sequences=False), self.head)
 
-    def train(self, moves, optimizer, rng, threads):
-        """One step of the optimiser on a `Batch`; returns the loss."""
-        _, state, tape = self.gru.forward(moves.features(), lengths=moves.lengths, num_threads=threads)
+    def train(self, moves, rng):
+        """Loss, number of digits and gradients of a `strokes.Batch`; sums over digits."""
+        count = len(moves.labels)
+        _, state, tape = self.gru.forward(moves.features(), lengths=moves.lengths)
         h, mask = dropout(np.concatenate(list(state), axis=1), self.rate, rng)
         logits, head_tape = self.head.forward(h)
         loss, d_logits = rnncore.cross_entropy(logits, moves.labels)
-        head_grads = self.head.backward(head_tape, d_logits)
+        head_grads = self.head.backward(head_tape, d_logits * np.float32(count))
         d_state = np.stack(np.split(head_grads.x * mask, 2, axis=1))
-        optimizer.step([self.gru.backward(tape, None, d_state).params, head_grads.params])
-        return loss
+        grads = self.gru.backward(tape, None, d_state, input_grad=False)
+        return loss * count, count, [grads.params, head_grads.params]
+
+    def gradients(self, some):
+        """What `rnncore.nn.fit` asks of a model, of digits that are distorted by chance."""
+        rng = some.rng
+        return self.train(batch(some.data.take(some.rows), rng, augment=True), rng)
+
+    def evaluate(self, some):
+        """The same of validation digits, without gradients."""
+        return self.read(some.data.take(some.rows), some.rng)[0] * len(some.rows), len(some.rows)
 
     def logits(self, moves):
         """Of a `Batch`, (N, 10)."""

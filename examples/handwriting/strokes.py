@@ -41,6 +41,9 @@ class Drawings:
     def __len__(self):
         return len(self.labels)
 
+    def __getitem__(self, k):
+        return self.offsets[k], self.states[k], self.labels[k]
+
     def take(self, rows):
         """The digits of these numbers."""
         return Drawings([self.offsets[k] for k in rows], [self.states[k] for k in rows], self.labels[rows])

@@ -4,8 +4,8 @@
 import numpy as np
 
 import rnncore
+from examples.common import dropout
 from examples.handwriting.strokes import DIGITS, FEATURES, STATES, UNIT, Drawings, State, batch, parts
-from examples.training import dropout
 from rnncore.nn import softmax
 
 PLACE = slice(FEATURES, FEATURES + 2)
@@ -48,18 +48,30 @@ class Writer:
         pen, d_pen = rnncore.cross_entropy(outputs[:, self.split :], states)
         return xy, pen, np.concatenate([d_xy, d_pen], axis=1)
 
-    def train(self, moves, optimizer, rng, threads):
-        """One step of the optimiser on a `Batch`; returns the loss."""
-        valid = moves.valid
-        y, _, tape = self.lstm.forward(self.inputs(moves), lengths=moves.lengths, num_threads=threads)
+    def train(self, moves, rng):
+        """Loss, number of moves and gradients of a `strokes.Batch`; sums over moves."""
+        valid, count = moves.valid, int(moves.lengths.sum())
+        y, _, tape = self.lstm.forward(self.inputs(moves), lengths=moves.lengths)
         h, mask = dropout(y[valid], self.rate, rng)
         outputs, head_tape = self.head.forward(h)
         xy, pen, d_outputs = self.losses(outputs, moves.offsets[valid], moves.states[valid])
+        d_outputs *= np.float32(count)
         head_grads = self.head.backward(head_tape, d_outputs)
         dy = np.zeros_like(y)
         dy[valid] = head_grads.x * mask
-        optimizer.step([self.lstm.backward(tape, dy).params, head_grads.params])
-        return xy + pen
+        grads = self.lstm.backward(tape, dy, input_grad=False)
+        return (xy + pen) * count, count, [grads.params, head_grads.params]
+
+    def gradients(self, some):
+        """What `rnncore.nn.fit` asks of a model, of digits that are distorted by chance."""
+        rng = some.rng
+        return self.train(batch(some.data.take(some.rows), rng, augment=True), rng)
+
+    def evaluate(self, some):
+        """The same of validation digits, without gradients."""
+        drawings = some.data.take(some.rows)
+        count = sum(map(len, drawings.states))
+        return float(self.judge(drawings, some.rng).sum()) * count, count
 
     def judge(self, drawings, rng):
         """Losses of offsets and of states, in nats per move, over all `drawings`."""

@@ -44,7 +44,7 @@ def main(argv=None):
     params = {"rnn": rnncore.jax.init(key, "gru", 16, UNITS, bidirectional=True)}
     params |= {"words": jax.random.normal(key, (WORDS, 16)), "tags": jnp.zeros((2 * UNITS, 2))}
     velocity = jax.tree.map(jnp.zeros_like, params)
-    log = common.open_log(common.out_folder(arguments, "jax_door"))
+    log = common.Log(common.out_folder(arguments, "jax_door"))
     for epoch in range(5):
         began, shares = time.perf_counter(), []
         for rows in rng.permutation(len(data[0])).reshape(-1, ROWS):

@@ -26,7 +26,7 @@ def main(argv=None):
     if arguments.inputs:
         MODELS[arguments.model].run(arguments.inputs)
         return
-    log = common.open_log(common.out_folder(arguments, "models"))
+    log = common.Log(common.out_folder(arguments, "models"))
     for name in [arguments.model] if arguments.model else MODELS:
         MODELS[name].check(log, repeats=1 if arguments.quick else 5)
 

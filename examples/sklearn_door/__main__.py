@@ -24,7 +24,7 @@ def main(argv=None):
     arguments = common.parser("sklearn_door", __doc__, trains=False).parse_args(argv)
     rnncore.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is chosen, not waited for
-    log = common.open_log(common.out_folder(arguments, "sklearn_door"))
+    log = common.Log(common.out_folder(arguments, "sklearn_door"))
     d = data.load("japanese_vowels")
     X, X_test = (data.ragged(d[f"{part}_x"], d[f"{part}_len"]) for part in ("train", "test"))
     classifier = RNNClassifier(

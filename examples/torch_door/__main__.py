@@ -47,7 +47,7 @@ def main(argv=None):
     torch.manual_seed(1)
     count, epochs = (200, 2) if arguments.quick else (1000, 5)
     data = [torch.randint(20, (length,)) for length in torch.randint(5, 41, (count,)).tolist()]
-    log = common.open_log(common.out_folder(arguments, "torch_door"))
+    log = common.Log(common.out_folder(arguments, "torch_door"))
     for name in ("torch.nn", "rnncore.torch"):
         torch.manual_seed(0)
         model = Tagger()

@@ -14,10 +14,10 @@ import numpy as np
 
 import rnncore
 from examples import data
-from examples.common import compare_speed, out_folder, parser, start, write_picture
+from examples.common import Log, compare_speed, out_folder, parser, start, training, write_picture
 from examples.text import Casing, Vocabulary, tokenize
-from examples.training import Training, cosine
 from examples.translation.model import Translator
+from rnncore.nn import Adam, Cosine, fit
 
 SPLITS = ("train", "valid", "test")
 FULL = {"features": 256, "hidden": 256, "batch": 64, "epochs": 8, "lr": 1.5e-3, "dropout": 0.2}
@@ -59,25 +59,20 @@ def bleu(translations, references):
     return metric.corpus_score(translations, streams).score, str(metric.get_signature())
 
 
-def train(model, numbered, settings, arguments, out):
+def train(model, numbered, settings, arguments, log):
     """Train until the last epoch, and keep the parameters of the lowest validation loss."""
-    modules, pairs = model.modules, numbered["train"]
-    optimizer = rnncore.Adam(modules.values(), lr=settings["lr"], clip_norm=1.0)
-    per_epoch = -(-len(pairs) // settings["batch"])
-    steps = settings["epochs"] * per_epoch
-    run = Training(
-        out, modules, optimizer, steps=steps, seed=arguments.seed, settings=settings, fresh=arguments.fresh
+    model.rate = settings["dropout"]
+    return fit(
+        model,
+        numbered["train"],
+        None,
+        Adam(model.modules.values(), clip_norm=1.0),
+        epochs=settings["epochs"],
+        batch_size=settings["batch"],
+        validation=numbered["valid"],
+        schedule=Cosine(settings["lr"], warmup=100),
+        **training(log, arguments),
     )
-    for step in run:
-        optimizer.lr = cosine(step, steps, settings["lr"], warmup=100)
-        rows = run.batch(len(pairs), settings["batch"])
-        loss, tokens, grads = model.train([pairs[row] for row in rows], settings["dropout"], run.rng)
-        optimizer.step(grads)
-        run.show(loss, tokens)
-        if run.every(per_epoch):
-            run.judge(model.loss(numbered["valid"]))
-    run.restore_best()
-    return run
 
 
 def evaluate(model, found, log):
@@ -143,10 +138,11 @@ def measure(model, numbered, settings, arguments, log):
     """Training speed beside PyTorch, on one batch."""
     rng = np.random.default_rng(0)
     batch = [numbered["train"][row] for row in rng.choice(len(numbered["train"]), settings["batch"])]
-    optimizer = rnncore.Adam(model.modules.values(), lr=0.0, clip_norm=1.0)
+    optimizer = Adam(model.modules.values(), lr=0.0, clip_norm=1.0)
 
     def ours():
-        optimizer.step(model.train(batch, settings["dropout"], rng)[2])
+        _, tokens, grads = model.train(batch, settings["dropout"], rng)
+        optimizer.step(grads, grad_scale=1.0 / tokens)
 
     def theirs():
         from examples.translation.peer import step
@@ -180,14 +176,15 @@ def main(argv=None):
     settings = QUICK if arguments.quick else FULL
     found = sentences(data.load("tatoeba_eng_fra"), settings.get("words"))
     model, numbered = prepare(found, settings, arguments.seed)
-    run = train(model, numbered, settings, arguments, out)
+    log = Log(out)
+    train(model, numbered, settings, arguments, log)
     size = model.save(out / "model")
-    run.log(f"saved and loaded back: {size / 1e6:.1f} MB")
+    log(f"saved and loaded back: {size / 1e6:.1f} MB")
     model = Translator.load(out / "model")
-    results = evaluate(model, found, run.log)
-    results["speed"] = measure(model, numbered, settings, arguments, run.log)
+    results = evaluate(model, found, log)
+    results["speed"] = measure(model, numbered, settings, arguments, log)
     draw(model, list(found["test"])[40:43], results["alpha"], out / "attention.png")
-    run.log(f"data: {data.SOURCES['tatoeba_eng_fra'].credit}")
+    log(f"data: {data.SOURCES['tatoeba_eng_fra'].credit}")
     return results
 
 

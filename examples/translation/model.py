@@ -13,10 +13,9 @@ import numpy as np
 import rnncore
 from rnncore.nn import Activation, Embedding, Sequential
 
-from ..common import save_model
+from ..common import dropout, save_model
 from ..decoder import Decoder
 from ..text import Casing, Vocabulary, beam_search, detokenize, ragged, tokenize
-from ..training import dropout
 
 LIMIT = 20
 """Largest number of words of a translation."""
@@ -41,6 +40,7 @@ class Translator:
         self.bridge = rnncore.Linear(2 * hidden, hidden, seed=seed)
         self.start = rnncore.Linear(2 * hidden, hidden, seed=seed + 1)
         self.decoder = Decoder(len(target), features, hidden, [seed, 1])
+        self.rate = 0.0  # of dropout
 
     @property
     def modules(self):
@@ -49,7 +49,7 @@ class Translator:
         return own | self.decoder.modules
 
     def train(self, pairs, rate, rng):
-        """Loss, tokens and gradients, in the order of `modules`, of pairs of numbered sentences."""
+        """Loss, tokens and gradients, in the order of `modules`, of pairs of numbered sentences; sums over tokens."""
         ids, lengths = ragged([english for english, _ in pairs])
         x, embedding_tape = self.embedding.forward(ids)
         x, mask = dropout(x, rate, rng)
@@ -67,18 +67,21 @@ class Translator:
         embedding = self.embedding.backward(embedding_tape, encoder.x * mask)
         return loss, tokens, [embedding.params, encoder.params, bridge.params, start.params, *grads]
 
+    def gradients(self, batch):
+        """What `rnncore.nn.fit` asks of a model, of pairs of numbered sentences."""
+        return self.train(batch.samples, self.rate, batch.rng)
+
+    def evaluate(self, batch):
+        """The same of validation pairs, without gradients."""
+        english, french = zip(*batch.samples, strict=True)
+        return self.decoder.score(french, *self.read(english))
+
     def read(self, sentences):
         """Memory (S, N, H), lengths and s_0 of numbered English sentences."""
         ids, lengths = ragged(sentences)
         h, last = self.encoder(self.embedding(ids), lengths=lengths)
         state = np.tanh(self.start(np.concatenate([*last], axis=-1)))
         return self.bridge(h), lengths, state[np.newaxis]
-
-    def loss(self, pairs, size=256):
-        """Mean of -log p per word of the French sentences."""
-        english, french = zip(*pairs, strict=True)
-        parts = [slice(begin, begin + size) for begin in range(0, len(pairs), size)]
-        return self.decoder.loss((french[part], *self.read(english[part])) for part in parts)
 
     def numbers(self, text):
         """An English text as numbers."""

@@ -98,7 +98,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     rnncore.set_num_threads(arguments.threads)
     steps = arguments.steps or (50_000 if arguments.quick else 1_000_000)
-    log = common.open_log(common.out_folder(arguments, "truncated_bptt"))
+    log = common.Log(common.out_folder(arguments, "truncated_bptt"))
     result = train(steps, arguments.window, seed=arguments.seed)
     log(f"{steps:,} steps, windows of about {arguments.window}, seed {arguments.seed}")
     log(f"mean squared error of the last tenth  {result['error']:.2e}")

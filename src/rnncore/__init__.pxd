@@ -113,6 +113,7 @@ cdef extern from "rnncore.h" nogil:
         int (*cancel)(void *context) noexcept nogil
         void *cancel_context
         double cancel_every
+        const uint64_t *row_keys
     ctypedef struct rnncore_backward_args:
         size_t struct_size
         int64_t steps, batch
@@ -132,6 +133,7 @@ cdef extern from "rnncore.h" nogil:
         int (*cancel)(void *context) noexcept nogil
         void *cancel_context
         double cancel_every
+        const uint64_t *row_keys
 
     rnncore_status rnncore_forward(const rnncore_plan *plan, const void *weights, const rnncore_forward_args *args)
     rnncore_status rnncore_forward_naive(const rnncore_plan *plan, const void **params,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: ``rnncore forecast``, ``info``, ``inspect``, ``convert``, ``verify`` and ``bench``.
+"""The command line: ``rnncore forecast``, ``score``, ``info``, ``inspect``, ``convert``, ``verify`` and ``bench``.
 
 Bad input gives one sentence on standard error and exit code 2. Everything that can be checked (files,
 formats, packages) is checked before the training starts.
@@ -21,7 +21,7 @@ from .errors import RnncoreError
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Recurrent networks on CPUs: forecast a series, look into and convert models, measure.",
+    help="Recurrent networks on CPUs: forecast a series, score tables, look into and convert models, measure.",
 )
 
 _OTHERS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -47,7 +47,7 @@ def _top(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Recurrent networks on CPUs: forecast a series, look into and convert models, measure."""
+    """Recurrent networks on CPUs: forecast a series, score tables, look into and convert models, measure."""
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -155,6 +155,61 @@ def _refuse(message: str, error: Any) -> Any:
     """Say it in one line, whatever the message holds, and exit with 2."""
     typer.echo(f"rnncore: {' '.join(message.split())}", err=True)
     raise typer.Exit(2) from error
+
+
+class Engine(StrEnum):
+    """Where tables are scored."""
+
+    local = "local"
+    ray = "ray"
+    spark = "spark"
+    dask = "dask"
+
+
+class Steps(StrEnum):
+    """What is kept of results for each step."""
+
+    all = "all"
+    last = "last"
+
+
+_Model = typer.Argument(metavar="MODEL", help="The model, a file that rnncore inspect can read.")
+_Source = typer.Argument(metavar="IN", help="Parquet or Arrow files: one, or a folder of them.")
+_Target = typer.Argument(
+    metavar="OUT", help="A folder of Parquet files, which is one table to what reads them."
+)
+_Sequence = _read(
+    "Column of sequences; several stand side by side as features. Default: the only column of lists.",
+    "--column",
+)
+_Keep = _make("Column that goes through; may be repeated. Default: all but the sequences.")
+_Output = _make("Name of the column of results.")
+_WhichSteps = _make("Of a model that gives a result for each step: all, or the last one.")
+_Engine = _make("Where the parts are done; all its machines must see the files.")
+_ScoreThreads = _make("Threads of a call. Default: all, on an engine what it gives a task.", min=1)
+_Anew = _make("Throw away the parts of another run.", "--force")
+
+
+@app.command()
+def score(
+    model: Annotated[Path, _Model],
+    source: Annotated[Path, _Source],
+    target: Annotated[Path, _Target],
+    column: Annotated[list[str] | None, _Sequence] = None,
+    keep: Annotated[list[str] | None, _Keep] = None,
+    output: Annotated[str, _Output] = "score",
+    steps: Annotated[Steps, _WhichSteps] = Steps.all,
+    engine: Annotated[Engine, _Engine] = Engine.local,
+    threads: Annotated[int | None, _ScoreThreads] = None,
+    force: Annotated[bool, _Anew] = False,
+) -> None:
+    """Score the sequences of a table; parts that are done are kept, and the same command does the rest."""
+    from .cluster.command import Options, run
+
+    try:
+        run(Options(model, source, target, column, keep, output, str(steps), str(engine), threads, force))
+    except (RnncoreError, OSError) as error:
+        _refuse(str(error), error)
 
 
 @app.command()

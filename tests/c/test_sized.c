@@ -14,8 +14,8 @@
 #define ENDS_WITH(type, field) \
     _Static_assert(sizeof(type) == offsetof(type, field) + sizeof(((type *)0)->field), "there is room behind " #field)
 ENDS_WITH(rnncore_config, blas);
-ENDS_WITH(rnncore_forward_args, cancel_every);
-ENDS_WITH(rnncore_backward_args, cancel_every);
+ENDS_WITH(rnncore_forward_args, row_keys);
+ENDS_WITH(rnncore_backward_args, row_keys);
 ENDS_WITH(rnncore_update_args, team);
 ENDS_WITH(rnncore_multiply_args, team);
 ENDS_WITH(rnncore_rows_args, isa);

@@ -1,91 +1,54 @@
 # SPDX-License-Identifier: MIT
-"""Training runs of the examples: killed at any step and resumed they end with the same bits."""
+"""What the examples' training runs share: a log of the epochs, also of those before an interruption."""
+
+import argparse
 
 import numpy as np
 import pytest
 
 import rnncore
 from examples import common
-from examples.training import Training, cosine, dropout
-from rnncore.nn import Adam, Linear, Sequential, mse_loss
+from rnncore.nn import Adam, Linear, Sequential, fit, mse_loss
 
 pytest.importorskip("rich", reason="the progress bar needs rich")
 
-STEPS = 30
+
+def train(log, batch_size=4, fresh=False, **options):
+    model = Sequential(rnncore.GRU(2, 4, seed=1), Linear(4, 1, seed=1))
+    x = np.random.default_rng(0).random((12, 5, 2), dtype=np.float32)
+    arguments = argparse.Namespace(seed=3, fresh=fresh)
+    how = {"epochs": 4, "batch_size": batch_size, "validation": 0.25} | options
+    return fit(model, (x, x[..., :1]), mse_loss, Adam(model), **how, **common.training(log, arguments))
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
+def epochs(folder):
+    return [line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("epoch")]
 
 
-def train(out, die_at=None, **options):
-    """A small run with dropout and a best state; dies inside step `die_at`."""
-    gru, head = rnncore.GRU(2, 4, seed=1), Linear(4, 1, seed=1)
-    optimizer = Adam([gru, head], lr=1e-2)
-    x = np.random.default_rng(0).standard_normal((5, 12, 2), dtype=np.float32)
-    modules = {"gru": gru, "head": head}
-    run = Training(out, modules, optimizer, steps=STEPS, seed=3, **{"settings": {}, **options})
-    for step in run:
-        y, _, tape = gru.forward(x[:, run.batch(12, 4)])
-        y, mask = dropout(y, 0.3, run.rng)
-        pred, head_tape = head.forward(y)
-        loss, dpred = mse_loss(pred, np.zeros_like(pred))
-        head_grads = head.backward(head_tape, dpred)
-        grads = gru.backward(tape, head_grads.x * mask)
-        optimizer.step([grads.params, head_grads.params])
-        if step == die_at:
-            raise Killed
-        run.show(loss, 20)
-        if run.every(7):
-            run.judge(abs(step - 15))
-    now = {f"{name}.{key}": a for name, m in modules.items() for key, a in m.state_dict().items()}
-    run.restore_best()
-    best = {f"{name}.{key}": a for name, m in modules.items() for key, a in m.state_dict().items()}
-    return now, best, run
-
-
-def same(a, b):
-    return all(np.array_equal(a[name], b[name]) for name in a)
-
-
-@pytest.mark.parametrize("die_at", [0, 1, 14, STEPS - 1])
-def test_a_killed_run_goes_on(tmp_path, monkeypatch, die_at):
-    for name in ("whole", "killed"):
+def test_a_run_that_goes_on_has_the_lines_of_all_its_epochs(tmp_path):
+    for name in ("whole", "ended"):
         (tmp_path / name).mkdir()
-    now, best, _ = train(tmp_path / "whole")
-    monkeypatch.setattr(Training, "_save_if_due", Training._save)  # after each step
-    with pytest.raises(Killed):
-        train(tmp_path / "killed", die_at)
-    again_now, again_best, run = train(tmp_path / "killed")
-    assert run.resumed == (die_at > 0)
-    assert same(now, again_now)
-    assert same(best, again_best)
-    assert not same(now, best)
-    assert [step for step, *_ in run.history] == [7, 14, 21, 28, 30]
+    train(common.Log(tmp_path / "whole"))
+    train(common.Log(tmp_path / "ended"), epochs=2)
+    run = train(common.Log(tmp_path / "ended"))
+    assert run.step == run.steps == 12 and len(epochs(tmp_path / "whole")) == 4
+    assert epochs(tmp_path / "ended") == epochs(tmp_path / "whole")
+    assert train(common.Log(tmp_path / "ended"), fresh=True).step == 12
 
 
-def test_a_finished_run_stays_finished(tmp_path):
-    first, _, _ = train(tmp_path)
-    second, _, run = train(tmp_path, die_at=STEPS - 1)
-    assert run.step == STEPS and same(first, second)
-    assert len((tmp_path / "log.txt").read_text().splitlines()) == 5
+def test_a_checkpoint_of_another_run_is_one_sentence(tmp_path):
+    train(common.Log(tmp_path))
+    with pytest.raises(SystemExit) as end:
+        common.start(lambda: train(common.Log(tmp_path), batch_size=5))
+    assert "--fresh" in str(end.value) and "\n" not in str(end.value)
+    assert train(common.Log(tmp_path), batch_size=5, fresh=True).step == 8
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
-    train(tmp_path)
-    with pytest.raises(SystemExit, match="other settings"):
-        train(tmp_path, settings={"hidden": 5})
-    _, _, run = train(tmp_path, settings={"hidden": 5}, fresh=True)
-    assert not run.resumed
-
-
-def test_each_epoch_takes_every_row_once(tmp_path):
-    _, _, run = train(tmp_path)
-    for epoch in range(2):
-        rows = []
-        for run.step in range(3 * epoch, 3 * epoch + 3):
-            rows += run.batch(12, 5).tolist()
-        assert sorted(rows) == list(range(12))
+def test_dropout_keeps_the_mean():
+    x = np.ones((200, 300), np.float32)
+    y, mask = common.dropout(x, 0.25, np.random.default_rng(0))
+    assert set(np.unique(y)) == {0, np.float32(1 / 0.75)} and np.array_equal(y, mask)
+    assert abs(y.mean() - 1) < 0.02
 
 
 def test_a_saved_model_is_loaded_back(tmp_path):
@@ -93,9 +56,3 @@ def test_a_saved_model_is_loaded_back(tmp_path):
     x = np.ones((4, 2, 3), np.float32)
     assert common.save_model(tmp_path / "model.safetensors", model, x) > 0
     assert np.array_equal(rnncore.load(tmp_path / "model.safetensors")(x), model(x))
-
-
-def test_the_learning_rate_rises_and_falls():
-    rates = [cosine(step, 100, 1.0, warmup=10) for step in range(101)]
-    assert rates[9] == 1.0 and rates.index(max(rates)) == 9 and rates[100] == 0.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)

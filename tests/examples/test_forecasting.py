@@ -71,7 +71,7 @@ def test_small_hours(tmp_path, monkeypatch):
     linear, compare = baselines.linear, common.compare_speed
     few = lambda series, before, *rest: linear(series, before[::10], *rest)  # noqa: E731
     glance = lambda *args, seconds, **options: compare(*args, seconds=0, **options)  # noqa: E731
-    monkeypatch.setattr(hours, "QUICK", dataclasses.replace(hours.QUICK, hidden=16, steps=120, batch=32))
+    monkeypatch.setattr(hours, "QUICK", dataclasses.replace(hours.QUICK, hidden=16, epochs=1, batch=64))
     monkeypatch.setattr(baselines, "linear", few)
     monkeypatch.setattr(common, "compare_speed", glance)
     found = quick("hours", tmp_path)

@@ -16,11 +16,12 @@ if not (ROOT / "examples" / "handwriting").is_dir():
 sys.path.insert(0, str(ROOT))
 
 import rnncore  # noqa: E402
-from examples import data  # noqa: E402
+from examples import common, data  # noqa: E402
 from examples.handwriting import baselines, drawing, strokes  # noqa: E402
 from examples.handwriting.reader import Reader  # noqa: E402
 from examples.handwriting.strokes import UNIT, Drawings, State, batch, moves  # noqa: E402
 from examples.handwriting.writer import Writer  # noqa: E402
+from rnncore.nn import training  # noqa: E402
 
 program = importlib.import_module("examples.handwriting.__main__")
 arguments = argparse.Namespace(quick=True, seed=3, fresh=False, threads=1, hidden=None)
@@ -120,7 +121,8 @@ def test_training_learns_where_each_digit_goes():
     optimizer = rnncore.Adam(writer.modules.values(), lr=0.02)
     rng = np.random.default_rng(0)
     for _ in range(150):
-        writer.train(batch(drawings, rng), optimizer, rng, 1)
+        _, count, grads = writer.train(batch(drawings, rng), rng)
+        optimizer.step(grads, grad_scale=1.0 / count)
     held_out = drawn(100, seed=1)
     losses = writer.judge(held_out, np.random.default_rng(1))
     others = baselines.both(drawings, held_out, np.random.default_rng(1))
@@ -145,7 +147,9 @@ def test_a_killed_run_loses_nothing(kind, tmp_path, monkeypatch):
     monkeypatch.setitem(program.READER, True, settings)
     monkeypatch.setitem(program.WRITER, True, settings)
     train = getattr(program, f"train_{kind}")
-    whole, _ = train(drawings, drawings, tmp_path / "whole", arguments)
+    whole, _ = train(drawings, drawings, common.Log(tmp_path / "whole"), arguments)
+
+    STEPS = 4 * 3
 
     class Killed(Exception):
         pass
@@ -160,11 +164,15 @@ def test_a_killed_run_loses_nothing(kind, tmp_path, monkeypatch):
         return step(*args)
 
     monkeypatch.setattr({"reader": Reader, "writer": Writer}[kind], "train", dies)
-    monkeypatch.setattr(program.Training, "_save_if_due", program.Training._save)
+    monkeypatch.setattr(training._Fit, "_save_if_due", training._Fit._save)  # after each step
     with pytest.raises(Killed):
-        train(drawings, drawings, tmp_path / "killed", arguments)
-    resumed, training = train(drawings, drawings, tmp_path / "killed", arguments)
-    assert training.resumed
+        train(drawings, drawings, common.Log(tmp_path / "killed"), arguments)
+    left[0] = STEPS - 6 + 1  # what is left to do, and no more
+    resumed, run = train(drawings, drawings, common.Log(tmp_path / "killed"), arguments)
+    assert run.step == run.steps == STEPS and left[0] == 1
+    for path in (tmp_path / "whole", tmp_path / "killed"):
+        epochs = [line for line in (path / "log.txt").read_text().splitlines() if line.startswith("epoch")]
+        assert len(epochs) == 4 and " *" in epochs[0]
     for name, module in whole.modules.items():
         for key, values in module.state_dict().items():
             np.testing.assert_array_equal(resumed.modules[name].state_dict()[key], values)

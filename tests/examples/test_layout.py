@@ -74,7 +74,7 @@ def test_missing_data_is_one_sentence(capsys):
 
 def test_a_log_is_printed_and_written(tmp_path, capsys):
     (tmp_path / "log.txt").write_text("of the run before\n")
-    log = common.open_log(tmp_path)
+    log = common.Log(tmp_path)
     log("a")
     log("b")
     assert (tmp_path / "log.txt").read_text() == capsys.readouterr().out == "a\nb\n"

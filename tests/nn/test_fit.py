@@ -52,10 +52,7 @@ def test_forms_of_data_give_the_same_bits(form, batch_first):
         "columns": tuple(ragged.rows(*column) for column in columns),
         "samples": Samples(),
     }[form]
-    # Masks are drawn by place, which another layout has elsewhere: without dropout layouts agree.
-    gru = rnncore.GRU(3, 6, seed=1, batch_first=batch_first)
-    found = train(data, nn.Sequential(gru, rnncore.Linear(6, 2, seed=3)))[0]
-    assert found == train(model=nn.Sequential(rnncore.GRU(3, 6, seed=1), rnncore.Linear(6, 2, seed=3)))[0]
+    assert train(data, network(batch_first=batch_first))[0] == train(model=network())[0]
 
 
 def test_targets_of_whole_sequences_and_layers_alone():
@@ -83,6 +80,19 @@ def test_dropout_and_order_follow_the_seed():
     assert train()[0] == first
     assert train(seed=1)[0] != first
     assert train(model=network(store=None))[0] == first  # the modules' own generators are not asked
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["steps", "last"])
+def test_a_sample_has_the_same_masks_in_every_shard(last):
+    gru = nn.Recurrent(rnncore.GRU(3, 6, 2, dropout=0.4, seed=1), return_sequences=not last)
+    model = nn.Sequential(nn.Dropout(0.3, seed=1), gru, nn.Dropout(0.5, seed=2))
+    x, rows = FULL.swapaxes(0, 1), np.arange(32)
+    with order.keyed(model, order.keys_of(rows, 5)):
+        whole, again = model.forward(x)[0], model.forward(x)[0]
+    assert not np.array_equal(whole, again)
+    for some in ([7], [31, 0, 7], rows[::-1]):
+        with order.keyed(model, order.keys_of(np.array(some), 5)):
+            np.testing.assert_array_equal(model.forward(x[:, some])[0], whole[..., some, :])
 
 
 def test_a_model_of_ones_own():
@@ -210,6 +220,7 @@ def test_the_sum_has_the_order_of_the_tree():
 
 def test_keys_and_orders_are_pinned():
     assert order.key_of(1, 2, 3) == 0x3B150D7F5C4A6E52
+    assert int(order.keys_of(np.array([4]), 5)[0]) == 0x910A2DEC89025CC1
     assert order.shuffled(8, 1, 2).tolist() == [2, 3, 6, 5, 0, 1, 4, 7]
 
 

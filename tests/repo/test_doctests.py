@@ -26,7 +26,7 @@ FRAMEWORKS = ("jax", "torch")  # parts of their names, where they are installed
 
 def modules():
     """Names of the package and of all modules of these parts."""
-    found = ["rnncore", "rnncore.ragged"]
+    found = ["rnncore", "rnncore.blocks", "rnncore.ragged"]
     for part in (*PARTS, *(name for name in FRAMEWORKS if importlib.util.find_spec(name))):
         package = importlib.import_module(f"rnncore.{part}")
         found += [package.__name__]

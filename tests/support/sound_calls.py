@@ -9,7 +9,7 @@ from sound_layers import CALLS as LAYERS
 from sound_layers import Sound, X, f4, layer
 
 import rnncore
-from rnncore import cluster, formats, nn
+from rnncore import blocks, cluster, formats, nn
 
 
 def folder():
@@ -83,6 +83,27 @@ def _fit():
         return nn.fit(**{name: named[name] for name in named if name != "head"}, loss=nn.mse_loss)
 
     return fit, {}
+
+
+def table():
+    """A file of Parquet's, or nothing that could be read where there is no pyarrow."""
+    path = f"{folder()}/table.parquet"
+    if importlib.util.find_spec("pyarrow") is not None:
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table({"x": [[0.5]], "y": [1.0]}), path)
+    return path
+
+
+def _score_files(source, engine="local", force=False):
+    head = nn.Sequential(rnncore.GRU(1, 2, seed=0))
+    head.save(path := f"{folder()}/model.safetensors")
+    scorer = cluster.Scorer(path, "x", keep=["y"])
+    return list(cluster.score_files(scorer, source, folder(), engine=engine, force=force))
+
+
+def _blocks(source, inputs="x", target="y", rows=2**16, dtype="float32"):
+    return blocks.Blocks(source, inputs, target, rows=rows, dtype=dtype)[0]
 
 
 SERIES = {"store": [1, 1, 1, 1, 2, 2, 2, 2], "y": [0.0, 1.0, 0.0, 2.0, 5.0, 4.0, 6.0, 5.0]}
@@ -275,6 +296,8 @@ REST = [
     Sound("rnncore.cluster.score_groups", _score_groups),
     Sound("rnncore.cluster.Windows", lambda: (cluster.Windows, {})),
     Sound("rnncore.cluster.Scorer", lambda: (cluster.Scorer, {"uri": file(), "columns": ["x", "y", "z"]})),
+    Sound("rnncore.cluster.score_files", lambda: (_score_files, {"source": table()})),
+    Sound("rnncore.blocks.Blocks", lambda: (_blocks, {"source": table()})),
     Sound("rnncore.nn.Cosine", lambda: (_cosine, {"lr": 0.1})),
     Sound("rnncore.nn.Progress", lambda: (nn.Progress, {})),
     Sound("rnncore.nn.Module.save", lambda: (HEAD.save, {"path": f"{folder()}/a.safetensors"})),

@@ -17,6 +17,7 @@ import os
 
 from ..errors import ArgumentError, UnsupportedError, shown
 from ..nn.workers import Alone, Comm, WorkerError
+from .files import Part, score_files
 from .gloo import Gloo
 from .groups import fit_groups, score_groups
 from .groups_parts import GroupRun
@@ -30,11 +31,13 @@ __all__ = [
     "Comm",
     "Gloo",
     "GroupRun",
+    "Part",
     "Scorer",
     "Windows",
     "WorkerError",
     "connect",
     "fit_groups",
+    "score_files",
     "score_groups",
 ]
 

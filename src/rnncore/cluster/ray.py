@@ -54,7 +54,7 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     ray = package("ray")
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    task = ray.remote(function)
+    task = ray.remote(lambda item: function(item))  # Ray takes functions, not what can be called like one
     waiting = [task.remote(item) for item in items]
     while waiting:
         done, waiting = ray.wait(waiting)

@@ -107,6 +107,7 @@ class Weights:
         threads: int,
         team: Team,
         recurrent_dropout: float = 0.0,
+        row_keys: NDArray[np.uint64] | None = None,
     ) -> None: ...
     def backward(
         self,
@@ -124,6 +125,7 @@ class Weights:
         threads: int,
         team: Team,
         recurrent_dropout: float = 0.0,
+        row_keys: NDArray[np.uint64] | None = None,
     ) -> None: ...
 
 def multiply(
@@ -154,6 +156,7 @@ def rows(
     function: tuple[Any, ...] | None = None,
 ) -> None: ...
 def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
+def dropout_rows(out: _Array, array: _Array, keys: NDArray[np.uint64], p: float) -> None: ...
 def update(
     method: str,
     tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],

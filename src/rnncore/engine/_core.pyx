@@ -392,7 +392,7 @@ cdef class Weights:
         check("parameters", status)
 
     def forward(self, x, y, state, final, lengths, Tape tape, uint64_t key, bint blas, int threads, Team team,
-                double recurrent_dropout=0.0):
+                double recurrent_dropout=0.0, row_keys=None):
         """Run; x (T, N, I) and y (T, N, D*O) any strides, states dense (L*D, N, .) tuples of one or two."""
         T, N = x[1:3] if type(x) is tuple else x.shape[:2]
         cdef rnncore_forward_args args = forward_args(T, N, lengths, x, y, state, final)
@@ -401,7 +401,7 @@ cdef class Weights:
         args.tape = tape.memory.data if tape is not None else NULL
         args.segments = tape.segments if tape is not None else 0
         args.dropout_key, args.threads, args.team = key, threads, team.team
-        args.recurrent_dropout = recurrent_dropout
+        args.recurrent_dropout, args.row_keys = recurrent_dropout, <const uint64_t *>address(row_keys)
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         end_by_signals(&args, &raised)
         with nogil:
@@ -409,7 +409,7 @@ cdef class Weights:
         check_call("x", status, raised)
 
     def backward(self, Tape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, grads, uint64_t key,
-                 bint blas, int threads, Team team, double recurrent_dropout=0.0):
+                 bint blas, int threads, Team team, double recurrent_dropout=0.0, row_keys=None):
         """Gradients of a recorded call, written into dx, dstate and grads (name to array)."""
         cdef rnncore_backward_args args
         cdef rnncore_status status
@@ -426,7 +426,7 @@ cdef class Weights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.dropout_key, args.threads, args.team = key, threads, team.team
-        args.recurrent_dropout = recurrent_dropout
+        args.recurrent_dropout, args.row_keys = recurrent_dropout, <const uint64_t *>address(row_keys)
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         end_by_signals(&args, &raised)
         with nogil:
@@ -446,18 +446,6 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
         status = rnncore_forward_naive(plan.plan, <const void **>table, &args)
     free(table)
     check_call("x", status, raised)
-
-
-def dropout(out, array, uint64_t key, double p):
-    """out = array with elements dropped by their place and the key, the others times 1 / (1 - p); out may be array."""
-    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
-    cdef int64_t size = array.size
-    cdef void *target = address(out)
-    cdef const void *source = address(array)
-    cdef rnncore_status status
-    with nogil:
-        status = rnncore_dropout(dtype, target, source, size, key, p)
-    check("p", status)
 
 
 include "_modules.pxi"

@@ -109,3 +109,33 @@ def update(str method, list tensors, *, double lr, double beta1, int64_t step, d
     free(table)
     check("tensors", status)
     return norm
+
+
+def dropout(out, array, uint64_t key, double p):
+    """out = array with elements dropped by their place and the key, the others times 1 / (1 - p); out may be array."""
+    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef int64_t size = array.size
+    cdef void *target = address(out)
+    cdef const void *source = address(array)
+    cdef rnncore_status status
+    with nogil:
+        status = rnncore_dropout(dtype, target, source, size, key, p)
+    check("p", status)
+
+
+def dropout_rows(out, array, keys, double p):
+    """As `dropout`, each row of the first axis with a key of its own: uint64 (rows,)."""
+    cdef rnncore_dtype dtype = RNNCORE_FLOAT32 if array.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef int64_t n, rows = array.shape[0]
+    cdef int64_t size = array.size // max(rows, 1)
+    cdef int64_t nbytes = size * array.dtype.itemsize
+    cdef char *target = <char *>address(out)
+    cdef const char *source = <const char *>address(array)
+    cdef const uint64_t *key = <const uint64_t *>address(keys)
+    cdef rnncore_status status = RNNCORE_OK
+    with nogil:
+        for n in range(rows):
+            status = rnncore_dropout(dtype, target + n * nbytes, source + n * nbytes, size, key[n], p)
+            if status != RNNCORE_OK:
+                break
+    check("p", status)

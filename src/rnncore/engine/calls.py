@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import spec as specs
-from ..errors import SizeError
+from ..errors import DTypeError, SizeError
 from ..spec.parameters import flat_views
 from ..spec.tapes import Grads, TapeBase, claimed
 from . import _core
@@ -34,6 +34,8 @@ class Tape(TapeBase):
         Of the call's arrays.
     call_key : int or None
         Key of the dropout masks; None if the call drew none.
+    row_keys : uint64 (N,) or None
+        Keys of each row's masks.
     nbytes : int
         Memory it holds until `backward` has used it.
     """
@@ -46,10 +48,12 @@ class Tape(TapeBase):
         training: specs.Training,
         call_key: int | None,
         spares: Spares,
+        row_keys: np.ndarray | None = None,
     ) -> None:
         super().__init__(owner, weights.version)
         self.layout: specs.Layout = call.layout()
         self.call_key: int | None = call_key
+        self.row_keys: np.ndarray | None = row_keys
         self.training: specs.Training = training
         self.spares: Spares = spares
         # Both passes of a call run alike, whatever is chosen in between.
@@ -135,12 +139,24 @@ def forward(weights: Weights, call: specs.Call) -> tuple[np.ndarray, Any]:
     return (y if out is None else out), call.as_state(final)
 
 
+def _row_keys(keys: ArrayLike | None, call: specs.Call) -> np.ndarray | None:
+    """Keys of rows as the core reads them."""
+    if keys is None:
+        return None
+    keys = specs.read_array("row_keys", keys)
+    specs.check_shape("row_keys", keys, (call.N,))
+    if keys.dtype != np.uint64:
+        raise DTypeError("row_keys", "uint64", str(keys.dtype))
+    return np.array(keys)
+
+
 def record(
     weights: Weights,
     call: specs.Call,
     training: specs.Training | None = None,
     *,
     key: int | None = None,
+    row_keys: ArrayLike | None = None,
     owner: object = None,
     spares: Spares | None = None,
 ) -> tuple[np.ndarray, Any, Tape]:
@@ -155,6 +171,8 @@ def record(
     training : Training, optional
     key : int, optional
         Of the dropout masks, 0 <= key < 2**64; needed where `training.draws` says so.
+    row_keys : uint64 (N,), optional
+        A key for each row, whose masks are then those of a call of this row alone; weight dropout goes by `key`.
     owner : object, optional
         Whose tape it is; see `backward`.
     spares : Spares, optional
@@ -190,12 +208,16 @@ def record(
     specs.check_type("spares", spares, Spares, "Spares or None")
     if training.draws:
         specs.check_type("key", key, (int, np.integer), "an integer for the dropout masks")
-    tape = Tape(owner, weights, call, training, int(key) % 2**64 if training.draws else None, spares)
+    row_keys = _row_keys(row_keys, call) if training.draws else None
+    tape = Tape(
+        owner, weights, call, training, int(key) % 2**64 if training.draws else None, spares, row_keys
+    )
     y = recycled("x", call.shape(call.spec.y_size), call.spec.dtype, spares.y)
     final = _empty_state(call)
     weights.packed.forward(
         call.time_major(_usable(call.x)), call.time_major(y), _dense(call.state), final, call.lengths,
         tape.memory, tape.call_key or 0, tape.blas, tape.threads, team_for(tape.threads), training.recurrent_dropout,
+        tape.row_keys,
     )  # fmt: skip
     return y, call.as_state(final), tape
 
@@ -257,7 +279,7 @@ def backward(
     weights.packed.backward(
         tape.memory, at.T, at.N, at.lengths, None if dy is None else at.time_major(_usable(dy)),
         _dense(parts), None if dx is None else at.time_major(dx), dinitial, params, tape.call_key or 0,
-        tape.blas, tape.threads, team_for(tape.threads), training.recurrent_dropout,
+        tape.blas, tape.threads, team_for(tape.threads), training.recurrent_dropout, tape.row_keys,
     )  # fmt: skip
     for name, key, p in recurrent_masks(spec, *weights.dropped) if weights.dropped else ():
         _core.dropout(params[name], params[name], key, p)

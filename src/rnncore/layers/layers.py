@@ -240,7 +240,9 @@ class Layer(Module, LayerArguments, Generic[StateT]):
                 weights = self._pack(uses, drop=(key, training.weight_dropout))
         else:
             weights = self.packed(uses)
-        return engine.record(weights, call, training, key=key, owner=self, spares=self._spares)
+        # A training run draws a key for each of its samples.
+        rows = getattr(self._dropout_rng, "row_keys", None) if training.draws else None
+        return engine.record(weights, call, training, key=key, row_keys=rows, owner=self, spares=self._spares)
 
     def tape_bytes(self, T: int, N: int, *, lengths: Lengths = None, checkpoint: Checkpoint = None) -> int:
         """Bytes of the tape that `forward` would make.

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import read_array
 from .container import leaves_of
-from .order import key_of, keyed
+from .order import keyed, keys_of, shuffled
 from .recurrent import Recurrent
 from .sequential import Sequential
 
@@ -33,7 +33,10 @@ class Batch:
         Which samples.
     data : what was given to `fit`
     key : int
-        Of (seed, epoch, first sample): all randomness of the batch is to come from it.
+        Of (seed, epoch).
+    keys : uint64 (n,)
+        Of (seed, epoch, sample), one for each: what a sample's randomness comes from should be its own key, so that it
+        does not depend on the samples beside it.
 
     Examples
     --------
@@ -54,8 +57,13 @@ class Batch:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A new generator that the key defines."""
-        return np.random.Generator(np.random.PCG64(self.key))
+        """A new generator, of the key and the first sample."""
+        return np.random.Generator(np.random.PCG64(int(self.keys[0])))
+
+    @property
+    def keys(self) -> np.ndarray:
+        """One for each sample."""
+        return keys_of(self.rows, self.key)
 
 
 def count_of(data: Any) -> int:
@@ -88,7 +96,9 @@ def _length(data: Any) -> int:
 def fingerprint(data: Any) -> str:
     """A hash of arrays and lists of arrays, and of some samples of any other data."""
     digest = hashlib.sha256(str(count_of(data)).encode())
-    if isinstance(data, tuple):
+    if hasattr(data, "fingerprint"):  # of its own, such as those of files
+        digest.update(data.fingerprint().encode())
+    elif isinstance(data, tuple):
         for each in data:
             for array in [each] if isinstance(each, np.ndarray) else each:
                 _update(digest, array)
@@ -99,6 +109,13 @@ def fingerprint(data: Any) -> str:
             for array in sample if isinstance(sample, tuple) else (sample,):
                 _update(digest, array)
     return digest.hexdigest()
+
+
+def order_of(data: Any, rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The rows in the order of an epoch: that of their draws, or what the data's `epoch_order` makes of other draws."""
+    if hasattr(data, "epoch_order"):
+        return data.epoch_order(rows, lambda n, k: shuffled(n, seed, epoch, k))
+    return rows[shuffled(len(rows), seed, epoch)]
 
 
 def _update(digest: Any, value: Any) -> None:
@@ -175,7 +192,7 @@ class Supervised:
     def gradients(self, batch: Batch) -> tuple[float, int, Any]:
         """The total loss, how many tokens it is of, and the gradients of the total."""
         inputs, target, lengths = self._inputs(batch)
-        with keyed(self.model, batch.key):
+        with keyed(self.model, batch.keys, self.reads_steps and not self.batch_first):
             y, tape = self.model.forward(*inputs)
         total, count, dy = self._summed(y, target, lengths)
         # Gradients of the data are of no use.
@@ -225,8 +242,3 @@ class Supervised:
         mean, slope = self.loss(y.reshape(count, y.shape[-1]), target.reshape(count, *kept))
         dy = slope * slope.dtype.type(count)
         return mean * count, count, dy.astype(y.dtype, copy=False).reshape(y.shape)
-
-
-def shard_key(seed: int, epoch: int, rows: np.ndarray) -> int:
-    """The key of a shard: that of (seed, epoch, its first sample)."""
-    return key_of(seed, epoch, int(rows[0]))

@@ -13,6 +13,7 @@ from ..layers.module import Module, Tape
 from ..spec import masks
 from ..spec.initializers import seed_streams
 from ..spec.tapes import Grads, claimed
+from .order import Keys
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,7 +28,7 @@ class Dropout(Module):
         Probability, 0 <= p < 1, of dropping an element; the others are multiplied by 1 / (1 - p).
     seed : int, optional
         For the masks, a new one for each call of `forward`. An element's fate depends on its place in `x` alone, so
-        results are the same on every machine.
+        results are the same on every machine; in `fit` on (seed, epoch, sample) and its place in the sample.
 
     Raises
     ------
@@ -80,7 +81,8 @@ class Dropout(Module):
         """
         x = self(x)
         key = masks.draw_call_key(self._dropout_rng) if self.p else None
-        return self._dropped(x, key), Tape(self, self.version, (key, x.shape, x.dtype))
+        rows = self._rows(x) if self.p else None
+        return self._dropped(x, key, rows), Tape(self, self.version, (key, rows, x.shape, x.dtype))
 
     def backward(self, tape: Tape, dy: ArrayLike) -> Grads:
         """Gradients of one forward call: `x`, dropped where `x` was.
@@ -90,15 +92,29 @@ class Dropout(Module):
         TapeError, ShapeError, DTypeError
         """
         with claimed(tape, Tape, self, self.version):
-            key, shape, dtype = tape.saved
+            key, rows, shape, dtype = tape.saved
             dy = spec.as_array("dy", dy, (dtype,))
             spec.check_shape("dy", dy, shape)
-        return Grads(self._dropped(dy, key), None, {})
+        return Grads(self._dropped(dy, key, rows), None, {})
 
-    def _dropped(self, array: np.ndarray, key: int | None) -> np.ndarray:
+    def _rows(self, x: np.ndarray) -> tuple[int, np.ndarray] | None:
+        """In a training run: the axis of samples, and a key for each of them."""
+        rng = self._dropout_rng
+        if not isinstance(rng, Keys):
+            return None
+        axis = 1 if rng.time_major and x.ndim > 2 else 0
+        return (axis, rng.row_keys) if x.shape[axis : axis + 1] == rng.row_keys.shape else None
+
+    def _dropped(self, array: np.ndarray, key: int | None, rows: tuple[int, np.ndarray] | None) -> np.ndarray:
         if key is None:
             return array
-        dense = np.ascontiguousarray(array)
+        if rows is None:
+            dense = np.ascontiguousarray(array)
+            out = np.empty_like(dense)
+            _core.dropout(out, dense, masks.layer_key(key, 0), self.p)
+            return out.reshape(array.shape)
+        axis, keys = rows
+        dense = np.ascontiguousarray(array.swapaxes(0, axis))
         out = np.empty_like(dense)
-        _core.dropout(out, dense, masks.layer_key(key, 0), self.p)
-        return out.reshape(array.shape)
+        _core.dropout_rows(out, dense, masks.mix(keys + np.uint64(masks.GOLDEN)), self.p)
+        return out.swapaxes(0, axis)

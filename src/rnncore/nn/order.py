@@ -58,25 +58,54 @@ def part(rows: np.ndarray, k: int, parts: int) -> np.ndarray:
     return rows[len(rows) * k // parts : len(rows) * (k + 1) // parts]
 
 
-class _Keys:
-    """Stands for the generator of a module's call keys: the n-th key of a shard is that of (key, n)."""
+def keys_of(rows: np.ndarray, key: int) -> np.ndarray:
+    """A 64-bit key for each of some integers >= 0, of it and `key` alone.
 
-    def __init__(self, key: int) -> None:
-        self.key, self.drawn = key, 0
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnncore.nn.order import keys_of
+    >>> bool((keys_of(np.arange(5), 1)[3:] == keys_of(np.array([3, 4]), 1)).all())
+    True
+    """
+    return masks.mix((np.uint64(key) ^ rows.astype(np.uint64)) + np.uint64(masks.GOLDEN))
+
+
+class Keys:
+    """Stands for the generator of a module's call keys, in a call whose rows are samples.
+
+    The n-th draw gives a key for each sample, of (its key, the module, n); what all rows share goes by the first.
+
+    Attributes
+    ----------
+    row_keys : uint64 (N,)
+        Those of the latest draw.
+    time_major : bool
+        Whether arrays with steps have them first.
+    """
+
+    def __init__(self, samples: np.ndarray, module: int, time_major: bool) -> None:
+        self.samples: np.ndarray = samples
+        self.module: int = module
+        self.time_major: bool = time_major
+        self.drawn: int = 0
+        self.row_keys: np.ndarray = samples
 
     def integers(self, *_: Any, **__: Any) -> int:
+        """Draw."""
         self.drawn += 1
-        return key_of(self.key, self.drawn)
+        self.row_keys = keys_of(self.samples, key_of(self.module, self.drawn))
+        return int(self.row_keys[0])
 
 
 @contextlib.contextmanager
-def keyed(model: Any, key: int) -> Iterator[None]:
-    """While the block runs, dropout of the model's modules draws from this key."""
+def keyed(model: Any, samples: np.ndarray, time_major: bool = True) -> Iterator[None]:
+    """While the block runs, dropout of the model's modules draws from these keys, one for each row of its inputs."""
     own = []
     for k, leaf in enumerate(leaves_of(model).values()):
         if hasattr(leaf, "_dropout_rng"):
             own.append((leaf, leaf._dropout_rng))
-            leaf._dropout_rng = _Keys(key_of(key, k))
+            leaf._dropout_rng = Keys(samples, k, time_major)
     try:
         yield
     finally:

@@ -17,9 +17,9 @@ from ..errors import ArgumentError, UnsupportedError, shown
 from ..spec.parameters import flat_views
 from ..version import __version__
 from . import checkpoints
-from .batches import Batch, Supervised, count_of, fingerprint, shard_key
+from .batches import Batch, Supervised, count_of, fingerprint, order_of
 from .callbacks import Run, call
-from .order import part, shuffled
+from .order import key_of, part, shuffled
 from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards, rate_of
 from .workers import STOPS, Comm, WorkerError, Workers, noted
 
@@ -64,7 +64,8 @@ def fit(
         ``evaluate(batch) -> (total, count)``.
     data : pair of inputs and targets, or an object with ``len(data)`` and ``data[i]``
         Inputs and targets are arrays with a row per sample, or lists of arrays (T_i, ...) of different lengths, such as
-        `rnncore.ragged.rows` gives. An object's samples are pairs (input, target), or what a model of one's own takes.
+        `rnncore.ragged.rows` gives. An object's samples are pairs (input, target), or what a model of one's own takes;
+        `rnncore.blocks.Blocks` are those of files that are larger than memory.
         Steps are the axis behind the samples, whatever the model's layout. Integer targets of -100 do not count.
     loss : callable or None
         ``loss(y, target) -> (mean, dy)`` over tokens (n, K), such as `cross_entropy` and `mse_loss`; None with a
@@ -214,7 +215,7 @@ class _Fit:
     def _epoch(self) -> None:
         """The rest of an epoch, or of its steps up to the one after which the run is to stop."""
         run = self.run
-        order = self.rows[shuffled(len(self.rows), self.seed, run.epoch)]
+        order = order_of(self.data, self.rows, self.seed, run.epoch)
         for batch in range(run.step - run.epoch * self.batches, self.batches):
             self._step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
             run.step += 1
@@ -247,7 +248,7 @@ class _Fit:
 
     def _gradients(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """Total loss, number of tokens and gradients of a shard."""
-        return self.model.gradients(Batch(rows, self.data, shard_key(self.seed, self.run.epoch, rows)))
+        return self.model.gradients(Batch(rows, self.data, key_of(self.seed, self.run.epoch)))
 
     def _sums(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """The same of all shards of a batch, of all workers."""

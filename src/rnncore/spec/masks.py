@@ -14,7 +14,8 @@
 
 Kept values are multiplied by 1 / (1 - p), computed in double and rounded once to the layer's dtype; dropped
 ones by 0, so NaN stays NaN. Where zoneout does not keep i, the unit keeps its value of the step before.
-A mask depends on coordinates alone, never on threads, layout or lengths.  Source: Steele, Lea, Flood 2014.
+A mask depends on coordinates alone, never on threads, layout or lengths. With keys of rows, row n's masks are those of
+a call of this row alone, N = 1, with its key as call_key.  Source: Steele, Lea, Flood 2014.
 """
 
 from __future__ import annotations
