@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #endif
 
@@ -44,6 +45,17 @@ int64_t rc_os_l2_bytes(void)
 }
 
 int64_t rc_os_process(void) { return getpid(); }
+
+#if defined(__aarch64__)
+int rc_os_has_dot(void)
+{
+#if defined(HWCAP_ASIMDDP)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+    return 0;
+#endif
+}
+#endif
 
 void rc_mutex_init(rc_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
 void rc_mutex_destroy(rc_mutex *mutex) { pthread_mutex_destroy(mutex); }

@@ -26,6 +26,10 @@ double rc_os_seconds(void)
 
 void rc_os_yield(void) { (void)SwitchToThread(); }
 
+#if defined(__aarch64__)
+int rc_os_has_dot(void) { return IsProcessorFeaturePresent(43) != 0; } /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+#endif
+
 int64_t rc_os_l2_bytes(void)
 {
     DWORD bytes = 0;
