@@ -19,9 +19,6 @@ double rc_os_seconds(void);   /* of a clock that only goes forward */
 void rc_os_yield(void);       /* another thread may have this core */
 int64_t rc_os_l2_bytes(void); /* of a core's second cache; 0: the system does not tell */
 int64_t rc_os_process(void);  /* number of this process: another one in a forked child */
-#if defined(__aarch64__)
-int rc_os_has_dot(void); /* whether the processor has the instruction sdot; asking takes nanoseconds */
-#endif
 
 /* On Windows the same as SRWLOCK, CONDITION_VARIABLE and HANDLE, without the thousands of names of windows.h. */
 #if defined(_WIN32)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See os.h: POSIX, with what Linux has beside it. */
+#include "cpu.h"
 #include "os.h"
 
 #if !defined(__wasm__) && !defined(_WIN32)
@@ -47,7 +48,7 @@ int64_t rc_os_l2_bytes(void)
 int64_t rc_os_process(void) { return getpid(); }
 
 #if defined(__aarch64__)
-int rc_os_has_dot(void)
+int rc_cpu_has_dot(void)
 {
 #if defined(HWCAP_ASIMDDP)
     return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;

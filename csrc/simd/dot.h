@@ -10,7 +10,7 @@
 #ifndef RC_DOT_H
 #define RC_DOT_H
 
-#include "../base/os.h"
+#include "../base/cpu.h"
 #include "vec.h"
 
 #if RC_ISA_AVX512
@@ -74,7 +74,7 @@ RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
 #endif
 #ifdef RC_DOT_TARGET
 #define RC_DOT_FAST RC_SDOT
-#define RC_DOT_THERE rc_os_has_dot()
+#define RC_DOT_THERE rc_cpu_has_dot()
 #define RC_DOT_MOST 0
 #define RC_DOT_OFFSET 0
 #endif
