@@ -29,7 +29,7 @@ class Fleet(Module):
 
     Parameters
     ----------
-    cell : {"rnn", "lstm", "gru"}
+    cell : {"rnn", "lstm", "gru", "min_gru", "min_lstm"}
     input_size, hidden_size, num_layers : int
         I, H, L; each at least 1.
     models : int
@@ -51,8 +51,8 @@ class Fleet(Module):
 
     Notes
     -----
-    Small layers (up to 24 units with one row each, fewer with more) run side by side, one in each lane of the vectors,
-    several times as fast as one after the other. They do where the rows' lengths are alike in all models, and without
+    Small layers (up to 24 units with one or two rows each, 16 with more) run side by side, one in each lane of the
+    vectors, several times as fast as one after the other: where lengths are alike in all models, and without
     dropout between layers, recurrent dropout, zoneout, layer normalisation and stores.
 
     Examples
