@@ -83,7 +83,7 @@
 #define RC_ASK_GATES_BYTES 16384
 
 /* States of sequences that lie anywhere in memory: rows ahead of which one is asked for, and bytes of it; what follows in order the
- * core sees coming. (bench/sessions.py) */
+ * core sees coming. (100 000 LSTM, H = 64, batches of 256: 12 % of a step instead of 16; bench/sessions.py.) */
 #define RC_GATHER_AHEAD 8
 #define RC_GATHER_BYTES 1024
 
@@ -120,6 +120,9 @@
  * as much as 20000 of them. (T = 100, one row, two threads against one: GRU, H = 64 and LSTM, H = 64 lose 0 to 15 %, RNN,
  * H = 128 is even, LSTM, H = 96 wins 28 %.) */
 #define RC_MIN_STEP_WORK 20000
+
+/* Packing a parameter takes about as long as so many multiply-adds with it; whether a fleet's is worth threads. */
+#define RC_PACK_TOKENS 8
 
 /* Inputs from which on W_ih may become integers: below, coding a row takes as long as its product, and what users hand over is of
  * any scale. */

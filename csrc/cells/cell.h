@@ -108,8 +108,8 @@ typedef struct rc_op {
 /* Buffers of one time step; row r of a buffer starts at r * ld (gates: r * ldg). Pointers a cell does not use are NULL.
  * h_prev and c_prev may alias h and c only in the same place (a unit reads its old value before it writes). */
 typedef struct rc_cell_args {
-    int64_t ld, ldg;
-    void *gates; /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
+    int64_t ld, ldg; /* in values: a fleet's elements are as many as it has models */
+    void *gates;     /* forward: pre-activations in, gate values out; backward: gate values in, gradients out */
     const void *h_prev, *c_prev;
     void *h, *c;   /* new state; in backward c is read */
     void *mid;     /* [rows][ld]: the operand of a second product; in backward its gradient */

@@ -175,6 +175,7 @@ typedef struct rnncore_config {
     double clip;      /* > 0: bounds the pre-activations of all gates to [-clip, clip]; 0: none */
     rnncore_activation activations[2][RNNCORE_PLACES]; /* of each direction */
     const rnncore_blas *blas;                          /* for RNNCORE_BLAS calls, copied; NULL: there are none */
+    int64_t model_lanes;                               /* 1: a plan for fleets alone, see there */
 } rnncore_config;
 
 typedef struct rnncore_plan rnncore_plan;
@@ -331,6 +332,41 @@ RNNCORE_API size_t rnncore_tape_bytes(const rnncore_plan *plan, int64_t steps, i
 /* Needs weights packed with RNNCORE_PACK_BACKWARD, and, for a tape of segments, for the backend of the forward call. */
 RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights,
                                             const rnncore_backward_args *args);
+
+/* -- Fleets ------------------------------------------------------------------------------------------------------- */
+
+/* Many models of one plan, each with parameters and data of its own, in one call; threads share the models. Each gets what it
+ * would get alone, to the last bit. Arrays of states, parameters and gradients have an axis of the M models before their own and
+ * are dense; x, y, dy and dx are those of the first model, and the struct says how far it is to the next one's.
+ *
+ * A plan whose config says model_lanes keeps models side by side, one a lane of the vectors, where the cell and its options
+ * allow it (no dropout between layers, no zoneout, no layer normalisation, no store, no BLAS): for small H, where a vector of
+ * units would be half empty. rnncore_plan_models says how many; 1: it is a plan as any other. With more than 1 it serves fleets
+ * alone, lengths must be those of the first model in all models, and there is no recurrent dropout (RNNCORE_ERROR_UNSUPPORTED). */
+typedef struct rnncore_fleet {
+    size_t struct_size;
+    int64_t models;              /* M >= 0 */
+    const unsigned char *active; /* (M) 0: the model rests, its outputs and gradients are zeros; or NULL: none does */
+    int64_t x_stride, y_stride;  /* bytes from a model's x (or dx) and y (or dy) to the next one's; x 0: all read one */
+    const uint64_t *dropout_keys; /* (M), or NULL: all have that of the call */
+    int threads;                  /* for packing; calls have their own */
+    rnncore_team *team;
+} rnncore_fleet;
+
+RNNCORE_API int64_t rnncore_plan_models(const rnncore_plan *plan);
+
+/* As rnncore_weights_bytes and rnncore_weights_pack. `params` point at the arrays of all models, (M, rows, columns). */
+RNNCORE_API size_t rnncore_fleet_weights_bytes(const rnncore_plan *plan, int uses, int64_t models);
+RNNCORE_API rnncore_status rnncore_fleet_pack(const rnncore_plan *plan, int uses, const rnncore_fleet *fleet,
+                                              const void *const *params, void *weights);
+
+/* As their namesakes; lengths, where there are some, are (M, N). A tape is of all models. */
+RNNCORE_API size_t rnncore_fleet_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch,
+                                            const int64_t *lengths, int64_t segments, int64_t models);
+RNNCORE_API rnncore_status rnncore_fleet_forward(const rnncore_plan *plan, const void *weights,
+                                                 const rnncore_forward_args *args, const rnncore_fleet *fleet);
+RNNCORE_API rnncore_status rnncore_fleet_backward(const rnncore_plan *plan, const void *weights,
+                                                  const rnncore_backward_args *args, const rnncore_fleet *fleet);
 
 /* Dropout of a whole array: out[i] = a[i] * (0 with probability p, else 1 / (1 - p)) by the counter i and the key; out may be
  * a. For weights, in forward, and with the same key for their gradients. */

@@ -119,7 +119,7 @@ static int are_options(const rnncore_config *c, const rc_cell *cell)
 rnncore_status rc_check_config(const rnncore_config *c)
 {
     if (!rc_in_range(c->dtype, RNNCORE_FLOAT32, RNNCORE_FLOAT64) || !rc_in_range(c->bidirectional, 0, 1) ||
-        !rc_in_range(c->coupled, 0, 1) || !rc_is_probability(c->dropout))
+        !rc_in_range(c->coupled, 0, 1) || !rc_in_range(c->model_lanes, 0, 1) || !rc_is_probability(c->dropout))
         return RNNCORE_ERROR_ARGUMENT;
     if (!rc_in_range(c->store, RNNCORE_STORE_REAL, c->dtype == RNNCORE_FLOAT32 ? RNNCORE_STORE_COUNT - 1 : 0))
         return RNNCORE_ERROR_ARGUMENT;

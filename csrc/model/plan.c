@@ -160,7 +160,8 @@ static void set_sizes(rnncore_plan *plan)
 {
     const rnncore_config *c = &plan->config;
     plan->directions = c->bidirectional ? 2 : 1;
-    plan->elem = c->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
+    plan->elem =
+        (c->dtype == RNNCORE_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double)) * plan->kernels->models;
     plan->hidden = c->hidden_size;
     plan->out = rc_config_output(c);
     plan->ld = rc_round_up(plan->hidden, plan->kernels->lanes);
@@ -170,6 +171,18 @@ static void set_sizes(rnncore_plan *plan)
     plan->gates_ld = gates_row(plan, plan->cell->planes);
     plan->record_ld = gates_row(plan, plan->cell->planes + plan->cell->back_planes);
     plan->l2_bytes = rc_os_l2_bytes() ? rc_os_l2_bytes() : RC_L2_BYTES;
+}
+
+/* Whether a lane may be a model: masks, norms and rounded matrices are of one model, and operations that are no product and no
+ * gate math may look at other units. */
+static int runs_in_lanes(const rnncore_config *c, const rc_cell *cell)
+{
+    for (const rc_op *op = cell->forward; op->kind; op++)
+        if (op->kind != RC_OP_PRODUCT && op->kind != RC_OP_MATH) return 0;
+    for (const rc_op *op = cell->backward; op->kind; op++)
+        if (op->kind != RC_OP_PRODUCT && op->kind != RC_OP_MATH) return 0;
+    return !cell->norm_count && !c->blas && c->store == RNNCORE_STORE_REAL && !(c->zoneout > 0) &&
+           !(c->zoneout_c > 0) && !(c->dropout > 0 && c->num_layers > 1);
 }
 
 static rnncore_status make_plan(const rnncore_config *given, rnncore_plan **plan)
@@ -186,6 +199,7 @@ static rnncore_status make_plan(const rnncore_config *given, rnncore_plan **plan
 
     *made = (rnncore_plan){.config = *config, .kernels = kernels};
     made->cell = rc_find_cell(config, kernels, resolve_options(made, rc_find_cell(config, kernels, 0)));
+    if (config->model_lanes && kernels->fleet && runs_in_lanes(config, made->cell)) made->kernels = kernels->fleet;
     made->config.isa = kernels->isa;
     made->config.cell = rc_find_name(config);
     if (config->blas) {

@@ -26,9 +26,10 @@ static int is_aligned(const void *p, int64_t unit) { return (uintptr_t)p % (uint
 
 static rnncore_status check_array(const rnncore_plan *plan, const rnncore_array *a)
 {
-    if (!is_aligned(a->data, plan->elem)) return RNNCORE_ERROR_ARGUMENT;
+    const int64_t real = plan->elem / plan->kernels->models;
+    if (!is_aligned(a->data, real)) return RNNCORE_ERROR_ARGUMENT;
     for (int i = 0; i < 3; i++)
-        if (a->stride[i] % plan->elem) return RNNCORE_ERROR_ARGUMENT;
+        if (a->stride[i] % real) return RNNCORE_ERROR_ARGUMENT;
     return RNNCORE_OK;
 }
 

@@ -218,8 +218,8 @@ int rc_forward_step(const rc_step *s, rc_slice *slice)
     if (slice->count > 1) ask_for_states(s, slice);
     if (plan->has_mid) rc_point_rows(at.in_mid, at.mid, s->rows, plan->ld * plan->elem);
     const rc_cell_args args = {
-        .ld = plan->ld,
-        .ldg = s->ldg,
+        .ld = plan->ld * plan->kernels->models,
+        .ldg = s->ldg * plan->kernels->models,
         .gates = s->to.gates,
         .h_prev = s->ws->h[s->current],
         .c_prev = s->c_prev,

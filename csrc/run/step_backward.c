@@ -287,8 +287,8 @@ int rc_backward_step(const rc_backward_run *run, int64_t step, int ready, int st
     const int64_t rows = rc_batch_active(run->batch, step);
     if (plan->cell->reads_h) rc_gather_previous_h(run, step, rows, ws->h[0], slice);
     const rc_cell_args args = {
-        .ld = plan->ld,
-        .ldg = plan->record_ld,
+        .ld = plan->ld * plan->kernels->models,
+        .ldg = plan->record_ld * plan->kernels->models,
         .gates = at.gates,
         .h_prev = ws->h[0],
         .dh = ws->dh,

@@ -127,8 +127,10 @@ typedef struct rc_cell_row {
 
 typedef struct rc_kernels {
     const char *isa;
-    int lanes;                                                 /* units per vector */
-    const rc_cell_row *cells;                                  /* the last one has no name */
+    int lanes;  /* units per vector */
+    int models; /* that an element holds a value of each of, one a lane: 1 but for fleets, see fleet.h */
+    const struct rc_kernels *fleet; /* the same cells for as many models as there are lanes; NULL: not here */
+    const rc_cell_row *cells;       /* the last one has no name */
     void (*product[RNNCORE_STORE_COUNT])(const rc_product *p); /* NULL: no such store of this element type */
     void (*outer)(const rc_outer *o);
 
@@ -167,6 +169,9 @@ typedef struct rc_kernels {
     double (*softmax)(void *out, const void *a, int64_t n, double *top);
     void (*map)(void *out, const void *a, int64_t n, const rnncore_activation *f, int slope);
     void (*unzone)(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p);
+    /* Of fleets: n values of each model, `stride` bytes from one to the next, as n elements; and back. */
+    void (*join)(void *out, const void *in, int64_t stride, int64_t models, int64_t n);
+    void (*part)(void *out, int64_t stride, const void *in, int64_t models, int64_t n);
 } rc_kernels;
 
 #endif

@@ -55,6 +55,7 @@ cdef extern from "rnncore.h" nogil:
         double clip
         rnncore_activation activations[2][RNNCORE_PLACES]
         const rnncore_blas *blas
+        int64_t model_lanes
     ctypedef struct rnncore_plan:
         pass
 
@@ -143,6 +144,27 @@ cdef extern from "rnncore.h" nogil:
     rnncore_status rnncore_backward(const rnncore_plan *plan, const void *weights, const rnncore_backward_args *args)
     rnncore_status rnncore_dropout(rnncore_dtype dtype, void *out, const void *a, int64_t size, uint64_t key,
                                    double p)
+
+    # -- Fleets
+    ctypedef struct rnncore_fleet:
+        size_t struct_size
+        int64_t models
+        const unsigned char *active
+        int64_t x_stride, y_stride
+        const uint64_t *dropout_keys
+        int threads
+        rnncore_team *team
+
+    int64_t rnncore_plan_models(const rnncore_plan *plan)
+    size_t rnncore_fleet_weights_bytes(const rnncore_plan *plan, int uses, int64_t models)
+    rnncore_status rnncore_fleet_pack(const rnncore_plan *plan, int uses, const rnncore_fleet *fleet,
+                                      const void **params, void *weights)
+    size_t rnncore_fleet_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch, const int64_t *lengths,
+                                    int64_t segments, int64_t models)
+    rnncore_status rnncore_fleet_forward(const rnncore_plan *plan, const void *weights,
+                                         const rnncore_forward_args *args, const rnncore_fleet *fleet)
+    rnncore_status rnncore_fleet_backward(const rnncore_plan *plan, const void *weights,
+                                          const rnncore_backward_args *args, const rnncore_fleet *fleet)
 
     # -- Optimisers
     ctypedef enum rnncore_method:

@@ -15,7 +15,7 @@ from .engine.backends import isas, use_backend, use_isa
 from .engine.config import show_config
 from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
-from .layers import GRU, LSTM, RNN, Stream
+from .layers import GRU, LSTM, RNN, Fleet, Stream
 from .spec.parameters import set_writer
 from .version import __version__ as __version__
 
@@ -73,6 +73,7 @@ __all__ = [
     "RNN",
     "SGD",
     "Adam",
+    "Fleet",
     "Forecaster",
     "Linear",
     "RnncoreError",

@@ -13,12 +13,13 @@
 /* A struct ends where its last field does: what an old caller leaves behind it is never read as a field of a later version. */
 #define ENDS_WITH(type, field) \
     _Static_assert(sizeof(type) == offsetof(type, field) + sizeof(((type *)0)->field), "there is room behind " #field)
-ENDS_WITH(rnncore_config, blas);
+ENDS_WITH(rnncore_config, model_lanes);
 ENDS_WITH(rnncore_forward_args, row_keys);
 ENDS_WITH(rnncore_backward_args, row_keys);
 ENDS_WITH(rnncore_update_args, team);
 ENDS_WITH(rnncore_multiply_args, team);
 ENDS_WITH(rnncore_rows_args, isa);
+ENDS_WITH(rnncore_fleet, team);
 
 typedef struct version_1 {
     size_t struct_size;

@@ -141,6 +141,37 @@ CONSTRUCTORS = {
 }
 
 
+def _fleet_rows():
+    """The calls of a fleet and of its stream."""
+    prefix, x = "rnncore.Fleet", f4(2, 5, 2, 3)
+
+    def made():
+        return rnncore.Fleet("gru", 3, 4, models=2, seed=0)
+
+    def stream():
+        return made().stream(2)
+
+    def backward():
+        fleet, tape, dy = tape_of(made(), x)
+        return fleet.backward, {"tape": tape, "dy": dy}
+
+    return [
+        Sound(prefix, lambda: (rnncore.Fleet, SIZES | {"cell": "gru", "models": 2})),
+        Sound(f"{prefix}.stack", lambda: (rnncore.Fleet.stack, {"layers": [layer(), layer()]})),
+        Sound(f"{prefix}.__call__", lambda: (made(), {"x": x})),
+        Sound(f"{prefix}.forward", lambda: (made().forward, {"x": x})),
+        Sound(f"{prefix}.backward", backward),
+        Sound(f"{prefix}.load_state_dict", lambda: (made().load_state_dict, {"values": made().state_dict()})),
+        Sound(f"{prefix}.stream", lambda: (made().stream, {})),
+        Sound(f"{prefix}.stream.step", lambda: (stream().step, {"x": x[:, 0]})),
+        Sound(f"{prefix}.stream.run", lambda: (stream().run, {"x": x})),
+        Sound(
+            f"{prefix}.stream.state",
+            lambda: (lambda value: setattr(stream(), "state", value), {"value": None}),
+        ),
+    ]
+
+
 def optimiser(kind):
     """(optimiser, gradients) of a small head."""
     head = rnncore.Linear(3, 2, seed=0)
@@ -237,6 +268,7 @@ CALLS = [
         for name in CONSTRUCTORS
     ),
     *(row for name, (make, *inputs) in MODULES.items() for row in _module_rows(name, make, *inputs)),
+    *_fleet_rows(),
     *_optimiser_rows(rnncore.Adam),
     *_optimiser_rows(rnncore.SGD),
     *ENGINE,

@@ -68,7 +68,9 @@ class Plan:
     def spec(self) -> Spec: ...
     @property
     def isa(self) -> str: ...
-    def __init__(self, spec: Spec, isa: str, blas: Blas | None = None) -> None: ...
+    @property
+    def models(self) -> int: ...
+    def __init__(self, spec: Spec, isa: str, blas: Blas | None = None, model_lanes: bool = False) -> None: ...
     def parameters(self, layer: int) -> list[tuple[str, tuple[int, ...], bool]]: ...
     def weights_bytes(self, uses: int) -> int: ...
     def tape_bytes(self, T: int, N: int, valid: int, segments: int) -> int: ...
@@ -175,6 +177,80 @@ def update(
     threads: int = 1,
     team: Team | None = None,
 ) -> float: ...
+
+@final
+class FleetTape:
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def segments(self) -> int: ...
+    def __init__(
+        self,
+        plan: Plan,
+        models: int,
+        T: int,
+        N: int,
+        lengths: NDArray[np.int64] | None,
+        segments: int,
+        spare: Spare | None = None,
+    ) -> None: ...
+
+@final
+class FleetWeights:
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def uses(self) -> int: ...
+    @property
+    def models(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    def __init__(
+        self,
+        plan: Plan,
+        models: int,
+        parameters: dict[str, _Array],
+        uses: int,
+        version: int,
+        threads: int,
+        team: Team,
+        spare: Spare | None = None,
+    ) -> None: ...
+    def forward(
+        self,
+        T: int,
+        N: int,
+        x: _Array,
+        y: _Array,
+        state: tuple[_Array | None, ...],
+        final: tuple[_Array, ...],
+        lengths: NDArray[np.int64] | None,
+        tape: FleetTape | None,
+        keys: NDArray[np.uint64] | None,
+        active: NDArray[np.bool_] | None,
+        blas: bool,
+        threads: int,
+        team: Team,
+        recurrent_dropout: float = 0.0,
+    ) -> None: ...
+    def backward(
+        self,
+        tape: FleetTape,
+        T: int,
+        N: int,
+        lengths: NDArray[np.int64] | None,
+        dy: _Array | None,
+        dfinal: tuple[_Array | None, ...],
+        dx: _Array | None,
+        dstate: tuple[_Array, ...],
+        grads: dict[str, _Array],
+        keys: NDArray[np.uint64] | None,
+        active: NDArray[np.bool_] | None,
+        blas: bool,
+        threads: int,
+        team: Team,
+        recurrent_dropout: float = 0.0,
+    ) -> None: ...
 
 class StreamCore:
     @property

@@ -267,11 +267,12 @@ cdef class Plan:
     cdef list names  # of the parameters of all layers and directions, in the core's order
     cdef list places  # there, of those that the layer has, in the order of Spec.parameter_shapes
 
-    def __cinit__(self, spec, str isa, Blas blas=None):
+    def __cinit__(self, spec, str isa, Blas blas=None, bint model_lanes=False):
         cdef rnncore_config config = config_of(spec)
         name, cell = isa.encode(), spec.form.encode()
         config.cell, config.isa = cell, name
         config.blas = &blas.functions if blas is not None else NULL
+        config.model_lanes = model_lanes
         check("hidden_size", rnncore_plan_create(&config, &self.plan))
         self.spec, self.isa = spec, isa
         rows = self.parameters(0)
@@ -291,6 +292,11 @@ cdef class Plan:
             shape = tuple(size for size in (row.rows, row.columns) if size)
             found.append((row.name.decode(), shape, bool(row.optional)))
         return found
+
+    @property
+    def models(self):
+        """How many models of a fleet stand side by side in its vectors; 1: none do."""
+        return rnncore_plan_models(self.plan)
 
     def weights_bytes(self, int uses):
         """Bytes of weights packed for these uses."""
@@ -449,6 +455,7 @@ def forward_naive(Plan plan, dict parameters, x, y, state, final, lengths):
 
 
 include "_modules.pxi"
+include "_fleets.pxi"
 include "_streams.pxi"
 include "_sessions.pxi"
 

@@ -9,14 +9,16 @@ outputs over the sequence's steps; "next" the output of every step that has a ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import layers
 from ..engine import sums
-from ..nn import Adam, Dropout, Linear
+from ..nn import Adam, Batch, Dropout, Linear
+from ..nn.order import keyed, keys_of
 from .sequences import Sequences
 
 
@@ -145,6 +147,12 @@ class Network:
 
     def _linear(self, pooled: np.ndarray, num_threads: int | None) -> np.ndarray:
         return self.head(pooled[np.newaxis], num_threads=num_threads)[0][0]
+
+    @contextlib.contextmanager
+    def keyed(self, batch: Batch) -> Iterator[None]:
+        """While the block runs, masks follow from the keys of a batch's samples."""
+        with keyed(self.layer, batch.keys), keyed(self.dropout, keys_of(batch.keys, 1)):
+            yield
 
     def forward(
         self, x: np.ndarray, lengths: np.ndarray, num_threads: int | None

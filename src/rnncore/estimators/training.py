@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the estimators share: their settings, and the training loop with scikit-learn's words for its parts."""
+"""What the estimators share: their settings, and training with scikit-learn's words for its parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from .. import spec
 from ..engine import sums
 from ..errors import ArgumentError, ShapeError
-from ..nn import Adam
+from ..nn import Adam, Batch, fit
 from ..spec.checks import finite
 from .bases import BaseEstimator
 from .network import Network
@@ -31,6 +31,27 @@ def given(y: Any, dtype: Any) -> np.ndarray:
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
     return check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
+
+
+class Training:
+    """What `fit` trains: an estimator's network on numbered sequences."""
+
+    def __init__(
+        self, estimator: SequenceModel, data: Sequences, targets: np.ndarray, weight: np.ndarray
+    ) -> None:
+        self.estimator: SequenceModel = estimator
+        self.data: Sequences = data
+        self.targets: np.ndarray = targets
+        self.weight: np.ndarray = weight
+
+    def gradients(self, batch: Batch) -> tuple[float, int, list[Any]]:
+        """Loss, number of sequences and gradients; sums over sequences."""
+        own, some, count = self.estimator, batch.data[batch.rows], len(batch.rows)
+        x, lengths = self.data.batch(some)
+        with own.network_.keyed(batch):
+            outputs, tapes = own.network_.forward(x, lengths, own.num_threads)
+        loss, slopes = own._loss(outputs, self.targets[some], self.weight[some], x, lengths)
+        return loss * count, count, own.network_.backward(tapes, slopes * slopes.dtype.type(count))
 
 
 class SequenceModel(BaseEstimator):
@@ -186,21 +207,24 @@ class SequenceModel(BaseEstimator):
             self.network_.restore(best_state)
 
     def _epoch(self, data: Sequences, targets: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> float:
-        """One pass over the rows in a new order; gives the mean loss."""
-        order, total = self._random_state.permutation(rows), 0.0
-        size = min(AUTO_BATCH, len(order)) if self.batch_size == "auto" else self.batch_size
-        for start in range(0, len(order), size):
-            some = order[start : start + size]
-            x, lengths = data.batch(some)
-            outputs, tapes = self.network_.forward(x, lengths, self.num_threads)
-            loss, slopes = self._loss(outputs, targets[some], weight[some], x, lengths)
-            grads = self.network_.backward(tapes, slopes)
-            self._optimizer.step(grads, num_threads=self.num_threads)
-            total += loss * len(some)
+        """One pass over the rows in a new order; gives the mean loss.
+
+        It is a run of its own, so that an epoch of `partial_fit` is one of `fit`.
+        """
+        run = fit(
+            Training(self, data, targets, weight),
+            rows,
+            None,
+            self._optimizer,
+            epochs=1,
+            batch_size=min(AUTO_BATCH, len(rows)) if self.batch_size == "auto" else int(self.batch_size),
+            shards=1,
+            seed=int(self._random_state.randint(np.iinfo(np.int32).max)),
+        )
         self.n_iter_ += 1
-        self.loss_: float = total / len(order)
-        self.loss_curve_.append(self.loss_)
-        return self.loss_
+        self.loss_: float = run.loss
+        self.loss_curve_.append(run.loss)
+        return run.loss
 
     def _check_settings(self) -> None:
         """What no other part checks, or by another name."""

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, FormatError, RnncoreError, shown
-from ..layers.build import build_layer, spec_of
+from ..layers import Fleet
+from ..layers.build import build_fleet, build_layer, spec_of
 from ..nn import Module, Recurrent, Sequential, build_module
 from ..spec.checks import check_bool
 from ..spec.stores import OPERANDS
@@ -23,7 +24,7 @@ from . import compact, safetensors
 from .records import CLASSES, Contents, Record
 
 KEY = "rnncore"
-LAYER, SEQUENTIAL, MODULE = "rnncore.layer", "rnncore.sequential", "rnncore.module"
+LAYER, SEQUENTIAL, MODULE, FLEET = "rnncore.layer", "rnncore.sequential", "rnncore.module", "rnncore.fleet"
 VERSION = 1
 
 
@@ -31,6 +32,8 @@ def _description(thing: Any) -> dict[str, Any]:
     """The part of a header that says what a file holds."""
     if hasattr(thing, "spec"):
         return {"format": LAYER, "architecture": thing.spec.to_dict()}
+    if isinstance(thing, Fleet):
+        return {"format": FLEET, "models": thing.models, "architecture": thing.layer_spec.to_dict()}
     if isinstance(thing, Sequential):
         return {"format": SEQUENTIAL, "modules": thing.config()["modules"]}
     if isinstance(thing, Module):
@@ -136,7 +139,7 @@ def header_of(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[st
         header = safetensors.parse_json(metadata[KEY])
     except ValueError as error:
         raise FormatError(str(path), "a JSON entry 'rnncore'", str(error)) from error
-    if not isinstance(header, dict) or header.get("format") not in (LAYER, SEQUENTIAL, MODULE):
+    if not isinstance(header, dict) or header.get("format") not in (LAYER, SEQUENTIAL, MODULE, FLEET):
         got = str(header.get("format") if isinstance(header, dict) else header)[:40]
         raise FormatError(str(path), "a file of a layer or a module", got, "what wrote it reads it")
     if header.get("version") != VERSION or isinstance(header["version"], bool):
@@ -178,6 +181,8 @@ def _build(
     try:
         if header["format"] == LAYER:
             return build_layer(spec_of(header.get("architecture"), tensors), tensors, implementation)
+        if header["format"] == FLEET:
+            return build_fleet(header.get("architecture"), header.get("models"), tensors)
         if header["format"] == SEQUENTIAL:
             config = {"kind": "Sequential", "modules": header.get("modules")}
         else:
@@ -196,6 +201,10 @@ def contents(
         name = CLASSES[whole.spec.cell].lower()
         record = Record(name, whole.spec, whole.parameters(), f"rnncore {CLASSES[whole.spec.cell]}")
         found.records[name], found.stages = record, [record.module]
+        return found
+    if header["format"] == FLEET:
+        found.other.append(repr(whole))
+        found.stages = [lambda implementation: whole]
         return found
     for name, module in _named(whole, "" if isinstance(whole, Sequential) else "module"):
         if isinstance(module, Recurrent):

@@ -3,7 +3,9 @@
 
 from ..engine import Stream
 from . import initializers
+from .fleet import Fleet
+from .fleet_stream import FleetStream
 from .layers import GRU, LSTM, RNN
 from .module import Module
 
-__all__ = ["GRU", "LSTM", "RNN", "Module", "Stream", "initializers"]
+__all__ = ["GRU", "LSTM", "RNN", "Fleet", "FleetStream", "Module", "Stream", "initializers"]

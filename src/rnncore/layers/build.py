@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, shown
-from ..spec import Spec, check_parameters
+from ..spec import Spec, check_int, check_named, check_parameters
 from . import layers
+from .fleet import Fleet
 
 
 def spec_of(fields: Any, parameters: Mapping[str, np.ndarray]) -> Spec:
@@ -53,3 +54,16 @@ def build_layer(
     layer = make(**spec.keywords(), seed=seed)
     layer.load_state_dict(checked)
     return layer
+
+
+def build_fleet(fields: Any, models: Any, parameters: Mapping[str, Any]) -> Fleet:
+    """A fleet of the architecture that these fields describe, with parameters (M, ...).
+
+    Raises
+    ------
+    RnncoreError
+        Before anything of the described size is made.
+    """
+    spec, models = spec_of(fields, parameters), check_int("models", models, 1)
+    shapes = {name: (models, *shape) for name, shape in spec.parameter_shapes().items()}
+    return Fleet._with_parameters(spec, check_named(shapes, spec.dtype, parameters))

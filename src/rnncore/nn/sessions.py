@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -76,8 +75,6 @@ class SessionPool:
     2
     """
 
-    _lock: Any
-
     def __init__(
         self,
         model: Any,
@@ -99,8 +96,7 @@ class SessionPool:
         self._streams: list[Any] = [part for part in self._through if isinstance(part, Stream)]
         self._registry = Registry(self.capacity, self._streams, Digest(model), on_evict)
         self._sessions, self._states = self._registry.sessions, self._registry.states
-        self._busy = False
-        forks.give_lock(self)
+        self._alone = _Alone()
 
     def __repr__(self) -> str:
         return f"SessionPool({self.model!r}, capacity={self.capacity}, live={len(self)})"
@@ -111,12 +107,12 @@ class SessionPool:
         return self._sessions.count
 
     def __contains__(self, id: Any) -> bool:
-        with self._alone():
+        with self._alone:
             return self._registry.find(id) >= 0
 
     def __iter__(self) -> Iterator[Any]:
         """Ids of all sessions at this moment, those used least recently first."""
-        with self._alone():
+        with self._alone:
             return iter(self._registry.live())
 
     @property
@@ -126,7 +122,7 @@ class SessionPool:
 
     def seq(self, id: Any) -> int:
         """The sequence number of a session's last request that had one, -1 before; ArgumentError if it is not live."""
-        with self._alone():
+        with self._alone:
             return self._sessions.get(self._registry.slot(id))[1]
 
     # Requests
@@ -174,7 +170,7 @@ class SessionPool:
         ids = read_ids(ids)
         x = self._read(x, len(ids))
         numbers = None if seq is None else _read_seq(seq, len(ids))
-        with self._alone():
+        with self._alone:
             if not len(ids):
                 return self._answers(np.empty(0, np.int64))
             for module in self._before:  # what is wrong with x is known before anything has changed
@@ -259,7 +255,7 @@ class SessionPool:
         ArgumentError
             It is not live.
         """
-        with self._alone():
+        with self._alone:
             return self._registry.pack(self._registry.slot(id))
 
     def restore(self, id: Any, blob: Any) -> None:
@@ -281,36 +277,44 @@ class SessionPool:
         SizeError
             The pool is full and has no `on_evict`.
         """
-        with self._alone():
+        with self._alone:
             self._registry.admit(id, blob, self._clock())
 
     def drop(self, id: Any) -> None:
         """Forget a session, without `on_evict`; ArgumentError if it is not live."""
-        with self._alone():
+        with self._alone:
             self._registry.remove(self._registry.slot(id))
 
     def evict(self, max_age: float | None = None) -> int:
         """Evict sessions whose last request is longer ago than `max_age` seconds, or the pool's; gives how many."""
         max_age = self.max_age if max_age is None else spec.check_positive("max_age", max_age)
-        with self._alone():
+        with self._alone:
             before = len(self)
             self._registry.expire(self._clock(), max_age)
             return before - len(self)
 
-    # Parts of calls
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._lock:
-            if self._busy:
-                raise UnsupportedError(
-                    "pool", "one call at a time", "a call from within a call", "on_evict must not"
-                )
-            self._busy = True
-            try:
-                yield
-            finally:
-                self._busy = False
+class _Alone:
+    """Context of a call that has the pool to itself: other threads wait for it, and `on_evict` is refused."""
+
+    _lock: Any
+
+    def __init__(self) -> None:
+        self._busy = False
+        forks.give_lock(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._busy:
+            self._lock.release()
+            raise UnsupportedError(
+                "pool", "one call at a time", "a call from within a call", "on_evict must not"
+            )
+        self._busy = True
+
+    def __exit__(self, *error: object) -> None:
+        self._busy = False
+        self._lock.release()
 
 
 def _parts(model: Any, rows: int) -> tuple[list[Any], list[Any], list[Any]]:

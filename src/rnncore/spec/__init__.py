@@ -40,6 +40,7 @@ from .checks import (
     read_array,
     shape_text,
 )
+from .fleets import FleetCall, FleetLayout
 from .stores import check_store
 
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "MAX_LAYERS",
     "OPTIONS",
     "Call",
+    "FleetCall",
+    "FleetLayout",
     "Layout",
     "Spec",
     "Training",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError
 from . import calls, checks
 from .architecture import Spec
+from .fleets import FleetCall
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +158,7 @@ class Training:
 
     Parameters
     ----------
-    call : Call
+    call : Call or FleetCall
     checkpoint : None, "gates" or int
         See `Layer.forward`.
     recurrent_dropout, weight_dropout : float
@@ -180,12 +181,12 @@ class Training:
 
     def __init__(
         self,
-        call: Call,
+        call: Call | FleetCall,
         checkpoint: Checkpoint = None,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
     ) -> None:
-        checks.check_type("call", call, Call, "a Call")
+        checks.check_type("call", call, (Call, FleetCall), "a Call")
         self.segments: int = calls.check_checkpoint(checkpoint, call.T)
         self.recurrent_dropout: float = checks.check_probability("recurrent_dropout", recurrent_dropout)
         self.weight_dropout: float = checks.check_probability("weight_dropout", weight_dropout)

@@ -66,6 +66,14 @@ def seed_streams(seed: Seed) -> tuple[np.random.Generator, np.random.Generator]:
     return first, second
 
 
+def seeds_of(seed: Seed, models: int) -> list[np.random.SeedSequence]:
+    """The seeds of a fleet's models: for one that is an integer or some, of model i that and i."""
+    own = seed_sequence(seed)
+    if own.spawn_key or seed is None or isinstance(seed, np.random.SeedSequence):
+        return [np.random.SeedSequence(own.entropy, spawn_key=(*own.spawn_key, i)) for i in range(models)]
+    return [np.random.SeedSequence((*entropy_of(seed), i)) for i in range(models)]
+
+
 def uniform_draws(rng: np.random.Generator, bound: float, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers uniform in (-bound, bound), float64.
 
