@@ -2,8 +2,8 @@
 """How many short sequences a second scoring takes on a core: a bare loop of calls, a Scorer, files, and the engines.
 
     python bench/scale.py                  the loop and the scorer, in turns, batch by batch, on one thread
-    python bench/scale.py --files          `score_files` too: Parquet in, Parquet out
-    python bench/scale.py --engine ray     the files on Ray, Spark or Dask with two workers, which are there before
+    python bench/scale.py --files          the parts of `score_files` too: Parquet in, Parquet out
+    python bench/scale.py --engine ray     the same parts on Ray, Spark or Dask with two workers
 
 The bare loop calls the model on arrays that are made beforehand, padded and in the order that is best for them; its
 results stay where they are. A share is the scorer's speed over the loop's, by processor time, so that others on the
@@ -12,8 +12,8 @@ lists; a GRU and a linear layer give one number for each.
 """
 
 import argparse
+import importlib
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,11 +23,11 @@ import pyarrow
 import pyarrow.parquet
 
 import rnncore
-from rnncore import cluster, nn
-from rnncore.cluster import arrow, scorer
+from rnncore import blocks, cluster, nn
+from rnncore.cluster import arrow
 from rnncore.engine.threads import limited
 
-BATCH = 2**15
+BATCH, PART = 2**15, 2**16
 
 
 def table(count, even, seed=0):
@@ -74,16 +74,26 @@ def against_the_loop(path, data, rounds):
     return spent
 
 
-def files(path, source, folder, engine, threads=1):
-    """Seconds of a run over files; of an engine after one that loads the model in its workers."""
-    score = cluster.Scorer(path, "x", threads)
-    for _ in range(1 if engine == "local" else 2):
-        shutil.rmtree(folder / "out", ignore_errors=True)
-        started = time.perf_counter()
-        for _part in cluster.score_files(score, source, folder / "out", engine=engine):
-            pass
-        seconds = time.perf_counter() - started
-    return seconds
+class Timed:
+    """Does a part, and tells its rows and what processor time it took."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def __call__(self, k):
+        started = time.process_time()
+        return self.job(k), time.process_time() - started
+
+
+def files(path, source, folder, engine):
+    """Rows and processor seconds of the parts, after one in each worker that loads the model."""
+    parts = blocks.blocks_of(source, PART)
+    job = Timed(cluster.files._Job(cluster.Scorer(path, "x"), tuple(parts), str(folder)))
+    each = map if engine == "local" else importlib.import_module(f"rnncore.cluster.{engine}").each
+    numbers = range(len(parts))
+    list(each(job, [0, 0, 1, 1]))
+    found = list(each(job, numbers))
+    return sum(rows for rows, _ in found), sum(seconds for _, seconds in found)
 
 
 def start(engine):
@@ -128,15 +138,10 @@ def main():
         print(f"Scorer    {given.rows / scored:12,.0f} rows/s a core, {np.median(shares):.1%} of the loop")
         if given.files or given.engine:
             pyarrow.parquet.write_table(data, folder / "in.parquet", row_group_size=2**16)
-            scorer._models.clear()
-            cluster.files.PART_ROWS = 2**17  # parts for two workers, and more
             for engine in ["local", *given.engine]:
                 held = start(engine)
-                seconds = files(folder / "model.safetensors", folder / "in.parquet", folder, engine)
-                print(
-                    f"{engine:9} {given.rows / seconds:12,.0f} rows/s, files, {1 if engine == 'local' else 2} workers"
-                )
-                sys.stdout.flush()
+                rows, seconds = files(folder / "model.safetensors", folder / "in.parquet", folder, engine)
+                print(f"{engine:9} {rows / seconds:12,.0f} rows/s a core, files", flush=True)
                 if held is not None:
                     held.close()
     finally:
