@@ -47,13 +47,14 @@ typedef enum rc_operand {
 /* The first terms of every cell. */
 enum { RC_TERM_X, RC_TERM_H };
 
-/* Planes first ... first+planes-1 are the row blocks gate[] of a parameter times the operand. */
+/* Planes first ... first+planes-1 are the row blocks gate[] of a parameter times the operand. Of bytes, as every kernel set has
+ * the tables of all cells. */
 typedef struct rc_term {
-    int param, bias; /* rows of the table; bias -1: none */
-    rc_operand operand;
-    int first, planes;
-    int gate[RC_MAX_GATES];
-    int with;
+    int8_t param, bias; /* rows of the table; bias -1: none */
+    int8_t operand;     /* an rc_operand */
+    int8_t first, planes;
+    int8_t gate[RC_MAX_GATES];
+    int8_t with;
 } rc_term;
 
 /* A layer normalisation: of the planes of a term, or of c. In backward the cell leaves the gradients of its result, and the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rnncore: recurrent neural networks (basic RNN, LSTM, GRU) on CPUs. This header is the manual of the C library.
+ * rnncore: recurrent neural networks (basic RNN, LSTM, GRU, minGRU, minLSTM) on CPUs. This header is the manual of the C library.
  *
  *   plan     what a stack of layers looks like and which kernels run it; immutable, shareable between threads
  *   weights  the parameters, packed once for the kernels; immutable after packing, shareable
@@ -104,6 +104,10 @@ RNNCORE_API void rnncore_free(void *memory);
 #define RNNCORE_GRU "gru"                           /* n = tanh(W x + b + r * (R h + b)), PyTorch, cuDNN */
 #define RNNCORE_GRU_RESET_BEFORE "gru_reset_before" /* n = tanh(W x + b + R (r * h) + b), the 2014 paper */
 
+/* Gated linear scans (Feng et al. 2024), whose gates see the input alone: there is no weight_hh. */
+#define RNNCORE_MIN_GRU "min_gru"   /* h = (1 - z) * h + z * n, n = W x + b */
+#define RNNCORE_MIN_LSTM "min_lstm" /* h = u * h + (1 - u) * g, u = f / (f + i), g = W x + b */
+
 /* And with layer normalisation (Ba, Kiros and Hinton 2016) of what both products give, and of an LSTM's c: "lstm_norm",
  * "gru_norm". */
 
@@ -150,7 +154,7 @@ typedef struct rnncore_activation {
     double alpha, beta; /* finite; ignored where the function has none */
 } rnncore_activation;
 
-/* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n. */
+/* Places of a cell that have a function: RNN h; LSTM i f g o, then c on its way to h; GRU r z n; minGRU z n; minLSTM i f g. */
 enum { RNNCORE_PLACES = 5 };
 
 /* All zeros but struct_size, the cell and its sizes is a sound config: the cell as it is, in float. */
@@ -189,11 +193,11 @@ RNNCORE_API const char *rnncore_plan_isa(const rnncore_plan *plan);
 /* -- Weights ------------------------------------------------------------------------------------------------------ */
 
 /* A parameter of one layer and direction: dense, row-major, row blocks of the gates in PyTorch's order (LSTM i f g o, coupled
- * i g o; GRU r z n).
+ * i g o; GRU r z n; minGRU z n; minLSTM i f g).
  *
  *   weight_ih        (G*H, I), or (G*H, D*O) above layer 0
- *   weight_hh        (G*H, O)
- *   bias_ih bias_hh  (G*H), optional
+ *   weight_hh        (G*H, O); not minGRU, minLSTM
+ *   bias_ih bias_hh  (G*H), optional; minGRU and minLSTM have bias_ih alone
  *   weight_hr        (P, H), with a projection
  *   weight_peephole  (3*H), gates i f o, or coupled (2*H), i o; with peepholes
  *   gain_ih gain_hh  (G*H), with layer normalisation; LSTM also gain_c (H) and bias_c (H) */

@@ -16,7 +16,8 @@ enum { MOST_LAYER_TEXT = 8192, MOST_NAME = 64 }; /* bytes of the architecture, a
 /* -- The architecture ----------------------------------------------------------------------------------------------- */
 
 /* The words of the fields cell, nonlinearity, reset_after and layer_norm, and the cell's name. */
-static const char *const families[] = {"rnn", "lstm", "gru", NULL}, *const nonlinearities[] = {"tanh", "relu", NULL};
+static const char *const families[] = {"rnn", "lstm", "gru", "min_gru", "min_lstm", NULL}, *const nonlinearities[] = {
+                                                                                               "tanh", "relu", NULL};
 static const struct cell_words {
     int family, nonlinearity, reset_after, layer_norm;
     const char *cell;
@@ -26,7 +27,9 @@ static const struct cell_words {
              {1, 0, 1, 1, "lstm_norm"},
              {2, 0, 1, 0, RNNCORE_GRU},
              {2, 0, 1, 1, "gru_norm"},
-             {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE}};
+             {2, 0, 0, 0, RNNCORE_GRU_RESET_BEFORE},
+             {3, 0, 1, 0, RNNCORE_MIN_GRU},
+             {4, 0, 1, 0, RNNCORE_MIN_LSTM}};
 static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", "int8",
                                                                                      "int8x16", NULL};
 static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",

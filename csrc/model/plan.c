@@ -13,6 +13,12 @@
 
 /* -- Options --------------------------------------------------------------------------------------------------------- */
 
+/* Where a cell's own function is affine, it is the identity. */
+static int is_usual_affine(const rnncore_activation *a)
+{
+    return a->function != RNNCORE_AFFINE || (a->alpha == 1 && a->beta == 0);
+}
+
 /* Fills in the plan's options; whether they ask for more than the usual functions. */
 static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
 {
@@ -24,8 +30,8 @@ static int resolve_options(rnncore_plan *plan, const rc_cell *usual)
         for (int i = 0; i < RNNCORE_PLACES; i++) {
             rnncore_activation *own = &plan->options[d].activations[i];
             *own = c->activations[d][i];
-            if (own->function == RNNCORE_USUAL) own->function = usual->usual[i];
-            any |= own->function != usual->usual[i];
+            if (own->function == RNNCORE_USUAL) *own = (rnncore_activation){usual->usual[i], 1, 0};
+            any |= own->function != usual->usual[i] || !is_usual_affine(own);
         }
     }
     return any;
@@ -58,7 +64,8 @@ static void list_terms(rnncore_plan *plan)
     if (plan->term[RC_TERM_H].first < x_planes && last > x_planes) plan->fill = last - x_planes;
     if (!plan->config.proj_size) return;
     const int projection = find_param(plan->cell, RC_WITH_PROJECTION);
-    plan->term[plan->term_count++] = (rc_term){.param = projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
+    plan->term[plan->term_count++] =
+        (rc_term){.param = (int8_t)projection, .bias = -1, .operand = RC_OPERAND_MID, .planes = 1};
     plan->has_mid = 1;
 }
 
@@ -76,7 +83,7 @@ rnncore_store rc_term_store(const rnncore_plan *plan, int term, int64_t k)
 
 double rc_term_least(const rnncore_plan *plan, int term)
 {
-    const rc_operand operand = plan->term[term].operand;
+    const rc_operand operand = (rc_operand)plan->term[term].operand;
     const int projected = operand == RC_OPERAND_H && plan->config.proj_size;
     return operand != RC_OPERAND_X && plan->is_bounded && !projected ? 1 : 0;
 }

@@ -45,6 +45,12 @@ static inline int64_t rc_input_size(const rnncore_plan *plan, int64_t layer)
     return layer == 0 ? plan->config.input_size : plan->directions * plan->out;
 }
 
+/* Columns of the recurrent matrices; 0: the cell has none. */
+static inline int64_t rc_recurrent_columns(const rnncore_plan *plan)
+{
+    return plan->cell->term_count > RC_TERM_H ? plan->out : 0;
+}
+
 /* Units of a term's row blocks, and length of its chains. */
 static inline int64_t rc_term_units(const rnncore_plan *plan, int term)
 {

@@ -145,7 +145,7 @@ static void pack_term(const rnncore_plan *plan, const rc_packed *to, int term, c
 static void pack_layer(const rnncore_plan *plan, const void *const *params, int64_t layer, int direction,
                        const rc_weights *w)
 {
-    static const int all[] = {0, 1, 2, 3};
+    static const int8_t all[] = {0, 1, 2, 3};
     void *const *from = (void *const *)params;
     rc_fill_start(plan, (char *)(uintptr_t)w->start, plan->ld, params, layer, direction);
     for (int i = 0; i < plan->term_count; i++)

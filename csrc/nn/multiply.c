@@ -72,7 +72,7 @@ static inline void copy_vector(char *to, const char *from, int64_t bytes)
 /* b of product i as the kernels take it, [block of columns of out][k][lane]. */
 static void pack(const multiply_call *call, int64_t i, char *to)
 {
-    static const int only[] = {0};
+    static const int8_t only[] = {0};
     const rnncore_multiply_args *a = call->args;
     const int64_t lanes = call->kernels->lanes, elem = call->elem;
     const char *b = at(a->b, i * a->n * a->k, elem);

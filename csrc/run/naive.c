@@ -98,7 +98,7 @@ static void add_integers(const naive *n, float *out, const float *in, int64_t k,
 /* A chain with a row of a matrix, whose values are what the plan's store holds. */
 static void chain(const naive *n, int term, char *out, const char *row, const char *in, int64_t k)
 {
-    static const int first[] = {0};
+    static const int8_t first[] = {0};
     const rnncore_store store = rc_term_store(n->plan, term, k);
     n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, store});
     if (rc_store_is_integer(store))

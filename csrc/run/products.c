@@ -112,7 +112,7 @@ typedef struct product {
     int64_t gates_row, plane; /* elements from token to token, and from plane to plane */
     int held;                 /* whether gates are rows of the held steps */
     int planes;
-    const int *gate;
+    const int8_t *gate;
     int64_t units, columns;
     int elementwise, masked;
     char *weight, *bias;
@@ -124,7 +124,7 @@ static product describe(const rc_gradient_source *s, int index)
     int elementwise;
     const rc_term *term = find_term(plan, index, &elementwise);
     product p = {
-        .operand = term->operand,
+        .operand = (rc_operand)term->operand,
         .with = term->with,
         .gates = s->record.gates + term->first * plan->ld * plan->elem,
         .gates_row = plan->record_ld,

@@ -9,7 +9,7 @@ static double forward_flops(const rnncore_plan *plan, int64_t tokens)
 {
     const double upper = (double)(plan->config.num_layers - 1) * (plan->directions + 1.0) * (double)plan->out;
     const double flops_per_token = 2.0 * plan->cell->gates * (double)plan->hidden * plan->directions *
-                                   ((double)plan->config.input_size + (double)plan->out + upper);
+                                   ((double)plan->config.input_size + (double)rc_recurrent_columns(plan) + upper);
     return flops_per_token * (double)tokens;
 }
 
@@ -51,12 +51,15 @@ static int64_t few_rows(int64_t weights, int fits, int taped)
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
 {
     const int threads = rc_worth_threads(plan, valid, a->threads);
-    const int64_t step_weights = plan->cell->gates * plan->hidden * plan->out;
+    const int64_t recurrent = rc_recurrent_columns(plan);
+    const int64_t step_weights =
+        plan->cell->gates * plan->hidden * (recurrent ? recurrent : rc_input_size(plan, plan->config.num_layers - 1));
     const int fits =
         rc_store_bytes(plan->config.store, plan->out, plan->cell->gates * plan->hidden, plan->elem) <= plan->l2_bytes;
     const int parts = a->batch < 1 ? 1 : a->batch < threads ? (int)a->batch : threads;
     const rc_strategy by_rows = {RC_SPLIT_ROWS, parts, parts};
     if (threads == 1) return by_rows;
+    if (a->batch >= threads && !recurrent) return by_rows; /* its product has the rows of a whole chunk */
     if (a->batch >= threads && a->batch > few_rows(step_weights, fits, a->tape != NULL) * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
     if (can_follow_layers(plan, a) && fits) {
@@ -73,12 +76,13 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
 int rc_shares_units(const rnncore_plan *plan, const rnncore_backward_args *a, int64_t parts, int threads)
 {
     return parts == 1 && plan->directions < threads && a->backend == RNNCORE_FUSED &&
-           a->batch * plan->cell->gates * plan->hidden * plan->out >= RC_MIN_STEP_WORK;
+           a->batch * plan->cell->gates * plan->hidden * rc_recurrent_columns(plan) >= RC_MIN_STEP_WORK;
 }
 
 int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads)
 {
-    const int64_t widest = rc_input_size(plan, layer) > plan->out ? rc_input_size(plan, layer) : plan->out;
+    const int64_t input = rc_input_size(plan, layer), recurrent = rc_recurrent_columns(plan);
+    const int64_t widest = input > recurrent ? input : recurrent;
     const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
     const int64_t shared = threads > 1 ? threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
     const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;

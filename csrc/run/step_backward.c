@@ -48,11 +48,13 @@ static void ask_for_gradients(const void *const *rows, int64_t count, int64_t by
         for (int64_t i = 0; i < bytes; i += RC_ALIGN) rc_ask_to_read((const char *)rows[j] + i);
 }
 
-/* This slice's units of out[rows][units] = init + (gradients of a term's planes) . W */
+/* This slice's units of out[rows][units] = init + (gradients of a term's planes) . W; without a matrix where the cell has no
+ * such term. */
 static rc_product gradient_product(const rc_backward_run *run, int index, char *gates, int64_t rows,
                                    const rc_slice *slice)
 {
     const rnncore_plan *plan = run->plan;
+    if (index >= plan->term_count) return (rc_product){0};
     const rc_mat *mat = &run->weights.term[index].backward;
     const int64_t blocks = mat->units / plan->kernels->lanes;
     const void **in = run->ws->in + slice->index * run->batch->rows;
@@ -77,6 +79,7 @@ static void add_recurrent_gradients(const rc_backward_run *run, const rc_product
     const rc_workspace *ws = run->ws;
     const units own = units_of(plan, plan->out, slice);
     rc_product p = *onto_dh;
+    if (!p.mat) return;
     if (ws->mask) {
         p.init = ws->zero;
         p.init_row = 0;
@@ -239,7 +242,7 @@ static void multiply_back(const rc_backward_run *run, const rc_op *op, const rc_
 /* Its sums over the gradients of its result. */
 static void run_norm_back(const rnncore_plan *plan, const rc_op *op, const rc_cell_args *args, int64_t rows)
 {
-    static const int only[] = {0};
+    static const int8_t only[] = {0};
     const rc_norm *n = &plan->cell->norm[op->index];
     const rc_term *term = n->term < 0 ? NULL : &plan->term[n->term];
     const int64_t plane = plan->ld * plan->elem;

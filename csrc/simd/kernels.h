@@ -108,7 +108,7 @@ typedef struct rc_matrix {
     const void *data;
     int64_t units, k;
     int planes;
-    const int *gate;
+    const int8_t *gate;
     rnncore_store store; /* values are rounded to what it holds */
 } rc_matrix;
 
@@ -143,7 +143,7 @@ typedef struct rc_kernels {
     /* Layer normalisation of a row of `planes` planes of `units` values, see norm.h: stats gets {mean, 1 / deviation}; sums gets
      * the means of du = gain * d and of du * u, where plane p has the gains of row block gate[p]. */
     void (*norm_stats)(void *stats, const void *values, int planes, int64_t plane, int64_t units);
-    void (*norm_back)(void *sums, const void *d, const void *u, const void *gain, const int *gate, int planes,
+    void (*norm_back)(void *sums, const void *d, const void *u, const void *gain, const int8_t *gate, int planes,
                       int64_t plane, int64_t units);
 
     /* Plain arrays. */

@@ -104,7 +104,7 @@ RC_INLINE void add_gradients(norm_sums *of_du, norm_sums *of_duu, const real *d,
     }
 }
 
-static void rc_norm_back(void *sums, const void *d, const void *u, const void *gain, const int *gate, int planes,
+static void rc_norm_back(void *sums, const void *d, const void *u, const void *gain, const int8_t *gate, int planes,
                          int64_t plane, int64_t units)
 {
     const real count = (real)(planes * units);

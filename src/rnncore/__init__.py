@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recurrent neural networks (basic RNN, LSTM, GRU) on CPUs, to the last bit the same everywhere.
+"""Recurrent neural networks (basic RNN, LSTM, GRU, minGRU, minLSTM) on CPUs, to the last bit the same everywhere.
 
 >>> import numpy as np, rnncore
 >>> layer = rnncore.LSTM(8, 32, seed=0)
@@ -15,7 +15,7 @@ from .engine.backends import isas, use_backend, use_isa
 from .engine.config import show_config
 from .engine.threads import get_num_threads, set_num_threads
 from .errors import RnncoreError
-from .layers import GRU, LSTM, RNN, Fleet, Stream
+from .layers import GRU, LSTM, RNN, Fleet, MinGRU, MinLSTM, Stream
 from .spec.parameters import set_writer
 from .version import __version__ as __version__
 
@@ -76,6 +76,8 @@ __all__ = [
     "Fleet",
     "Forecaster",
     "Linear",
+    "MinGRU",
+    "MinLSTM",
     "RnncoreError",
     "SessionPool",
     "Stream",

@@ -22,6 +22,8 @@ CELLS = {
     "gru_before": ("GRU", {"reset_after": False}),
     "lstm_norm": ("LSTM", {"layer_norm": True}),
     "gru_norm": ("GRU", {"layer_norm": True}),
+    "min_gru": ("MinGRU", {}),
+    "min_lstm": ("MinLSTM", {}),
 }
 DTYPES = ("float32", "float64")
 
@@ -117,6 +119,14 @@ GATES_OF_GRU = (
     {"r": "softplus", "z": ("hard_sigmoid", 0.25, 0.375), "n": ("scaled_tanh", 1.5, 0.75)},
     {"r": "tanh", "z": "sigmoid", "n": ("elu", 0.5)},
 )
+GATES_OF_MIN_GRU = (
+    {"z": ("affine", 0.25, 0.5), "n": ("leaky_relu", 0.25)},
+    {"z": "sigmoid", "n": ("scaled_tanh", 1.5, 0.75)},
+)
+GATES_OF_MIN_LSTM = (
+    {"i": "softplus", "f": ("hard_sigmoid", 0.25, 0.625), "g": ("elu", 0.5)},
+    {"g": "tanh"},
+)
 GATES_OF_LSTM = (
     {"i": "hard_sigmoid", "f": ("affine", 0.25, 0.5), "g": ("elu", 0.5), "o": "softsign", "c": "softplus"},
     {"i": "tanh", "f": "sigmoid", "g": "relu", "o": ("leaky_relu", 0.25), "c": ("scaled_tanh", 1.5, 0.75)},
@@ -148,6 +158,20 @@ GRU_CALLS = {
         state=True,
     ),
 }
+
+
+def min_calls(first, second):
+    """Those of a cell without recurrent products."""
+    return {
+        "functions-0": Call(layer={"activations": first}, state=True),
+        "functions-1": Call(layer={"bidirectional": True, "activations": (first, second)}, lengths=RAGGED),
+        "functions-2": Call(
+            layer={"num_layers": 2, "activations": second, "clip": 0.375, "zoneout": 0.25},
+            forward={"checkpoint": 3} | DROPS,
+            state=True,
+        ),
+    }
+
 
 WHOLE_LSTM = {"peepholes": True, "coupled": True, "proj_size": 7, "clip": 1.5, "zoneout": 0.125}
 WHOLE_LSTM |= {"zoneout_c": 0.25, "dropout": 0.25}
@@ -195,6 +219,8 @@ SPECIAL = {
     "gru_before": GRU_CALLS,
     "lstm_norm": LSTM_CALLS,
     "gru_norm": GRU_CALLS,
+    "min_gru": min_calls(*GATES_OF_MIN_GRU),
+    "min_lstm": min_calls(*GATES_OF_MIN_LSTM),
 }
 
 # Arrays ----------------------------------------------------------------------------------------------------

@@ -46,6 +46,11 @@ const rnncore_config model_configs[] = {
     {.cell = "lstm_norm", SIZES, .proj_size = 7, .peepholes = 1, .coupled = 1, .clip = 0.5, .zoneout_c = 0.3},
     {.cell = "gru_norm", SIZES},
     {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
+    {.cell = RNNCORE_MIN_GRU, SIZES},
+    {.cell = RNNCORE_MIN_GRU, SIZES, .clip = 0.5, .zoneout = 0.3, .activations = {{{0}, {RNNCORE_TANH, 0, 0}}}},
+    {.cell = RNNCORE_MIN_LSTM, SIZES},
+    {.cell = RNNCORE_MIN_LSTM, SIZES, .clip = 0.5, .zoneout = 0.3},
+    {.cell = RNNCORE_MIN_LSTM, SIZES, .activations = {{{RNNCORE_SOFTPLUS, 0, 0}, {0}, {RNNCORE_AFFINE, 0.5, 0.25}}}},
 };
 #undef SIZES
 const int model_config_count = sizeof model_configs / sizeof *model_configs;

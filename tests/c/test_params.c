@@ -19,14 +19,19 @@ typedef struct row {
 /* The header's table for one layer, whose input has `in` features; its count. */
 static int expect(const rnncore_config *c, int64_t in, row table[MOST])
 {
-    const int lstm = !strncmp(c->cell, "lstm", 4), norm = strstr(c->cell, "norm") != NULL;
+    const int lstm = !strncmp(c->cell, "lstm", 4), scan = !strncmp(c->cell, "min_", 4),
+              norm = strstr(c->cell, "norm") != NULL;
     const int64_t H = c->hidden_size, O = c->proj_size ? c->proj_size : H;
-    const int64_t G = lstm ? 4 - c->coupled : !strncmp(c->cell, "gru", 3) ? 3 : 1;
+    const int64_t G = lstm                                 ? 4 - c->coupled
+                      : !strcmp(c->cell, RNNCORE_MIN_GRU)  ? 2
+                      : !strcmp(c->cell, RNNCORE_MIN_LSTM) ? 3
+                      : !strncmp(c->cell, "gru", 3)        ? 3
+                                                           : 1;
     int n = 0;
     table[n++] = (row){"weight_ih", G * H, in};
-    table[n++] = (row){"weight_hh", G * H, O};
+    if (!scan) table[n++] = (row){"weight_hh", G * H, O};
     table[n++] = (row){"bias_ih", G * H, 0};
-    table[n++] = (row){"bias_hh", G * H, 0};
+    if (!scan) table[n++] = (row){"bias_hh", G * H, 0};
     if (c->proj_size) table[n++] = (row){"weight_hr", O, H};
     if (c->peepholes) table[n++] = (row){"weight_peephole", (G - 1) * H, 0};
     if (norm) table[n++] = (row){"gain_ih", G * H, 0};

@@ -63,6 +63,8 @@ static const struct sharing {
     {"units, projection", RNNCORE_LSTM, 40, 1, 16, 136, 40, 1, 0, 0, 0},
     {"units, chunks", RNNCORE_LSTM, 200, 1, 16, 120, 0, 2, 1, 0, 0},
     {"units, segments", RNNCORE_LSTM, 100, 3, 16, 104, 0, 2, 1, 3, 0},
+    {"units, scan", RNNCORE_MIN_LSTM, 40, 1, 96, 136, 0, 2, 0, 3, 0},
+    {"rows, scan", RNNCORE_MIN_GRU, 24, 9, 8, 40, 0, 2, 1, 0, 0.3},
     {"units, norm", "lstm_norm", 40, 2, 16, 136, 0, 1, 1, 4, 0},
     {"units, norm, dropout", "gru_norm", 40, 2, 16, 136, 0, 2, 0, 0, 0.3},
     {"rows, norm", "lstm_norm", 24, 9, 8, 40, 0, 2, 1, 0, 0},

@@ -171,7 +171,7 @@ def spoiling(column, *values):
         (shortened, model, "ArgumentError: group: expected at least 8 rows, got 7 (the series is too short)"),
         (spoiling("y", 0.0, float("nan")), model, "y: expected finite numbers, got nan in row 1"),
         (spoiling("y", float("inf")), model, "y: expected finite numbers, got inf in row 0"),
-        (spoiling("y", None), model, "y: expected no nulls, got 1"),
+        (spoiling("y", None), model, "y: expected finite numbers, got nan in row 0"),
         (spoiling("y", *[1e300, -1e300] * 10), model, "group: expected values whose squares are finite"),
         (spoiling("day", 3, 3, 3), model, "time: expected a time of its own for each row, got two rows of 3"),
         (spoiling("day", None), model, "time: expected a time of its own for each row, got a null"),

@@ -20,6 +20,7 @@ from rnncore.errors import (
     TapeError,
     UnsupportedError,
 )
+from rnncore.spec import CELLS
 
 M, T, N, X, H = 19, 6, 3, 3, 5  # more models than a vector has lanes, and some that are left
 OPTIONS = {
@@ -40,7 +41,8 @@ CALLS = {
 
 def build(cell, dtype="float32", **options):
     options = {"dtype": dtype} | cell.options(H) | options
-    return rnncore.Fleet(cell.layer.lower(), X, H, models=M, seed=3, **options)
+    (name,) = [name for name, row in CELLS.items() if row.title == cell.layer]
+    return rnncore.Fleet(name, X, H, models=M, seed=3, **options)
 
 
 def arrays(fleet, seed=0):

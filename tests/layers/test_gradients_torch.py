@@ -16,7 +16,7 @@ PROBABILITIES = {
     "weight_dropout": "weight",
 }
 MODULE_ROWS = rows_of_grid(pytorch.CELLS, lengths=("full", "ragged"), drops=("plain",))
-STEP_ROWS = rows_of_grid(pytorch.CELLS)
+STEP_ROWS = rows_of_grid(pytorch.STEPS)
 
 
 def leaves_of(row, layer, call):

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^(?:[FB]\d  \S|    d\w+(?:\[[rzn,]+\])?  *\+?= )")
-CELLS = ("rnn", "lstm", "lstm_norm", "gru", "gru_norm")
+CELLS = ("rnn", "lstm", "lstm_norm", "gru", "gru_norm", "scan")
 
 
 def equations(path, comment):
@@ -29,8 +29,11 @@ def test_twin_has_all_lines():
     rnn = ["F1", "F2", "B2", "B1"]
     lstm = [f"F{k}" for k in range(1, 9)] + [f"B{k}" for k in range(8, 0, -1)]
     gru = [f"F{k}" for k in range(1, 6)] + [f"B{k}" for k in range(5, 0, -1)]
+    scan = [f"F{k}" for k in range(1, 4)] + [f"B{k}" for k in range(3, 0, -1)]  # minGRU, then minLSTM
+    scan += [f"F{k}" for k in range(1, 6)] + [f"B{k}" for k in range(5, 0, -1)]
     labels = {name: [line[:2] for line in lines if line[0] in "FB"] for name, lines in TWIN.items()}
-    assert labels == {"rnn": rnn, "lstm": lstm, "lstm_norm": lstm, "gru": gru + gru, "gru_norm": gru}
+    expected = {"rnn": rnn, "lstm": lstm, "lstm_norm": lstm, "gru": gru + gru, "gru_norm": gru, "scan": scan}
+    assert labels == expected
 
 
 def test_docs_agree_with_twin():

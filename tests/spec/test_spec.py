@@ -35,11 +35,9 @@ def test_parameter_shapes_in_order():
 def test_sizes(cell):
     spec = Spec(cell, np.int16(3), np.uint64(5), bidirectional=np.True_, bias=False, dtype=np.float64)
     assert (spec.gates, spec.directions, spec.output_size, spec.y_size) == (len(GATES[cell]), 2, 5, 10)
+    matrices = ("weight_ih", "weight_hh") if spec.is_recurrent else ("weight_ih",)
     assert list(spec.parameter_shapes()) == [
-        "weight_ih_l0",
-        "weight_hh_l0",
-        "weight_ih_l0_reverse",
-        "weight_hh_l0_reverse",
+        name + end for end in ("_l0", "_l0_reverse") for name in matrices
     ]
     assert type(spec.input_size) is int and type(spec.bidirectional) is bool and spec.dtype == np.float64
 
@@ -91,6 +89,11 @@ def test_activations_have_one_form():
     assert one.functions(1) == {"r": ("sigmoid",), "z": ("sigmoid",), "n": ("elu", 1.0)}
     both = Spec("rnn", 3, 5, bidirectional=True, activations=({}, {"h": "relu"}))
     assert [both.functions(d)["h"] for d in (0, 1)] == [("tanh",), ("relu",)]
+    identity = Spec("min_gru", 3, 5, activations={"n": ("affine", 1)})
+    assert identity == Spec("min_gru", 3, 5) and identity.functions(0)["n"] == ("affine", 1.0, 0.0)
+    assert Spec("min_gru", 3, 5, activations={"n": ("affine", 2)}).activations == (
+        (("sigmoid",), ("affine", 2.0, 0.0)),
+    )
 
 
 def test_every_function_is_in_the_grid():
@@ -111,7 +114,7 @@ def test_every_function_has_a_value_and_a_slope():
 def test_forms_tell_the_cells_apart():
     specs = [Spec("rnn", 1, 2), Spec("rnn", 1, 2, nonlinearity="relu"), Spec("lstm", 1, 2)]
     specs += [Spec("lstm", 1, 2, layer_norm=True), Spec("gru", 1, 2), Spec("gru", 1, 2, reset_after=False)]
-    specs += [Spec("gru", 1, 2, layer_norm=True)]
+    specs += [Spec("gru", 1, 2, layer_norm=True), Spec("min_gru", 1, 2), Spec("min_lstm", 1, 2)]
     forms = [form for cell in CELLS.values() for form in cell.forms]
     assert [spec.form for spec in specs] == forms == list(reference_cells.STEPS)
 
@@ -130,6 +133,8 @@ OPTIONED = [
     Spec(
         "gru", 3, 5, bidirectional=True, reset_after=False, activations=({}, {"n": ("elu", 0.5)}), dropout=0.5
     ),
+    Spec("min_gru", 3, 5, num_layers=2, clip=2.0, activations={"n": ("affine", 0.5)}),
+    Spec("min_lstm", 3, 5, bias=False, zoneout=0.25, activations={"g": "tanh"}),
 ]
 
 

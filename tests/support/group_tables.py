@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,15 @@ def series(count=12, rows=20):
 def model(seed, hidden=3):
     layer = nn.Recurrent(rnncore.GRU(1, hidden, seed=seed), return_sequences=False)
     return nn.Sequential(layer, nn.Linear(hidden, 2, seed=seed + 1))
+
+
+def deadly(marker, seed):
+    """The model; the first call of all ends its process."""
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return model(seed)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fitted(table, **options):

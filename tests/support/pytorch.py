@@ -10,7 +10,8 @@ from rnncore.spec import masks
 torch.set_num_threads(1)  # its threads would spin on the cores that ours need
 
 # GRU with the reset gate before the product, peepholes, clipping and other functions are not in PyTorch.
-CELLS = [cell for cell in tables.CELLS if set(dict(cell.fixed)) <= {"nonlinearity"}]
+STEPS = [cell for cell in tables.CELLS if set(dict(cell.fixed)) <= {"nonlinearity"}]
+CELLS = [cell for cell in STEPS if hasattr(torch.nn, cell.layer)]
 
 
 def leaf(array):
@@ -50,6 +51,13 @@ def _step(spec, a, r, w, h, c):
         (ar, az, an), (rr, rz, rn) = a.chunk(3, 1), r.chunk(3, 1)
         z = (az + rz).sigmoid()
         return (1 - z) * (an + (ar + rr).sigmoid() * rn).tanh() + z * h, c
+    if spec.cell == "min_gru":
+        z, n = a.chunk(2, 1)
+        return torch.lerp(h, n, z.sigmoid()), c
+    if spec.cell == "min_lstm":
+        i, f, g = a.chunk(3, 1)
+        sums = i.sigmoid() + f.sigmoid()
+        return f.sigmoid() / sums * h + i.sigmoid() / sums * g, c
     i, f, g, o = (a + r).chunk(4, 1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     h = o.sigmoid() * c.tanh()
@@ -62,7 +70,7 @@ def _run_direction(spec, x, w, state, valid, kept, reverse):
     h, c = state if len(state) == 2 else (state[0], state[0])
     outputs = [None] * len(x)
     for t in reversed(range(len(x))) if reverse else range(len(x)):
-        r = (h * kept) @ w["weight_hh"].T + w.get("bias_hh", 0.0)
+        r = (h * kept) @ w["weight_hh"].T + w.get("bias_hh", 0.0) if spec.is_recurrent else None
         next_h, next_c = _step(spec, a[t], r, w, h, c)
         h, c = torch.where(valid[t], next_h, h), torch.where(valid[t], next_c, c)
         outputs[t] = torch.where(valid[t], next_h, 0.0)
@@ -97,7 +105,7 @@ def run_steps(layer, parameters, x, state, lengths, key, between=0.0, recurrent=
     def kept(number, shape, p):
         return torch.from_numpy(masks.keep_mask(key, number, shape, p) / (1 - p)) if p else 1.0
 
-    finals = []
+    finals, kept_h = [], None
     for k in range(spec.num_layers):
         if k:
             y = y * kept(k - 1, tuple(y.shape), between)
@@ -109,8 +117,11 @@ def run_steps(layer, parameters, x, state, lengths, key, between=0.0, recurrent=
                 for name, value in parameters.items()
                 if name.endswith(suffix)
             }
-            w["weight_hh"] = w["weight_hh"] * kept(masks.WEIGHT + slot, tuple(w["weight_hh"].shape), weight)
-            kept_h = kept(masks.RECURRENT + slot, (N, spec.output_size), recurrent)
+            if spec.is_recurrent:
+                w["weight_hh"] = w["weight_hh"] * kept(
+                    masks.WEIGHT + slot, tuple(w["weight_hh"].shape), weight
+                )
+                kept_h = kept(masks.RECURRENT + slot, (N, spec.output_size), recurrent)
             start = tuple(part[slot] for part in state)
             out, final = _run_direction(spec, y, w, start, valid, kept_h, slot % spec.directions == 1)
             outputs.append(out)

@@ -39,7 +39,7 @@ class Reader:
     def _run(self, batch):
         x, labels, lengths = collated(batch)
         lengths = np.full(len(x), x.shape[1]) if lengths is None else lengths
-        with keyed(self.layer, batch.keys):
+        with keyed(self.layer, lambda: batch.keys):
             y, h, tape = self.layer.forward(x.swapaxes(0, 1), lengths=lengths, recurrent_dropout=0.1)
         context, _, asked = self.attention.forward(h, y, lengths)
         logits, read = self.head.forward(np.concatenate([h, context], axis=-1)[0])

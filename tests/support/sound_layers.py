@@ -259,7 +259,7 @@ LOSSES = [
 CALLS = [
     *(
         row
-        for name in ("RNN", "LSTM", "GRU")
+        for name in ("RNN", "LSTM", "GRU", "MinGRU", "MinLSTM")
         for home in (rnncore, reference)
         for row in _layer_rows(name, home)
     ),

@@ -37,6 +37,8 @@ CELLS = [
     Cell("gru_before", "GRU", (("reset_after", False),)),
     Cell("lstm_norm", "LSTM", (("layer_norm", True),)),
     Cell("gru_norm", "GRU", (("layer_norm", True),)),
+    Cell("min_gru", "MinGRU"),
+    Cell("min_lstm", "MinLSTM"),
     # Rows with options; every function of rnncore.spec.activations is in one of them.
     Cell("rnn_general", "RNN", (("clip", 1.5), ("activations", (("softplus",),)))),
     Cell("lstm_peepholes", "LSTM", (("peepholes", True),)),
@@ -76,6 +78,22 @@ CELLS = [
         "gru_before_general",
         "GRU",
         (("reset_after", False), ("activations", (("softsign", "sigmoid", ("thresholded_relu", -0.4)),))),
+    ),
+    Cell(
+        "min_gru_general",
+        "MinGRU",
+        (("clip", 1.0), ("activations", (("hard_sigmoid", ("leaky_relu", 0.3)),))),
+    ),
+    # Gates are sigmoids or not.
+    Cell(
+        "min_lstm_clip",
+        "MinLSTM",
+        (("clip", 0.75), ("activations", (("sigmoid", "sigmoid", "tanh"),))),
+    ),
+    Cell(
+        "min_lstm_general",
+        "MinLSTM",
+        (("clip", 2.0), ("activations", (("softplus", "sigmoid", ("affine", 0.5, 0.25)),))),
     ),
 ]
 

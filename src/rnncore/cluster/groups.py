@@ -7,11 +7,13 @@ again in any way.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentError, shown
 from ..nn import mse_loss
 from .groups_fitting import Fitting
 from .groups_parts import GroupRun, check_progress
@@ -101,8 +103,8 @@ def fit_groups(
     >>> fitted.column_names[:3], fitted["samples"].to_pylist()
     (['store', 'model', 'samples'], [48, 48])
     """
-    given = {name: value for name, value in locals().items() if name not in {"table", "folder", "progress"}}
-    return Fitting(**given, folder=folder)(table, check_progress(progress))
+    given = {name: value for name, value in locals().items() if name not in {"table", "progress"}}
+    return Fitting(**given)(table, check_progress(progress))
 
 
 def score_groups(
@@ -157,3 +159,22 @@ def score_groups(
     ([39, 39], [7, 7])
     """
     return Scoring(key, models, predict, time, ids)(table, check_progress(progress))
+
+
+def fitting(key: Any, model: Any, seed: Any, options: Mapping[str, Any]) -> Fitting:
+    """`fit_groups` with these arguments, as a function of a table for the tasks of an engine."""
+    return Fitting(**_given(fit_groups, options, key=key, model=model, seed=seed))
+
+
+def scoring(key: Any, models: Any, options: Mapping[str, Any]) -> Scoring:
+    """`score_groups` with these arguments, as a function of a table for the tasks of an engine."""
+    return Scoring(**_given(score_groups, options, key=key, models=models))
+
+
+def _given(function: Callable[..., Any], options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """All arguments of a function but its table, those that are left out as they are there."""
+    if "progress" in options:
+        raise ArgumentError("progress", "none", shown(options["progress"]), "engines show their own")
+    bound = inspect.signature(function).bind(None, **options, **more)
+    bound.apply_defaults()
+    return {name: value for name, value in bound.arguments.items() if name not in {"table", "progress"}}

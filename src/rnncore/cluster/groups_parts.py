@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..engine.threads import given_threads, limited
 from ..errors import ArgumentError, FormatError
 from ..formats.files import check_path, replacing
 from ..version import __version__
@@ -177,3 +178,9 @@ def check_progress(value: Any) -> Any:
 def text_of(error: Exception) -> str:
     """An error as it stands in a row."""
     return f"{type(error).__name__}: {error}"
+
+
+def in_task(work: Callable[[Any], Any], table: Any) -> Any:
+    """What `work` makes of a table, with the threads that an engine has given to the task."""
+    with limited(given_threads()):
+        return work(table)

@@ -202,6 +202,8 @@ def _word(value: Any) -> bytes:
     """A key's value as bytes that no other value has; integers of different widths are one."""
     if isinstance(value, bytes):
         return b"b" + value
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
     if isinstance(value, datetime.date | datetime.time):
         return b"t" + value.isoformat().encode()
     kinds = {bool: "o", int: "i", str: "s", type(None): "n", datetime.timedelta: "d", decimal.Decimal: "e"}

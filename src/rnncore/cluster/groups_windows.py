@@ -94,7 +94,7 @@ class Windows:
             )
         n = len(values) - self.context - self.horizon + 1
         x, mean, scale = self._inputs(values, range(n))
-        target = np.lib.stride_tricks.sliding_window_view(values[self.context :, 0], self.horizon)
+        target = values[self.context + np.arange(n)[:, np.newaxis] + np.arange(self.horizon), 0]
         target = ((target - mean) / scale).astype(self.dtype)
         if not self.holdout:
             return x, target
@@ -163,9 +163,10 @@ class Windows:
             numbers = types.is_floating(column.type) or types.is_integer(column.type)
             if not numbers and not types.is_boolean(column.type):
                 raise DTypeError(name, "a column of numbers", str(column.type))
-            if column.null_count:
-                raise ArgumentError(name, "no nulls", f"{column.null_count}", "fill them first")
-            values[:, k] = column.to_numpy()
+            # What is null here is NaN in a frame of pandas: both are NaN, and one error.
+            values[:, k] = (
+                column if types.is_floating(column.type) else column.cast("float64", False)
+            ).to_numpy()
         if not np.isfinite(values).all():
             row, k = np.argwhere(~np.isfinite(values))[0]
             raise ArgumentError(names[k], "finite numbers", f"{values[row, k]} in row {row} of the group")
@@ -173,10 +174,10 @@ class Windows:
 
     def _inputs(self, values: np.ndarray, which: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Some windows (n, context, columns), and mean and scale (n, 1) of the series in each."""
-        windows = np.lib.stride_tricks.sliding_window_view(values, self.context, axis=0)
-        windows = windows[which.start : which.stop]
+        rows = np.arange(which.start, which.stop)[:, np.newaxis] + np.arange(self.context)
+        windows = np.ascontiguousarray(values.T)[:, rows]  # (columns, n, context)
         if not self.scale:
-            zeros = np.zeros((len(windows), 1))
+            zeros = np.zeros((len(which), 1))
             return self._laid(windows), zeros, zeros + 1
         # Sums of the core: a window has the same bits alone and beside others, on every machine.
         mean = sums.dot_rows(windows) / self.context
@@ -185,8 +186,8 @@ class Windows:
         if not np.isfinite(scale).all():
             raise ArgumentError("group", "values whose squares are finite", f"{np.abs(values).max()}")
         scale = np.where(scale > SMALL * np.abs(mean), scale, 1.0)
-        return self._laid(apart / scale), mean[:, 0], scale[:, 0]
+        return self._laid(apart / scale), mean[0], scale[0]
 
     def _laid(self, windows: np.ndarray) -> np.ndarray:
-        """(n, columns, context) as (n, context, columns)."""
-        return np.ascontiguousarray(windows.swapaxes(1, 2), self.dtype)
+        """(columns, n, context) as (n, context, columns)."""
+        return np.ascontiguousarray(windows.transpose(1, 2, 0), self.dtype)

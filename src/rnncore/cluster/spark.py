@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Scoring on Spark: DataFrames through `mapInArrow`, and tasks."""
+"""Scoring, and models for groups, on Spark: DataFrames through `mapInArrow`, and tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from .. import spec
 from .arrow import package
+from .groups import fitting, scoring
+from .groups_parts import in_task
 from .scorer import Scorer, check_scorer
 
-__all__ = ["score"]
+__all__ = ["fit_groups", "score", "score_groups"]
 
 WAVE = 4
 """Tasks for each core of the cluster that are handed over together: results come when all of them are done."""
@@ -60,6 +63,89 @@ def _without_sizes(kind: Any) -> Any:
     if not hasattr(kind, "value_type"):
         return kind
     return pyarrow.list_(_without_sizes(kind.value_type))
+
+
+def fit_groups(
+    df: Any,
+    key: str | Sequence[str],
+    model: Callable[..., Any],
+    seed: int = 0,
+    *,
+    partitions: int | None = None,
+    **options: Any,
+) -> Any:
+    """Train a model for each group of a DataFrame of Spark; lazy, as all that is done to one.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    key, model, seed
+        As for `rnncore.cluster.fit_groups`.
+    partitions : int, optional
+        Parts into which the groups are dealt; a task trains those of one. ``spark.sql.shuffle.partitions`` if left out.
+    **options
+        As for `rnncore.cluster.fit_groups`; without `progress`, which Spark shows. A `folder` is one that all workers
+        see.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The rows of `rnncore.cluster.fit_groups`, of the same bits, in any order.
+
+    Raises
+    ------
+    UnsupportedError
+        pyspark is not installed.
+    ArgumentError
+    """
+    package("pyspark.sql")
+    return _by_group(df, fitting(key, model, seed, options), partitions)
+
+
+def score_groups(
+    df: Any, key: str | Sequence[str], models: Any, *, partitions: int | None = None, **options: Any
+) -> Any:
+    """Apply the models of `fit_groups` to a DataFrame of Spark; lazy.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    key, models, **options
+        As for `rnncore.cluster.score_groups`; every task gets all models.
+    partitions : int, optional
+        As for `fit_groups`.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The rows of `rnncore.cluster.score_groups`, in any order.
+
+    Raises
+    ------
+    UnsupportedError
+        pyspark is not installed.
+    ArgumentError
+    """
+    package("pyspark.sql")
+    return _by_group(df, scoring(key, models, options), partitions)
+
+
+def _by_group(df: Any, work: Any, partitions: int | None) -> Any:
+    """What `work` makes of the groups: a partition holds all rows of those that are in it."""
+    from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+
+    schema = work.schema(to_arrow_schema(df.schema))
+    count = [] if partitions is None else [spec.check_int("partitions", partitions, 1)]
+    dealt = df.repartition(*count, *work.keys) if work.keys else df.repartition(1)
+
+    def groups(batches: Iterator[Any]) -> Iterator[Any]:
+        import pyarrow
+
+        found = list(batches)
+        if found:
+            yield from in_task(work, pyarrow.Table.from_batches(found)).to_batches()
+
+    return dealt.mapInArrow(groups, from_arrow_schema(schema))
 
 
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -166,10 +166,9 @@ def _checked_drop(drop: Any) -> tuple[int, float]:
 
 
 def recurrent_masks(spec: Spec, key: int, p: float) -> list[tuple[str, int, float]]:
-    """Names of the recurrent matrices, and the key and probability of each one's mask."""
-    return [
-        ("weight_hh" + s, masks.layer_key(key, masks.WEIGHT + k), p) for k, s in enumerate(spec.suffixes())
-    ]
+    """Names of the recurrent matrices, if there are any, and the key and probability of each one's mask."""
+    suffixes = spec.suffixes() if spec.is_recurrent else ()
+    return [("weight_hh" + s, masks.layer_key(key, masks.WEIGHT + k), p) for k, s in enumerate(suffixes)]
 
 
 def _dropped(spec, parameters, key, p):

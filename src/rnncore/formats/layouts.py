@@ -135,8 +135,28 @@ def grouped(spec: Spec, direction: int, system: str) -> list[tuple[Any, ...]]:
     return found
 
 
+def row_of(system: str, cell: str, reset_after: bool) -> str:
+    """The name of a cell in a system's row.
+
+    Raises
+    ------
+    UnsupportedError
+        The system has no such cell.
+    """
+    gates = SYSTEMS[system].gates
+    key = "gru_before" if cell == "gru" and not reset_after else cell
+    if key not in gates:
+        what = {
+            "gru": "a GRU that resets after the product",
+            "gru_before": "a GRU that resets before the product",
+        }
+        raise UnsupportedError("cell", f"a cell that {system} has ({', '.join(gates)})", what.get(key, cell))
+    return key
+
+
 def refuse_options(system: str, spec: Spec) -> None:
-    """UnsupportedError for the first option of a layer that a system cannot hold."""
+    """UnsupportedError for a cell that a system has not, or the first option of a layer that it cannot hold."""
+    row_of(system, spec.cell, spec.reset_after)
     for name in OPTIONS.keys() - SYSTEMS[system].options - _BY_CELL:
         value = getattr(spec, name)
         if value != OPTIONS[name].neutral:

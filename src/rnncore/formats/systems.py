@@ -14,22 +14,14 @@ import numpy as np
 from .. import spec as checks
 from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
 from ..spec import CELLS, gate_names
-from .layouts import BIASES, SYSTEMS, Convention
+from .layouts import BIASES, SYSTEMS, Convention, row_of
 
 
 def _row(system: str, cell: str, reset_after: bool) -> tuple[Convention, str, str]:
     checks.check_choice("cell", cell, tuple(CELLS))
     if not isinstance(system, str) or system not in SYSTEMS:
         raise ArgumentError("system", "one of " + ", ".join(SYSTEMS), shown(system))
-    convention = SYSTEMS[system]
-    key = "gru_before" if cell == "gru" and not reset_after else cell
-    if key not in convention.gates:
-        what = {
-            "gru": "a GRU that resets after the product",
-            "gru_before": "a GRU that resets before the product",
-        }
-        expected = f"a cell that {system} has ({', '.join(convention.gates)})"
-        raise UnsupportedError("cell", expected, what.get(key, cell))
+    convention, key = SYSTEMS[system], row_of(system, cell, reset_after)
     return convention, convention.gates[key], convention.bias[key]
 
 

@@ -5,7 +5,18 @@ from ..engine import Stream
 from . import initializers
 from .fleet import Fleet
 from .fleet_stream import FleetStream
-from .layers import GRU, LSTM, RNN
+from .layers import GRU, LSTM, RNN, MinGRU, MinLSTM
 from .module import Module
 
-__all__ = ["GRU", "LSTM", "RNN", "Fleet", "FleetStream", "Module", "Stream", "initializers"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Fleet",
+    "FleetStream",
+    "MinGRU",
+    "MinLSTM",
+    "Module",
+    "Stream",
+    "initializers",
+]

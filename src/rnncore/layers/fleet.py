@@ -29,7 +29,7 @@ class Fleet(Module):
 
     Parameters
     ----------
-    cell : {"rnn", "lstm", "gru"}
+    cell : {"rnn", "lstm", "gru", "min_gru", "min_lstm"}
     input_size, hidden_size, num_layers : int
         I, H, L; each at least 1.
     models : int

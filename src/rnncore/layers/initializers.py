@@ -61,21 +61,22 @@ def orthogonal(spec: Spec, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def set_forget_bias(
     spec: Spec, parameters: dict[str, np.ndarray], value: float = 1.0
 ) -> dict[str, np.ndarray]:
-    """Set the forget gate's bias of an LSTM in place: bias_ih gets `value`, bias_hh zero.
+    """Set the forget gate's bias of an LSTM or a minLSTM in place: bias_ih gets `value`, bias_hh zero.
 
     A positive bias lets the state and its gradient pass at the start of training (Jozefowicz 2015).
 
     Raises
     ------
     ArgumentError
-        Not an LSTM, or one without biases or with coupled gates.
+        No such cell, or one without biases or with coupled gates.
     """
     if "f" not in spec.gate_names or not spec.bias:
         got = f"{spec.cell} with bias={spec.bias}, coupled={spec.coupled}"
-        raise ArgumentError("spec", "an LSTM with biases and a gate f", got)
+        raise ArgumentError("spec", "an LSTM or minLSTM with biases and a gate f", got)
     k = spec.gate_names.index("f")
     block = slice(k * spec.hidden_size, (k + 1) * spec.hidden_size)
     for suffix in spec.suffixes():
         parameters["bias_ih" + suffix][block] = value
-        parameters["bias_hh" + suffix][block] = 0.0
+        if "bias_hh" + suffix in parameters:
+            parameters["bias_hh" + suffix][block] = 0.0
     return parameters

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The compiled layers: RNN, LSTM, GRU.
+"""The compiled layers: RNN, LSTM, GRU, MinGRU, MinLSTM.
 
 A layer owns parameters and their packed weights, which are made when first needed, per instruction set, and thrown away
 when the parameters change. What it does with them is the engine's.
@@ -17,7 +17,14 @@ from .. import engine
 from ..engine import _core, backends
 from ..errors import ArgumentError
 from ..spec import initializers, masks
-from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
+from ..spec.arguments import (
+    GRUArguments,
+    LayerArguments,
+    LSTMArguments,
+    MinGRUArguments,
+    MinLSTMArguments,
+    RNNArguments,
+)
 from .module import Module
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ StateT = TypeVar("StateT")
 
 
 class Layer(Module, LayerArguments, Generic[StateT]):
-    """What the three layers share; see `RNN`, `LSTM`, `GRU`. May be called from many threads at once."""
+    """What the layers share; see `RNN`, `LSTM`, `GRU`, `MinGRU`, `MinLSTM`. May be called from many threads at once."""
 
     _made_anew = Module._made_anew | {"counter", "_packed", "_plans", "_spares"}
 
@@ -335,3 +342,11 @@ class LSTM(LSTMArguments, Layer["tuple[np.ndarray, np.ndarray]"]):
 
 class GRU(GRUArguments, Layer["np.ndarray"]):
     __doc__ = GRUArguments.__doc__
+
+
+class MinGRU(MinGRUArguments, Layer["np.ndarray"]):
+    __doc__ = MinGRUArguments.__doc__
+
+
+class MinLSTM(MinLSTMArguments, Layer["np.ndarray"]):
+    __doc__ = MinLSTMArguments.__doc__

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ class Batch:
         """A new generator, of the key and the first sample."""
         return np.random.Generator(np.random.PCG64(int(self.keys[0])))
 
-    @property
+    @functools.cached_property
     def keys(self) -> np.ndarray:
         """One for each sample."""
         return keys_of(self.rows, self.key)
@@ -192,7 +193,7 @@ class Supervised:
     def gradients(self, batch: Batch) -> tuple[float, int, Any]:
         """The total loss, how many tokens it is of, and the gradients of the total."""
         inputs, target, lengths = self._inputs(batch)
-        with keyed(self.model, batch.keys, self.reads_steps and not self.batch_first):
+        with keyed(self.model, lambda: batch.keys, self.reads_steps and not self.batch_first):
             y, tape = self.model.forward(*inputs)
         total, count, dy = self._summed(y, target, lengths)
         # Gradients of the data are of no use.

@@ -84,23 +84,26 @@ class Keys:
         Whether arrays with steps have them first.
     """
 
-    def __init__(self, samples: np.ndarray, module: int, time_major: bool) -> None:
-        self.samples: np.ndarray = samples
+    def __init__(self, samples: Callable[[], np.ndarray], module: int, time_major: bool) -> None:
+        self.samples: Callable[[], np.ndarray] = samples
         self.module: int = module
         self.time_major: bool = time_major
         self.drawn: int = 0
-        self.row_keys: np.ndarray = samples
+        self.row_keys: np.ndarray = np.zeros(0, np.uint64)
 
     def integers(self, *_: Any, **__: Any) -> int:
         """Draw."""
         self.drawn += 1
-        self.row_keys = keys_of(self.samples, key_of(self.module, self.drawn))
+        self.row_keys = keys_of(self.samples(), key_of(self.module, self.drawn))
         return int(self.row_keys[0])
 
 
 @contextlib.contextmanager
-def keyed(model: Any, samples: np.ndarray, time_major: bool = True) -> Iterator[None]:
-    """While the block runs, dropout of the model's modules draws from these keys, one for each row of its inputs."""
+def keyed(model: Any, samples: Callable[[], np.ndarray], time_major: bool = True) -> Iterator[None]:
+    """While the block runs, dropout of the model's modules draws from these keys, one for each row of its inputs.
+
+    `samples` gives them; it is called where there is dropout alone, as they take a while.
+    """
     own = []
     for k, leaf in enumerate(leaves_of(model).values()):
         if hasattr(leaf, "_dropout_rng"):

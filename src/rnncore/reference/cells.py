@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The cells' steps: the specification of rnncore.
 
-Each family has a file (rnn.py, lstm.py, gru.py, and lstm_norm.py, gru_norm.py with layer normalisation), each cell in
-it one block of equations and two short functions side by side.  F lines are the forward pass of one step, B lines
-reverse the F line of the same number.  The blocks stand, letter for letter, in csrc/cells/*.c and
+Each family has a file (rnn.py, lstm.py, gru.py, scan.py, and lstm_norm.py, gru_norm.py with layer normalisation),
+each cell in it one block of equations and two short functions side by side.  F lines are the forward pass of one step,
+B lines reverse the F line of the same number.  The blocks stand, letter for letter, in csrc/cells/*.c and
 docs/explanation/equations.md.
 Products with W are matrix products, * is element by element; X[k] is the block of gate k in a stacked matrix; += adds
 to a gradient that all steps share, or to the term before.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..spec import Spec
-from . import gru, gru_norm, lstm, lstm_norm, rnn
+from . import gru, gru_norm, lstm, lstm_norm, rnn, scan
 from .activations import value_and_slope
 from .parts import Functions
 
@@ -37,6 +37,8 @@ STEPS: dict[str, tuple[Step, Step]] = {
     "gru": (gru.gru_forward, gru.gru_backward),
     "gru_reset_before": (gru.gru_before_forward, gru.gru_before_backward),
     "gru_norm": (gru_norm.gru_norm_forward, gru_norm.gru_norm_backward),
+    "min_gru": (scan.min_gru_forward, scan.min_gru_backward),
+    "min_lstm": (scan.min_lstm_forward, scan.min_lstm_backward),
 }
 
 

@@ -16,7 +16,14 @@ import numpy as np
 from .. import spec
 from ..errors import UnsupportedError
 from ..spec import initializers, masks, stores
-from ..spec.arguments import GRUArguments, LayerArguments, LSTMArguments, RNNArguments
+from ..spec.arguments import (
+    GRUArguments,
+    LayerArguments,
+    LSTMArguments,
+    MinGRUArguments,
+    MinLSTMArguments,
+    RNNArguments,
+)
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, TapeBase, claimed
 from .cells import steps_of
@@ -51,7 +58,7 @@ class Tape(TapeBase):
 
 
 class Layer(ParameterOwner, LayerArguments):
-    """What the three twins share; see `RNN`, `LSTM`, `GRU`."""
+    """What the twins share; see `RNN`, `LSTM`, `GRU`, `MinGRU`, `MinLSTM`."""
 
     def _start(self, layer_spec: spec.Spec, seed: Seed) -> None:
         self.spec = layer_spec
@@ -187,7 +194,8 @@ class Layer(ParameterOwner, LayerArguments):
                     shape = part_dx[:, rows].shape
                     own = [zone.of(rows) for zone in zones]
                     part_dx[:, rows] = run_backward(step, w, dw, record, shape, part_dy[:, rows], slot, own)
-                    dw.weight_hh *= factor
+                    if self.spec.is_recurrent:
+                        dw.weight_hh *= factor
                     for name, total in vars(sums).items():
                         if total is not None:
                             total += getattr(dw, name)
@@ -236,8 +244,9 @@ class Layer(ParameterOwner, LayerArguments):
         """Rows of the batch that share weights, as slices, with those weights, and factors of their weight_hh."""
         recurrent, weight = (training.recurrent_dropout, training.weight_dropout) if training else (0.0, 0.0)
         w = self._weights(self.spec.suffixes()[k], self._parameters)
-        factor = self._factors(call_key, masks.WEIGHT + k, w.weight_hh.shape, weight)
-        w.weight_hh = w.weight_hh * factor
+        factor = self._factors(call_key, masks.WEIGHT + k, np.shape(w.weight_hh), weight)
+        if weight:
+            w.weight_hh = w.weight_hh * factor
         self._store(w)
         if not recurrent:
             return ([slice(0, N)], [w]), [factor]
@@ -379,3 +388,11 @@ class Stream:
         call.state = self._parts
         y, self._parts, _ = self._layer._run(call, None)
         return y
+
+
+class MinGRU(MinGRUArguments, Layer):
+    """minGRU; arguments as `rnncore.MinGRU`."""
+
+
+class MinLSTM(MinLSTMArguments, Layer):
+    """minLSTM; arguments as `rnncore.MinLSTM`."""

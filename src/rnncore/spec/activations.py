@@ -30,7 +30,7 @@ FUNCTIONS: dict[str, tuple[float, ...]] = {
 }
 
 
-def _entry(place, value):
+def entry_of(place: str, value: Any) -> tuple[Any, ...]:
     """(name, *parameters) of "name" or of a sequence (name, parameters ...), which may leave out the last ones."""
     field = f"activations[{place!r}]"
     name, *given = value if isinstance(value, (tuple, list)) and value else (value,)
@@ -51,10 +51,10 @@ def _direction(wanted, value):
         for place in value:
             if place not in wanted:
                 raise ArgumentError("activations", "places " + ", ".join(wanted), shown(place))
-        return tuple(_entry(place, value.get(place, name)) for place, name in wanted.items())
+        return tuple(entry_of(place, value.get(place, name)) for place, name in wanted.items())
     if not isinstance(value, (tuple, list)) or len(value) != len(wanted):
         raise ArgumentError("activations", f"a mapping of {', '.join(wanted)} to functions", shown(value))
-    return tuple(_entry(place, part) for place, part in zip(wanted, value, strict=True))
+    return tuple(entry_of(place, part) for place, part in zip(wanted, value, strict=True))
 
 
 def normalize(value: Any, cell: str, coupled: bool, directions: int) -> tuple[Any, ...]:
@@ -80,4 +80,4 @@ def normalize(value: Any, cell: str, coupled: bool, directions: int) -> tuple[An
     found = tuple(_direction(wanted, part) for part in each)
     if len(found) == 2 and found[0] == found[1]:
         found = found[:1]
-    return () if found == (tuple((name,) for name in wanted.values()),) else found
+    return () if found == (_direction(wanted, {}),) else found

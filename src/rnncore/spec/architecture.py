@@ -27,7 +27,7 @@ class Spec:
 
     Parameters
     ----------
-    cell : {"rnn", "lstm", "gru"}
+    cell : {"rnn", "lstm", "gru", "min_gru", "min_lstm"}
     input_size, hidden_size, num_layers : int
         I, H, L; each at least 1.
     nonlinearity : {"tanh", "relu"}
@@ -162,6 +162,11 @@ class Spec:
         return tuple(row for row in self.table.parameters if not row.when or getattr(self, row.when))
 
     @functools.cached_property
+    def is_recurrent(self) -> bool:
+        """Whether a matrix multiplies the h of the step before."""
+        return any(row.name == "weight_hh" for row in self.kinds)
+
+    @functools.cached_property
     def gate_names(self) -> tuple[str, ...]:
         """The gates in the order of their row blocks; coupled ones leave no f."""
         return gate_names(self.cell, self.coupled)
@@ -175,7 +180,8 @@ class Spec:
         """The activations of a direction: place -> (name, parameter, ...)."""
         own = places(self.cell, self.coupled)
         if not self.activations:
-            return {place: (self.nonlinearity if place == "h" else name,) for place, name in own.items()}
+            named = {place: self.nonlinearity if place == "h" else name for place, name in own.items()}
+            return {place: activations.entry_of(place, name) for place, name in named.items()}
         return dict(zip(own, self.activations[min(direction, len(self.activations) - 1)], strict=True))
 
     @functools.cached_property
@@ -222,7 +228,7 @@ class Spec:
         dict of str to tuple of int
             In PyTorch's order: per layer and direction weight_ih (G*H, in), weight_hh (G*H, H or P),
             bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H), weight_peephole (3*H,) of gates i f o, or
-            coupled (2*H,) of i o.
+            coupled (2*H,) of i o; those that the cell has.
         """
         return dict(self._parameter_shapes)
 
@@ -253,7 +259,7 @@ class Spec:
         Returns
         -------
         tuple of tuple of int
-            ``((L*D, N, H),)`` for RNN and GRU, ``((L*D, N, H or P), (L*D, N, H))`` for LSTM.
+            ``((L*D, N, H or P), (L*D, N, H))`` for LSTM, ``((L*D, N, H),)`` for the others.
         """
         rows, features = self._state_sizes
         return tuple([(rows, N, size) for size in features])

@@ -289,3 +289,77 @@ class GRUArguments(LayerArguments):
     def layer_norm(self) -> bool:
         """Whether what the products give is normalised."""
         return self.spec.layer_norm
+
+
+class MinGRUArguments(LayerArguments):
+    __doc__ = """minGRU with a gate z, h' = (1 - z) * h + z * n.
+
+    Feng et al. 2024, "Were RNNs All We Needed?": gates see the input alone, so there is no weight_hh, and a step is a
+    mean of h before it and of what is new, unit by unit. Parameters are weight_ih and bias_ih. Recurrent and weight
+    dropout, which are of recurrent products, find nothing to drop.""" + _COMMON.format(
+        places="z n",
+        example="MinGRU(3, 4, num_layers=2, seed=0)",
+        result="((5, 2, 4), 4)",
+        extra="",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        zoneout: float = 0.0,
+        clip: float | None = None,
+        activations: Functions = None,
+        store: str | None = None,
+    ) -> None:
+        spec = Spec(
+            "min_gru", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, dtype=dtype,
+            zoneout=zoneout, clip=clip, activations=activations, store=store,
+        )  # fmt: skip
+        self._start(spec, seed)
+
+
+class MinLSTMArguments(LayerArguments):
+    __doc__ = """minLSTM with gates i f, h' = (f * h + i * g) / (f + i).
+
+    Feng et al. 2024, "Were RNNs All We Needed?": gates see the input alone, so there is no weight_hh, and a step is a
+    mean of h before it and of what is new, unit by unit. Parameters are weight_ih and bias_ih. Recurrent and weight
+    dropout, which are of recurrent products, find nothing to drop.""" + _COMMON.format(
+        places="i f g",
+        example="MinLSTM(3, 4, bidirectional=True, seed=0)",
+        result="((5, 2, 8), 4)",
+        extra="",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        zoneout: float = 0.0,
+        clip: float | None = None,
+        activations: Functions = None,
+        store: str | None = None,
+    ) -> None:
+        spec = Spec(
+            "min_lstm", input_size, hidden_size, num_layers, bias=bias, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, dtype=dtype,
+            zoneout=zoneout, clip=clip, activations=activations, store=store,
+        )  # fmt: skip
+        self._start(spec, seed)

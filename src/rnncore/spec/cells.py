@@ -114,10 +114,11 @@ OPTIONS = {
 }
 _ANY = frozenset({"clip", "activations", "zoneout", "store"})
 
+_INPUT = (Parameter("weight_ih", ("GH", "I")), Parameter("bias_ih", ("GH",), when="bias"))
 _WEIGHTS = (
-    Parameter("weight_ih", ("GH", "I")),
+    _INPUT[0],
     Parameter("weight_hh", ("GH", "O")),
-    Parameter("bias_ih", ("GH",), when="bias"),
+    _INPUT[1],
     Parameter("bias_hh", ("GH",), when="bias"),
 )
 _GAINS = (
@@ -164,6 +165,24 @@ CELLS = {
             "gru_reset_before": {"reset_after": False, "layer_norm": False},
             "gru_norm": {"reset_after": True, "layer_norm": True},
         },
+    ),
+    "min_gru": Cell(
+        title="MinGRU",
+        gates="zn",
+        places={"z": "sigmoid", "n": "affine"},
+        state=(_H,),
+        parameters=_INPUT,
+        options=_ANY,
+        forms={"min_gru": {}},
+    ),
+    "min_lstm": Cell(
+        title="MinLSTM",
+        gates="ifg",
+        places={"i": "sigmoid", "f": "sigmoid", "g": "affine"},
+        state=(_H,),
+        parameters=_INPUT,
+        options=_ANY,
+        forms={"min_lstm": {}},
     ),
 }
 

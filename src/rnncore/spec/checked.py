@@ -190,4 +190,6 @@ class Training:
         self.segments: int = calls.check_checkpoint(checkpoint, call.T)
         self.recurrent_dropout: float = checks.check_probability("recurrent_dropout", recurrent_dropout)
         self.weight_dropout: float = checks.check_probability("weight_dropout", weight_dropout)
+        if not call.spec.is_recurrent:  # both are of recurrent products
+            self.recurrent_dropout = self.weight_dropout = 0.0
         self.draws: bool = call.spec.drops or self.recurrent_dropout > 0 or self.weight_dropout > 0
