@@ -168,13 +168,36 @@ static void fleet_add_products(void *out, const void *const *a, int64_t first_a,
     rc_add_products(out, a, first_a * RC_LANES, b, first_b * RC_LANES, count, n * RC_LANES);
 }
 
+/* Rows become columns. */
+RC_INLINE void fleet_transpose(vec *rows)
+{
+#pragma GCC unroll 4
+    for (int width = 1; width < RC_LANES; width *= 2) {
+        vec next[RC_LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < RC_LANES; i++) next[i] = v_zip(rows[i / 2], rows[i / 2 + RC_LANES / 2], i % 2);
+#pragma GCC unroll 16
+        for (int i = 0; i < RC_LANES; i++) rows[i] = next[i];
+    }
+}
+
 /* n values of each of some models, a model's dense and `stride` bytes after the one before, become n elements; lanes without a
  * model get zeros. */
 static void fleet_join(void *out, const void *in, int64_t stride, int64_t models, int64_t n)
 {
     real *to = out;
-    if (models < RC_LANES) memset(out, 0, (size_t)(n * RC_LANES) * sizeof(real));
-    for (int64_t i = 0; i < n; i++, to += RC_LANES)
+    int64_t i = 0;
+    for (; i + RC_LANES <= n; i += RC_LANES, to += RC_LANES * RC_LANES) {
+        vec rows[RC_LANES];
+#pragma GCC unroll 16
+        for (int m = 0; m < RC_LANES; m++)
+            rows[m] = m < models ? v_load((const real *)((const char *)in + m * stride) + i) : v_zero();
+        fleet_transpose(rows);
+#pragma GCC unroll 16
+        for (int m = 0; m < RC_LANES; m++) v_store(to + m * RC_LANES, rows[m]);
+    }
+    memset(to, 0, (size_t)((n - i) * RC_LANES) * sizeof(real));
+    for (; i < n; i++, to += RC_LANES)
         for (int64_t m = 0; m < models; m++) to[m] = ((const real *)((const char *)in + m * stride))[i];
 }
 
@@ -182,7 +205,17 @@ static void fleet_join(void *out, const void *in, int64_t stride, int64_t models
 static void fleet_part(void *out, int64_t stride, const void *in, int64_t models, int64_t n)
 {
     const real *from = in;
-    for (int64_t i = 0; i < n; i++, from += RC_LANES)
+    int64_t i = 0;
+    for (; i + RC_LANES <= n; i += RC_LANES, from += RC_LANES * RC_LANES) {
+        vec rows[RC_LANES];
+#pragma GCC unroll 16
+        for (int m = 0; m < RC_LANES; m++) rows[m] = v_load(from + m * RC_LANES);
+        fleet_transpose(rows);
+#pragma GCC unroll 16
+        for (int m = 0; m < RC_LANES; m++)
+            if (m < models) v_store((real *)((char *)out + m * stride) + i, rows[m]);
+    }
+    for (; i < n; i++, from += RC_LANES)
         for (int64_t m = 0; m < models; m++) ((real *)((char *)out + m * stride))[i] = from[m];
 }
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {
     "example_sequence": ((), "agree with the outputs"),
     "example_stream": ((), "agree to the last bit"),
+    "example_sessions": ((), "agree to the last bit"),
     "example_threads": ((), "agree to the last bit"),
     "bits": ((), "gru_norm float64 "),
     "test_core": ((), "test_core: "),

@@ -140,6 +140,24 @@ static rnncore_status stream(visit *v)
     return status;
 }
 
+static rnncore_status sessions(visit *v)
+{
+    const model *m = v->m;
+    const int64_t rows[] = {3, 0, 2, 1};
+    const size_t row = rnncore_stream_row_bytes(m->plan);
+    rnncore_stream *made;
+    void *memory = model_alloc(rnncore_stream_bytes(m->plan, 3)), *data = model_alloc(row * 4);
+    const rnncore_states states = {memset(data, 0, row * 4), (int64_t)row, 4};
+    rnncore_status status = rnncore_stream_init(m->plan, m->weights, 3, memory, &made);
+    for (int64_t t = 0; !status && t < m->T; t++)
+        status = rnncore_stream_step_rows(made, &states, v->bad ? NULL : rows, m->N,
+                                          (const char *)m->x + (size_t)t * m->x_bytes / (size_t)m->T,
+                                          (char *)m->y + (size_t)t * m->y_bytes / (size_t)m->T);
+    rnncore_free(data);
+    rnncore_free(memory);
+    return status;
+}
+
 static rnncore_status read_junk(visit *v)
 {
     rnncore_config config = {.struct_size = sizeof config};
@@ -153,9 +171,9 @@ static const struct door {
     rnncore_status (*enter)(visit *v);
     int refuses;
 } doors[] = {
-    {"pack", pack, 1},     {"plan", plan, 1},     {"forward", forward, 1}, {"forward with BLAS", forward_blas, 1},
-    {"naive", naive, 1},   {"train", train, 1},   {"update", update, 1},   {"dropout", dropout, 1},
-    {"stream", stream, 1}, {"file", read_junk, 0}};
+    {"pack", pack, 1},     {"plan", plan, 1},         {"forward", forward, 1}, {"forward with BLAS", forward_blas, 1},
+    {"naive", naive, 1},   {"train", train, 1},       {"update", update, 1},   {"dropout", dropout, 1},
+    {"stream", stream, 1}, {"sessions", sessions, 1}, {"file", read_junk, 0}};
 
 /* All that the door wrote, from a host with this environment, which must be there again. */
 static char *enter_from(const struct door *door, visit *v, uint64_t host, size_t *bytes)

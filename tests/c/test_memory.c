@@ -192,6 +192,46 @@ static rnncore_status run_stream(model *m)
     return status;
 }
 
+/* A stream that steps rows of states, made before anybody watches. */
+static struct {
+    rnncore_plan *plan;
+    void *weights, *memory, *data;
+    rnncore_stream *stream;
+    rnncore_states states;
+} sessions;
+
+static void make_sessions(const model *m)
+{
+    rnncore_config config = m->config;
+    config.bidirectional = 0;
+    config.num_layers = 1;
+    CHECK_STATUS(rnncore_plan_create(&config, &sessions.plan), RNNCORE_OK);
+    const size_t row = rnncore_stream_row_bytes(sessions.plan);
+    sessions.weights = model_alloc(rnncore_weights_bytes(sessions.plan, RNNCORE_PACK_FORWARD));
+    sessions.memory = model_alloc(rnncore_stream_bytes(sessions.plan, 2));
+    sessions.data = memset(model_alloc(3 * row), 0, 3 * row);
+    sessions.states = (rnncore_states){sessions.data, (int64_t)row, 3};
+    CHECK_STATUS(rnncore_weights_pack(sessions.plan, RNNCORE_PACK_FORWARD, m->params, sessions.weights), RNNCORE_OK);
+    CHECK_STATUS(rnncore_stream_init(sessions.plan, sessions.weights, 2, sessions.memory, &sessions.stream),
+                 RNNCORE_OK);
+}
+
+static void free_sessions(void)
+{
+    rnncore_free(sessions.data);
+    rnncore_free(sessions.memory);
+    rnncore_free(sessions.weights);
+    rnncore_plan_destroy(sessions.plan);
+}
+
+static rnncore_status step_sessions(model *m)
+{
+    static const int64_t rows[] = {2, 0, 1};
+    CHECK_STATUS(rnncore_stream_gather(sessions.stream, &sessions.states, rows, 2), RNNCORE_OK);
+    CHECK_STATUS(rnncore_stream_scatter(sessions.stream, &sessions.states, rows), RNNCORE_OK);
+    return rnncore_stream_step_rows(sessions.stream, &sessions.states, rows, 3, m->x, m->y);
+}
+
 static const struct operation {
     const char *name;
     rnncore_status (*run)(model *m);
@@ -202,6 +242,7 @@ static const struct operation {
     {"team", make_team, 0},
     {"update", run_update, 0},
     {"stream", run_stream, 0},
+    {"sessions", step_sessions, 1},
     {"the rest", run_the_rest, 1},
     {"forward", run_forward, 0},
     {"forward with BLAS", run_blas, 0},
@@ -234,12 +275,14 @@ static void test_every_allocation(const char *cell, int64_t P)
 {
     model m;
     model_init(&m, cell, RNNCORE_FLOAT32, NULL, 9, 3, 4, 7, P, 2, 1);
+    make_sessions(&m);
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
         int k = 0;
         check_subject = operations[i].name;
         while (k < MOST_ALLOCATIONS && refuse(&operations[i], &m, k)) k++;
         CHECK((operations[i].allocates_nothing ? k == 0 : k > 0) && k < MOST_ALLOCATIONS);
     }
+    free_sessions();
     model_free(&m);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Pools of sessions: who goes when others come, errors that change nothing, memory, ids and threads."""
 
+import os
 import sys
 import threading
 import tracemalloc
@@ -300,3 +301,33 @@ def test_threads_wait_for_each_other():
         thread.join(PATIENCE)
     assert not wrong
     assert len(pool) == 600
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_child_goes_on_while_others_use_the_pool():
+    """The fork waits for the step of the other thread; the child has a whole pool that nobody holds."""
+    layer, x = rnncore.GRU(3, 40, seed=0), np.ones((200, 3), np.float32)
+    pool, own = SessionPool(layer, 201), layer.stream()
+    pool.step([1000], x[:1])
+    own.step(x[:1])
+    expected, ended = own.step(x[:1]), threading.Event()
+
+    def work():
+        while not ended.is_set():
+            pool.step(np.arange(200), x)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if not child:
+                code = 1
+                try:
+                    code = int((pool.step([1000], x[:1]) != expected).any())
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        ended.set()
+        thread.join(PATIENCE)

@@ -25,15 +25,21 @@ if TYPE_CHECKING:
     from ..spec import FleetCall, FleetLayout, Spec, Training
     from ..spec.types import ArrayLike, StateLike
 
-MOST_UNITS = {1: 24, 2: 12}
-MOST_UNITS_OF_MANY = 8
-"""Up to how many units a lane is a model: by the rows of each model, and for more rows. Measured by bench/fleet.py."""
+FEW_ROWS, MOST_OF_FEW, MOST_OF_MANY = 2, 48, 32
+"""Up to so many inputs and units together, half of them units, a lane is a model: with few rows each, and with more.
+
+More rows share a weight where a lane is a unit, and weights of 16 models no longer stay near. GRU, times faster with
+N = 1, 4, 8 (`bench/fleet.py --parts lanes`, AVX-512): I = 4, H = 8: 5.3, 3.0, 2.2; H = 16: 2.0, 1.2, 1.0; H = 24:
+1.5, 1.0, 0.9; H = 32: 1.1, 0.2, 0.6; I = H = 24: 1.2, 0.9; I = 64, H = 16: 1.0, 0.7, 0.6.
+"""
 
 
 def by_models(call: FleetCall, training: Training | None = None) -> bool:
     """Whether a lane is to be a model in this call, where the core can; the bits are the same."""
+    spec, most = call.spec, MOST_OF_FEW if call.N <= FEW_ROWS else MOST_OF_MANY
     return (
-        call.spec.hidden_size <= MOST_UNITS.get(call.N, MOST_UNITS_OF_MANY)
+        spec.input_size + spec.hidden_size <= most
+        and 2 * spec.hidden_size <= most
         and call.alike
         and current_backend() == "fused"
         and not (training is not None and training.recurrent_dropout)

@@ -51,8 +51,8 @@ class Fleet(Module):
 
     Notes
     -----
-    Small layers (up to 24 units with one row each, fewer with more) run side by side, one in each lane of the vectors,
-    several times as fast as one after the other. They do where the rows' lengths are alike in all models, and without
+    Small layers (up to 24 units with one or two rows each, 16 with more) run side by side, one in each lane of the
+    vectors, several times as fast as one after the other: where lengths are alike in all models, and without
     dropout between layers, recurrent dropout, zoneout, layer normalisation and stores.
 
     Examples

@@ -166,7 +166,9 @@ class Attention(Module):
             dc = self._check("dcontext", dcontext, (q.dtype,))
             spec.check_shape("dcontext", dc, q.shape)
         da = sums.multiply("nt", dc, m)  # of c = a m
-        ds = a * (da - sums.dot_rows(a, da))  # of the softmax
+        ds = np.subtract(da, sums.dot_rows(a, da), out=da)  # of the softmax
+        ds *= a
         ds *= q.dtype.type(self.scale)
-        dm = sums.multiply("tn", a, dc) + sums.multiply("tn", ds, q)  # of c = a m and of s = q m
+        dm = sums.multiply("tn", a, dc)  # of c = a m
+        dm += sums.multiply("tn", ds, q)  # of s = q m
         return AttentionGrads(self._rows_first(sums.multiply("nn", ds, m)), self._rows_first(dm), {})

@@ -69,13 +69,13 @@ def mse_loss(pred: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None
         raise ShapeError("target", str(pred.shape), str(target.shape))
     if not pred.size:
         raise ShapeError("pred", "at least one element", str(pred.shape))
-    error = pred.astype(np.float64) - target
+    error = np.subtract(pred, target, dtype=np.float64)
     if weight is None:
         slope = error / error.size
     else:
         weight, total = check_weight(weight, pred.shape)
         slope = error * weight / total
-    return sums.total(error, slope), (2.0 * slope).astype(pred.dtype)
+    return sums.total(error, slope), (2.0 * slope).astype(pred.dtype, copy=False)
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100) -> tuple[float, np.ndarray]:
@@ -188,7 +188,9 @@ def quantile_loss(
         raise ShapeError("target", str(pred.shape[:-1]), str(target.shape))
     weight, total = check_weight(1.0 if weight is None else weight, target.shape)
     known = weight > 0
-    error = np.where(known, target, 0.0)[..., np.newaxis] - pred.astype(np.float64)
-    share = np.where(known, weight, 0.0)[..., np.newaxis] / (total * quantiles.size)
-    slope = (quantiles - (error < 0)) * share
-    return sums.total(slope, error), (-slope).astype(pred.dtype)
+    if not known.all():  # what is unknown may be NaN
+        target = np.where(known, target, 0.0)
+    error = np.subtract(target[..., np.newaxis], pred, dtype=np.float64)
+    slope = quantiles - (error < 0)
+    slope *= (weight / (total * quantiles.size))[..., np.newaxis]
+    return sums.total(slope, error), np.negative(slope, out=slope).astype(pred.dtype, copy=False)
