@@ -152,7 +152,7 @@ class Network:
     @contextlib.contextmanager
     def keyed(self, batch: Batch) -> Iterator[None]:
         """While the block runs, masks follow from the keys of a batch's samples."""
-        with keyed(self.layer, batch.keys), keyed(self.dropout, keys_of(batch.keys, 1)):
+        with keyed(self.layer, lambda: batch.keys), keyed(self.dropout, lambda: keys_of(batch.keys, 1)):
             yield
 
     def forward(
