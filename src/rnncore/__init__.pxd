@@ -208,6 +208,7 @@ cdef extern from "rnncore.h" nogil:
         const char *isa
         int threads
         rnncore_team *team
+        int64_t biases
 
     rnncore_status rnncore_multiply(const rnncore_multiply_args *args)
 
