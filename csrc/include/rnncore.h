@@ -433,11 +433,12 @@ typedef struct rnncore_multiply_args {
     int64_t count; /* of products, one after the other in a, b and out */
     int64_t m, n, k;
     const void *a, *b;
-    const void *bias; /* (n), for the first two forms, or NULL: zeros */
+    const void *bias; /* (n), for the first two forms, or NULL: zeros; see biases */
     void *out;
     const char *isa; /* or NULL: the best one */
     int threads;
     rnncore_team *team;
+    int64_t biases; /* 0 or 1: one for all products; count: each has its own, (count, n) */
 } rnncore_multiply_args;
 
 /* Every value is one chain of fused multiply-adds: bias, then k = 0 ... */
