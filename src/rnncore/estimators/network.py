@@ -18,7 +18,7 @@ import numpy as np
 from .. import layers
 from ..engine import sums
 from ..nn import Adam, Batch, Dropout, Linear
-from ..nn.order import keyed, keys_of
+from ..nn.order import drawing, keyed, keys_of
 from ..spec import CELLS
 from .sequences import Sequences
 
@@ -152,7 +152,10 @@ class Network:
     @contextlib.contextmanager
     def keyed(self, batch: Batch) -> Iterator[None]:
         """While the block runs, masks follow from the keys of a batch's samples."""
-        with keyed(self.layer, lambda: batch.keys), keyed(self.dropout, lambda: keys_of(batch.keys, 1)):
+        with (
+            keyed(drawing(self.layer), lambda: batch.keys),
+            keyed(drawing(self.dropout), lambda: keys_of(batch.keys, 1)),
+        ):
             yield
 
     def forward(
