@@ -344,7 +344,7 @@ RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void
  * are dense; x, y, dy and dx are those of the first model, and the struct says how far it is to the next one's.
  *
  * A plan whose config says model_lanes keeps models side by side, one a lane of the vectors, where the cell and its options
- * allow it (no dropout between layers, no zoneout, no layer normalisation, no store, no BLAS): for small H, where a vector of
+ * allow it (float, no dropout between layers, no zoneout, no layer normalisation, no store, no BLAS): for small H, where a vector of
  * units would be half empty. rnncore_plan_models says how many; 1: it is a plan as any other. With more than 1 it serves fleets
  * alone, lengths must be those of the first model in all models, and there is no recurrent dropout (RNNCORE_ERROR_UNSUPPORTED). */
 typedef struct rnncore_fleet {
