@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See os.h: POSIX, with what Linux has beside it. */
+#include "cpu.h"
 #include "os.h"
 
 #if !defined(__wasm__) && !defined(_WIN32)
@@ -8,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #endif
 
@@ -44,6 +46,17 @@ int64_t rc_os_l2_bytes(void)
 }
 
 int64_t rc_os_process(void) { return getpid(); }
+
+#if defined(__aarch64__)
+int rc_cpu_has_dot(void)
+{
+#if defined(HWCAP_ASIMDDP)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+    return 0;
+#endif
+}
+#endif
 
 void rc_mutex_init(rc_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
 void rc_mutex_destroy(rc_mutex *mutex) { pthread_mutex_destroy(mutex); }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See os.h: Windows, from Windows 7 on. */
+#include "cpu.h"
 #include "os.h"
 
 #if defined(_WIN32)
@@ -25,6 +26,10 @@ double rc_os_seconds(void)
 }
 
 void rc_os_yield(void) { (void)SwitchToThread(); }
+
+#if defined(__aarch64__)
+int rc_cpu_has_dot(void) { return IsProcessorFeaturePresent(43) != 0; } /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+#endif
 
 int64_t rc_os_l2_bytes(void)
 {

@@ -344,7 +344,7 @@ RNNCORE_API rnncore_status rnncore_backward(const rnncore_plan *plan, const void
  * are dense; x, y, dy and dx are those of the first model, and the struct says how far it is to the next one's.
  *
  * A plan whose config says model_lanes keeps models side by side, one a lane of the vectors, where the cell and its options
- * allow it (no dropout between layers, no zoneout, no layer normalisation, no store, no BLAS): for small H, where a vector of
+ * allow it (float, no dropout between layers, no zoneout, no layer normalisation, no store, no BLAS): for small H, where a vector of
  * units would be half empty. rnncore_plan_models says how many; 1: it is a plan as any other. With more than 1 it serves fleets
  * alone, lengths must be those of the first model in all models, and there is no recurrent dropout (RNNCORE_ERROR_UNSUPPORTED). */
 typedef struct rnncore_fleet {
@@ -433,11 +433,12 @@ typedef struct rnncore_multiply_args {
     int64_t count; /* of products, one after the other in a, b and out */
     int64_t m, n, k;
     const void *a, *b;
-    const void *bias; /* (n), for the first two forms, or NULL: zeros */
+    const void *bias; /* (n), for the first two forms, or NULL: zeros; see biases */
     void *out;
     const char *isa; /* or NULL: the best one */
     int threads;
     rnncore_team *team;
+    int64_t biases; /* 0 or 1: one for all products; count: each has its own, (count, n) */
 } rnncore_multiply_args;
 
 /* Every value is one chain of fused multiply-adds: bias, then k = 0 ... */

@@ -32,7 +32,7 @@ static char *at(const void *array, int64_t i, int64_t elem) { return (char *)(ui
 
 /* What a thread needs for itself. */
 typedef struct scratch {
-    char *packed, *result; /* [RC_INPUT_TOKENS][ld] */
+    char *packed, *start, *result; /* of b, [ld] where products have biases of their own, [RC_INPUT_TOKENS][ld] */
     const void **rows, **others;
     char *panel;
 } scratch;
@@ -48,6 +48,7 @@ static scratch lay_out_own(const multiply_call *call, rc_arena *arena)
         };
     return (scratch){
         .packed = a->count > 1 ? rc_arena_take(arena, 1, call->packed_bytes) : call->packed,
+        .start = a->biases > 1 ? rc_arena_take(arena, call->ld, call->elem) : call->start,
         .result = rc_arena_take(arena, RC_INPUT_TOKENS, call->ld * call->elem),
         .rows = rc_arena_take(arena, RC_INPUT_TOKENS, sizeof(void *)),
     };
@@ -90,6 +91,13 @@ static void pack(const multiply_call *call, int64_t i, char *to)
     }
 }
 
+/* What the chains of a row start from. */
+static void fill_start(const multiply_call *call, const void *bias, char *start)
+{
+    memset(start, 0, (size_t)(call->ld * call->elem));
+    if (bias) memcpy(start, bias, (size_t)(call->args->n * call->elem));
+}
+
 static void rows_piece(const multiply_call *call, int64_t product, int64_t first, int64_t rows, const scratch *own)
 {
     const rnncore_multiply_args *a = call->args;
@@ -97,13 +105,14 @@ static void rows_piece(const multiply_call *call, int64_t product, int64_t first
     char *out = at(a->out, row * a->n, elem);
     const rc_mat mat = {.w = own->packed, .k = a->k, .units = call->ld, .planes = 1, .store = RNNCORE_STORE_REAL};
     if (a->count > 1) pack(call, product, own->packed);
+    if (a->biases > 1) fill_start(call, at(a->bias, product * a->n, elem), own->start);
     for (int64_t i = 0; i < rows; i++) own->rows[i] = at(a->a, (row + i) * a->k, elem);
     call->kernels->product[RNNCORE_STORE_REAL](&(rc_product){
         .mat = &mat,
         .rows = rows,
         .block_end = call->ld / call->kernels->lanes,
         .in = own->rows,
-        .init = call->start,
+        .init = own->start,
         .out = call->ld == a->n ? out : own->result,
         .out_row = call->ld,
     });
@@ -180,6 +189,7 @@ static rnncore_status check(const rnncore_multiply_args *a)
         return RNNCORE_ERROR_ARGUMENT;
     if (a->dtype != RNNCORE_FLOAT32 && a->dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
     if (a->count < 0 || a->m < 0 || a->n < 0 || a->k < 0) return RNNCORE_ERROR_SHAPE;
+    if (a->biases < 0 || (a->biases > 1 && (a->biases != a->count || !a->bias))) return RNNCORE_ERROR_SHAPE;
     if (a->n > INT32_MAX || !fits(a->count, a->m, a->n) || !fits(a->count, a->m, a->k) || !fits(a->count, a->n, a->k))
         return RNNCORE_ERROR_OVERFLOW;
     const int some = a->count && a->m && a->n;
@@ -226,8 +236,7 @@ static rnncore_status run_multiply(const rnncore_multiply_args *given)
     if (!memory) return RNNCORE_ERROR_MEMORY;
     rc_arena arena = rc_arena_over(memory, bytes);
     lay_out(&call, &arena);
-    memset(call.start, 0, (size_t)(call.ld * call.elem));
-    if (a->bias) memcpy(call.start, a->bias, (size_t)(a->n * call.elem));
+    fill_start(&call, a->biases > 1 ? NULL : a->bias, call.start);
     if (call.packed) pack(&call, 0, call.packed);
     rc_team_run(a->team, call.threads, multiply_work, &call, NULL);
     rnncore_free(memory);

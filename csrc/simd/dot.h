@@ -2,10 +2,15 @@
  *
  * Vectors of 32-bit integers, and what the products of integer stores need: the second file with intrinsics. `ints` has as many
  * lanes as a vector of floats; a lane of weights is four codes, and so is an operand, which all lanes share. Sums are exact, so
- * all forms of i_dot give the same; RC_DOT_OFFSET takes operands + 128, which its accumulators make up for (rc_mat.offset). */
+ * all forms of i_dot give the same.
+ *
+ * RC_DOT_FAST is one instruction that some CPUs of an instruction set have, RC_DOT_THERE whether this one does, RC_DOT_TARGET what
+ * the compiler is told, RC_DOT_MOST whether most do. With RC_DOT_OFFSET it takes operands + 128, which what sums start from
+ * makes up for (rc_mat.offset). */
 #ifndef RC_DOT_H
 #define RC_DOT_H
 
+#include "../base/cpu.h"
 #include "vec.h"
 
 #if RC_ISA_AVX512
@@ -21,7 +26,11 @@ RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
     const ints pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(operand), signed_weights);
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
-#define RC_DOT_OFFSET _mm512_dpbusd_epi32 /* of operands + 128; where the CPU has it */
+#define RC_DOT_FAST _mm512_dpbusd_epi32
+#define RC_DOT_THERE __builtin_cpu_supports("avx512vnni")
+#define RC_DOT_TARGET RC_TARGET ",avx512vnni"
+#define RC_DOT_MOST 1
+#define RC_DOT_OFFSET 1
 RC_INLINE void v_store_codes(int8_t *p, vec a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(RC_TO_BITS(a))); }
 
 #elif RC_ISA_AVX2
@@ -48,12 +57,28 @@ RC_INLINE ints i_zero(void) { return vdupq_n_s32(0); }
 RC_INLINE ints i_load(const void *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
 RC_INLINE ints i_set1(int32_t a) { return vdupq_n_s32(a); }
 RC_INLINE vec i_to_real(ints a) { return vcvtq_f32_s32(a); }
+#define RC_SDOT(sum, operand, weights) vdotq_s32(sum, vreinterpretq_s8_s32(operand), vreinterpretq_s8_s32(weights))
+#if defined(__ARM_FEATURE_DOTPROD) /* in every CPU that this is compiled for, Apple's for example */
+RC_INLINE ints i_dot(ints sum, ints operand, ints weights) { return RC_SDOT(sum, operand, weights); }
+#else
 RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
 {
     const int8x16_t a = vreinterpretq_s8_s32(operand), w = vreinterpretq_s8_s32(weights);
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(w)));
     return vaddq_s32(sum, vpaddq_s32(low, vpaddlq_s16(vmull_high_s8(a, w))));
 }
+#if !defined(__clang__)
+#define RC_DOT_TARGET "arch=armv8.2-a+dotprod"
+#elif __clang_major__ >= 16 /* older ones hide the intrinsic */
+#define RC_DOT_TARGET "dotprod"
+#endif
+#ifdef RC_DOT_TARGET
+#define RC_DOT_FAST RC_SDOT
+#define RC_DOT_THERE rc_cpu_has_dot()
+#define RC_DOT_MOST 0
+#define RC_DOT_OFFSET 0
+#endif
+#endif
 RC_INLINE void v_store_codes(int8_t *p, vec a)
 {
     const uint16x4_t words = vmovn_u32(RC_TO_BITS(a));

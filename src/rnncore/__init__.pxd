@@ -27,6 +27,8 @@ cdef extern from "rnncore.h" nogil:
     const char *RNNCORE_LSTM
     const char *RNNCORE_GRU
     const char *RNNCORE_GRU_RESET_BEFORE
+    const char *RNNCORE_MIN_GRU
+    const char *RNNCORE_MIN_LSTM
 
     ctypedef enum rnncore_dtype:
         RNNCORE_FLOAT32, RNNCORE_FLOAT64
@@ -206,6 +208,7 @@ cdef extern from "rnncore.h" nogil:
         const char *isa
         int threads
         rnncore_team *team
+        int64_t biases
 
     rnncore_status rnncore_multiply(const rnncore_multiply_args *args)
 

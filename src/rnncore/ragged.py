@@ -119,9 +119,11 @@ def chunks(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
     A sequence that is longer has a call to itself.
     """
-    order, start = np.argsort(lengths, kind="stable"), 0
+    small = lengths.max(initial=0) < 2**16  # which NumPy sorts by their digits, in one pass
+    order, start = np.argsort(lengths.astype(np.uint16) if small else lengths, kind="stable"), 0
     while start < len(order):
-        steps = lengths[order[start : start + most]]
+        rows = most // max(int(lengths[order[start]]), 1) + 1
+        steps = lengths[order[start : start + rows]]
         count = max(int(np.searchsorted(steps * np.arange(1, len(steps) + 1), most, side="right")), 1)
         yield order[start : start + count]
         start += count

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 from rnncore.estimators.losses import logistic_loss, softmax_loss, squared_loss
 from rnncore.estimators.network import POOLS, Network, has_next
 from rnncore.estimators.sequences import Sequences
+from rnncore.spec import CELLS
 
 LENGTHS = np.array([3, 1, 5])
 BASE = {"hidden_size": 2, "num_layers": 2, "dropout": 0.0, "dtype": "float64", "bidirectional": False}
@@ -27,7 +28,7 @@ def sequences(F=2, lengths=LENGTHS, dtype="float64"):
 
 
 @pytest.mark.parametrize("pooling", POOLS)
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("cell", list(CELLS))
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_gradients_are_the_differences(pooling, cell, bidirectional):
     net = network(pooling, cell=cell, bidirectional=bidirectional)

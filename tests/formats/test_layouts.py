@@ -146,6 +146,15 @@ def test_options_that_a_system_has_not_are_refused(system, option):
     assert caught.value.field == option
 
 
+@pytest.mark.parametrize("name", ["MinGRU", "MinLSTM"])
+@pytest.mark.parametrize("system", ["torch", "keras", "onnx"])
+def test_cells_that_are_ours_alone_are_refused_by_name(system, name):
+    layer = getattr(rnncore, name)(3, 2, activations={"z" if name == "MinGRU" else "i": "relu"}, seed=0)
+    export = {"torch": "state_dict", "keras": "export", "onnx": "export"}[system]
+    with pytest.raises(UnsupportedError, match=f"a cell that {system} has .*, got {layer.spec.cell}"):
+        getattr(getattr(rnncore.formats, system), export)(layer)
+
+
 def test_cells_that_a_system_has_not_are_refused():
     with pytest.raises(UnsupportedError, match="resets before"):
         systems.to_system("torch", "gru", parameters("gru"), reset_after=False)

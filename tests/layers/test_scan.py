@@ -78,3 +78,16 @@ def test_the_forget_gate_of_a_min_lstm_may_start_open():
     parameters = rnncore.layers.initializers.uniform(spec, np.random.default_rng(0))
     rnncore.layers.initializers.set_forget_bias(spec, parameters, 2.0)
     np.testing.assert_array_equal(parameters["bias_ih_l0"][4:8], np.full(4, 2.0, np.float32))
+
+
+@SCAN
+def test_a_model_trains_and_is_saved(name, tmp_path):
+    layer = getattr(rnncore, name)(3, 8, num_layers=2, dropout=0.2, seed=0)
+    model = rnncore.nn.Sequential(layer, rnncore.Linear(8, 2, seed=1))
+    x = np.random.default_rng(0).standard_normal((12, 5, 3)).astype(np.float32)
+    y = np.cumsum(x[..., :2], axis=1)
+    adam = rnncore.Adam(model, lr=0.01)
+    run = rnncore.nn.fit(model, (x, y), loss=rnncore.mse_loss, optimizer=adam, epochs=3, batch_size=4, seed=0)
+    assert run.losses[-1] < run.losses[0]
+    model.save(tmp_path / "model.safetensors")
+    assert_same_bits(rnncore.load(tmp_path / "model.safetensors")(x), model(x))

@@ -87,11 +87,11 @@ def test_a_sample_has_the_same_masks_in_every_shard(last):
     gru = nn.Recurrent(rnncore.GRU(3, 6, 2, dropout=0.4, seed=1), return_sequences=not last)
     model = nn.Sequential(nn.Dropout(0.3, seed=1), gru, nn.Dropout(0.5, seed=2))
     x, rows = FULL.swapaxes(0, 1), np.arange(32)
-    with order.keyed(model, lambda: order.keys_of(rows, 5)):
+    with order.keyed(order.drawing(model), lambda: order.keys_of(rows, 5)):
         whole, again = model.forward(x)[0], model.forward(x)[0]
     assert not np.array_equal(whole, again)
     for some in ([7], [31, 0, 7], rows[::-1]):
-        with order.keyed(model, lambda some=some: order.keys_of(np.array(some), 5)):
+        with order.keyed(order.drawing(model), lambda some=some: order.keys_of(np.array(some), 5)):
             np.testing.assert_array_equal(model.forward(x[:, some])[0], whole[..., some, :])
 
 

@@ -23,7 +23,15 @@ if not CSRC.is_dir():
 MAY_INCLUDE = {
     "include": (),
     "base": ("base/", "include/rnncore.h"),
-    "simd": ("simd/", "base/tuning.h", "base/splitmix.h", "base/fma.h", "base/half.h", "include/rnncore.h"),
+    "simd": (
+        "simd/",
+        "base/cpu.h",
+        "base/tuning.h",
+        "base/splitmix.h",
+        "base/fma.h",
+        "base/half.h",
+        "include/rnncore.h",
+    ),
     "cells": ("cells/", "simd/kernels.h"),
     "isa": ("isa/", "simd/", "cells/"),
     "model": ("model/", "base/", "cells/cell.h", "simd/kernels.h", "isa/find.h", "include/rnncore.h"),

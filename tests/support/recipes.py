@@ -17,7 +17,7 @@ import rnncore
 from rnncore import cluster, nn
 from rnncore.nn import training
 from rnncore.nn.batches import collated
-from rnncore.nn.order import keyed
+from rnncore.nn.order import drawing, keyed
 from rnncore.verify import numbers
 
 N, INPUTS = 48, 5
@@ -39,7 +39,7 @@ class Reader:
     def _run(self, batch):
         x, labels, lengths = collated(batch)
         lengths = np.full(len(x), x.shape[1]) if lengths is None else lengths
-        with keyed(self.layer, lambda: batch.keys):
+        with keyed(drawing(self.layer), lambda: batch.keys):
             y, h, tape = self.layer.forward(x.swapaxes(0, 1), lengths=lengths, recurrent_dropout=0.1)
         context, _, asked = self.attention.forward(h, y, lengths)
         logits, read = self.head.forward(np.concatenate([h, context], axis=-1)[0])

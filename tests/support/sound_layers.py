@@ -124,6 +124,7 @@ MODULES = {
     "Attention": (nn.Attention, f4(3, 2, 3), X),
     "Dropout": (lambda: nn.Dropout(0.5, seed=0), X),
     "Embedding": (lambda: nn.Embedding(5, 3, seed=0), IDS),
+    "FleetLinear": (lambda: nn.FleetLinear(3, 2, models=5, seed=0), X),
     "LayerNorm": (lambda: nn.LayerNorm(3), X),
     "Linear": (lambda: nn.Linear(3, 2, seed=0), X),
     "Recurrent": (lambda: nn.Recurrent(layer("GRU", bidirectional=True), merge="mul"), X),
@@ -135,6 +136,7 @@ CONSTRUCTORS = {
     "Attention": {},
     "Dropout": {},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 3},
+    "FleetLinear": {"in_features": 3, "out_features": 2, "models": 2},
     "LayerNorm": {"features": 3},
     "Linear": {"in_features": 3, "out_features": 2},
     "Softmax": {},
@@ -169,6 +171,28 @@ def _fleet_rows():
             f"{prefix}.stream.state",
             lambda: (lambda value: setattr(stream(), "state", value), {"value": None}),
         ),
+    ]
+
+
+def _fleet_optimiser_rows(kind):
+    prefix = f"rnncore.nn.{kind.__name__}"
+
+    def made():
+        heads = nn.FleetLinear(3, 2, models=2, seed=0)
+        return kind(heads), {name: array * 0 for name, array in heads.parameters().items()}
+
+    def step():
+        one, grads = made()
+        return one.step, {"grads": grads}
+
+    def load():
+        one, _ = made()
+        return one.load_state_dict, {"state": one.state_dict()}
+
+    return [
+        Sound(prefix, lambda: (kind, {"modules": nn.FleetLinear(3, 2, models=2, seed=0)})),
+        Sound(f"{prefix}.step", step),
+        Sound(f"{prefix}.load_state_dict", load),
     ]
 
 
@@ -269,6 +293,9 @@ CALLS = [
     ),
     *(row for name, (make, *inputs) in MODULES.items() for row in _module_rows(name, make, *inputs)),
     *_fleet_rows(),
+    *_fleet_optimiser_rows(nn.FleetAdam),
+    *_fleet_optimiser_rows(nn.FleetSGD),
+    Sound("rnncore.nn.fleet_mse_loss", lambda: (nn.fleet_mse_loss, {"pred": X, "target": X})),
     *_optimiser_rows(rnncore.Adam),
     *_optimiser_rows(rnncore.SGD),
     *ENGINE,

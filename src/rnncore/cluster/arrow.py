@@ -12,7 +12,7 @@ import numpy as np
 from .. import ragged
 from ..errors import ArgumentError, LengthsError, ShapeError, SizeError, UnsupportedError
 
-MOST_STEPS = 2**14
+MOST_STEPS = 2**15
 """Steps, padding included, of one call: what a small layer reads and writes for them stays in a core's cache."""
 EXTRAS = {"pyarrow": "arrow", "pyspark": "spark"}
 """The extra of this project that brings a package, where it has another name."""

@@ -52,8 +52,11 @@ class _Model:
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Results of x (T, n, F): (T, n, size), or (n, size)."""
-        x = x.swapaxes(0, 1) if self.batch_first else x
-        y = self.run(x, lengths) if self.takes_lengths else self.run(x)
+        T, x = len(x), x.swapaxes(0, 1) if self.batch_first else x
+        some = (
+            lengths if lengths.min(initial=T) < T else None
+        )  # that all have T steps costs nothing left unsaid
+        y = self.run(x, some) if self.takes_lengths else self.run(x)
         return y.swapaxes(0, 1) if self.batch_first and y.ndim == 3 else y
 
 
@@ -166,7 +169,7 @@ class Scorer:
     null for a result; one without steps has an empty list, or a null where there is one result a sequence.
 
     Offsets are read where they lie. Sequences of one length are read by the model from the column's own memory, if it
-    has the model's dtype; others are put side by side for a call, at most 16384 steps at a time.
+    has the model's dtype; others are put side by side for a call, at most 32768 steps at a time.
 
     Examples
     --------

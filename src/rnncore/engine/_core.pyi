@@ -159,6 +159,25 @@ def rows(
 ) -> None: ...
 def dropout(out: _Array, array: _Array, key: int, p: float) -> None: ...
 def dropout_rows(out: _Array, array: _Array, keys: NDArray[np.uint64], p: float) -> None: ...
+def update_fleet(
+    method: str,
+    models: int,
+    tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],
+    lr: _Array,
+    step: _Array,
+    active: _Array,
+    norms: _Array,
+    *,
+    beta1: float,
+    beta2: float = 0.0,
+    eps: float = 0.0,
+    weight_decay: float = 0.0,
+    decoupled: bool = True,
+    nesterov: bool = False,
+    grad_scale: float = 1.0,
+    clip_norm: float = 0.0,
+    isa: str | None = None,
+) -> None: ...
 def update(
     method: str,
     tensors: list[tuple[_Array, _Array, _Array | None, _Array | None]],

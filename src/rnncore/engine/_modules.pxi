@@ -30,6 +30,7 @@ def multiply(str form, int64_t count, int64_t m, int64_t n, int64_t k, a, b, bia
     args.count, args.m, args.n, args.k = count, m, n, k
     args.a, args.b, args.bias, args.out = address(a), address(b), address(bias), address(out)
     args.isa, args.threads, args.team = name, threads, team.team
+    args.biases = count if bias is not None and bias.ndim == 2 else 1
     with nogil:
         status = rnncore_multiply(&args)
     check("x", status)
@@ -63,6 +64,63 @@ def rows(str operation, int64_t count, int64_t n, a, str isa, *, b=None, index=N
     with nogil:
         status = rnncore_rows(&args)
     check("x", status)
+
+
+def update_fleet(str method, int64_t models, list tensors, lr, step, active, norms, *, double beta1, double beta2=0.0,
+                 double eps=0.0, double weight_decay=0.0, bint decoupled=True, bint nesterov=False,
+                 double grad_scale=1.0, double clip_norm=0.0, str isa=None):
+    """One step of each model's own optimiser; arrays of `tensors` are (M, ...), as of `update`.
+
+    Parameters
+    ----------
+    lr, step, active, norms : float64, int64, bool and float64 arrays (M,)
+        `step` counts from 1; norms get what `update` returns, and models that are not active keep theirs.
+    """
+    cdef rnncore_update_args args
+    cdef rnncore_status status = RNNCORE_OK
+    cdef Py_ssize_t i, count = len(tensors)
+    cdef int64_t m
+    cdef const double *lrs = <const double *>address(lr)
+    cdef const int64_t *steps = <const int64_t *>address(step)
+    cdef const unsigned char *runs = <const unsigned char *>address(active)
+    cdef double *found = <double *>address(norms)
+    cdef bytes name = isa.encode()
+    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((count + 1) * sizeof(rnncore_tensor))
+    cdef int64_t *bytes_of = <int64_t *>malloc((count + 1) * sizeof(int64_t))
+    if table == NULL or bytes_of == NULL:
+        free(table)
+        free(bytes_of)
+        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
+    for i in range(count):
+        values, grads, moment1, moment2 = tensors[i]
+        table[i].values, table[i].grads = address(values), address(grads)
+        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
+        table[i].size = values.size // models
+        table[i].dtype = dtype_of(values)
+        bytes_of[i] = values.nbytes // models
+    memset(&args, 0, sizeof(args))
+    args.struct_size = sizeof(args)
+    args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
+    args.beta1, args.beta2, args.eps = beta1, beta2, eps
+    args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
+    args.grad_scale, args.clip_norm = grad_scale, clip_norm
+    args.tensors, args.count = table, count
+    args.isa, args.threads = name, 1
+    with nogil:
+        for m in range(models):
+            args.lr, args.step = lrs[m], steps[m]
+            if runs[m] and status == RNNCORE_OK:
+                status = rnncore_update(&args, &found[m])
+            for i in range(count):
+                table[i].values = <char *>table[i].values + bytes_of[i]
+                table[i].grads = <const char *>table[i].grads + bytes_of[i]
+                if table[i].moment1 != NULL:
+                    table[i].moment1 = <char *>table[i].moment1 + bytes_of[i]
+                if table[i].moment2 != NULL:
+                    table[i].moment2 = <char *>table[i].moment2 + bytes_of[i]
+    free(table)
+    free(bytes_of)
+    check("tensors", status)
 
 
 def update(str method, list tensors, *, double lr, double beta1, int64_t step, double beta2=0.0, double eps=0.0,

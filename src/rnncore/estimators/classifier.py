@@ -23,7 +23,7 @@ class RNNClassifier(ClassifierMixin, SequenceModel):
 
     Parameters
     ----------
-    cell : {"gru", "lstm", "rnn"}
+    cell : {"gru", "lstm", "rnn", "min_gru", "min_lstm"}
     hidden_size, num_layers : int
     bidirectional : bool
     pooling : {"last", "mean"}

@@ -18,7 +18,8 @@ import numpy as np
 from .. import layers
 from ..engine import sums
 from ..nn import Adam, Batch, Dropout, Linear
-from ..nn.order import keyed, keys_of
+from ..nn.order import drawing, keyed, keys_of
+from ..spec import CELLS
 from .sequences import Sequences
 
 
@@ -95,7 +96,7 @@ class Network:
             "dropout": settings.dropout if settings.num_layers > 1 else 0.0,
             "dtype": settings.dtype,
         }
-        kind = getattr(layers, settings.cell.upper())
+        kind = getattr(layers, CELLS[settings.cell].title)
         self.layer: Any = kind(features, settings.hidden_size, settings.num_layers, seed=seeds[0], **options)
         self.pooling: str = pooling
         self.dropout: Dropout = Dropout(settings.dropout, seed=seeds[1])
@@ -151,7 +152,10 @@ class Network:
     @contextlib.contextmanager
     def keyed(self, batch: Batch) -> Iterator[None]:
         """While the block runs, masks follow from the keys of a batch's samples."""
-        with keyed(self.layer, batch.keys), keyed(self.dropout, keys_of(batch.keys, 1)):
+        with (
+            keyed(drawing(self.layer), lambda: batch.keys),
+            keyed(drawing(self.dropout), lambda: keys_of(batch.keys, 1)),
+        ):
             yield
 
     def forward(

@@ -21,7 +21,6 @@ from .bases import BaseEstimator
 from .network import Network
 from .sequences import Sequences, read
 
-CELLS = ("gru", "lstm", "rnn")
 POOLINGS = ("last", "mean")
 AUTO_BATCH = 200
 
@@ -228,7 +227,7 @@ class SequenceModel(BaseEstimator):
 
     def _check_settings(self) -> None:
         """What no other part checks, or by another name."""
-        spec.check_choice("cell", self.cell, CELLS)
+        spec.check_choice("cell", self.cell, tuple(spec.CELLS))
         spec.check_choice("pooling", self.pooling, POOLINGS)
         spec.check_dtype("dtype", self.dtype)
         spec.check_probability("dropout", self.dropout)

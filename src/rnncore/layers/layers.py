@@ -221,9 +221,10 @@ class Layer(Module, LayerArguments, Generic[StateT]):
         y, state
             As from `__call__`; without dropout the same to the last bit.
         tape : Tape
-            For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 2*H for RNN,
-            with a checkpoint H for all of them, plus the input; see `tape_bytes`. The layer keeps the memory of one
-            tape that was thrown away for the next one of its size, and so that of large results.
+            For one call of `backward`. About 6*H values per token and direction for LSTM, 5*H for GRU, 4*H for
+            minLSTM, 3*H for minGRU, 2*H for RNN, with a checkpoint H for all of them, plus the input; see `tape_bytes`.
+            The layer keeps the memory of one tape that was thrown away for the next one of its size, and so that of
+            large results.
 
         Raises
         ------

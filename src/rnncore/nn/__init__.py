@@ -13,6 +13,7 @@ from .callbacks import Progress, Run
 from .container import Container
 from .dropout import Dropout
 from .embedding import Embedding
+from .fleets import FleetAdam, FleetLinear, FleetSGD, fleet_mse_loss
 from .functions import ACTIVATIONS, sigmoid, softmax
 from .kinds import KINDS, build_module
 from .layer_norm import LayerNorm
@@ -42,6 +43,9 @@ __all__ = [
     "Cosine",
     "Dropout",
     "Embedding",
+    "FleetAdam",
+    "FleetLinear",
+    "FleetSGD",
     "LayerNorm",
     "Linear",
     "Module",
@@ -56,6 +60,7 @@ __all__ = [
     "build_module",
     "cross_entropy",
     "fit",
+    "fleet_mse_loss",
     "mixture_loss",
     "mixture_sample",
     "mse_loss",

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError, shown
 from ..spec import read_array
 from .container import leaves_of
-from .order import keyed, keys_of, shuffled
+from .order import drawing, keyed, keys_of, shuffled
 from .recurrent import Recurrent
 from .sequential import Sequential
 
@@ -179,6 +179,7 @@ class Supervised:
         self.batch_first: bool = any(spec.batch_first for spec in layers)
         self.reads_steps: bool = bool(layers)
         self.takes_lengths: bool = isinstance(self.model, (Recurrent, Sequential))
+        self.draws: list[tuple[int, Any]] = drawing(self.model)
 
     def _inputs(self, batch: Batch) -> tuple[list[Any], np.ndarray, np.ndarray | None]:
         x, target, lengths = collated(batch)
@@ -193,7 +194,7 @@ class Supervised:
     def gradients(self, batch: Batch) -> tuple[float, int, Any]:
         """The total loss, how many tokens it is of, and the gradients of the total."""
         inputs, target, lengths = self._inputs(batch)
-        with keyed(self.model, lambda: batch.keys, self.reads_steps and not self.batch_first):
+        with keyed(self.draws, lambda: batch.keys, self.reads_steps and not self.batch_first):
             y, tape = self.model.forward(*inputs)
         total, count, dy = self._summed(y, target, lengths)
         # Gradients of the data are of no use.

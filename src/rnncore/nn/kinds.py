@@ -17,6 +17,7 @@ from .activation import Activation, Softmax
 from .attention import Attention
 from .dropout import Dropout
 from .embedding import Embedding
+from .fleets import FleetLinear
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .recurrent import Recurrent
@@ -29,6 +30,7 @@ KINDS: dict[str, type[Module]] = {
         Attention,
         Dropout,
         Embedding,
+        FleetLinear,
         LayerNorm,
         Linear,
         Recurrent,

@@ -8,7 +8,7 @@ same on every machine, for every version of NumPy and any number of workers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,6 +71,9 @@ def keys_of(rows: np.ndarray, key: int) -> np.ndarray:
     return masks.mix((np.uint64(key) ^ rows.astype(np.uint64)) + np.uint64(masks.GOLDEN))
 
 
+_NONE = np.zeros(0, np.uint64)
+
+
 class Keys:
     """Stands for the generator of a module's call keys, in a call whose rows are samples.
 
@@ -89,7 +92,7 @@ class Keys:
         self.module: int = module
         self.time_major: bool = time_major
         self.drawn: int = 0
-        self.row_keys: np.ndarray = np.zeros(0, np.uint64)
+        self.row_keys: np.ndarray = _NONE
 
     def integers(self, *_: Any, **__: Any) -> int:
         """Draw."""
@@ -99,21 +102,26 @@ class Keys:
 
 
 @contextlib.contextmanager
-def keyed(model: Any, samples: Callable[[], np.ndarray], time_major: bool = True) -> Iterator[None]:
-    """While the block runs, dropout of the model's modules draws from these keys, one for each row of its inputs.
+def keyed(
+    draws: Sequence[tuple[int, Any]], samples: Callable[[], np.ndarray], time_major: bool = True
+) -> Iterator[None]:
+    """While the block runs, dropout of what `drawing` gave draws from these keys, one for each row of the inputs.
 
     `samples` gives them; it is called where there is dropout alone, as they take a while.
     """
-    own = []
-    for k, leaf in enumerate(leaves_of(model).values()):
-        if hasattr(leaf, "_dropout_rng"):
-            own.append((leaf, leaf._dropout_rng))
-            leaf._dropout_rng = Keys(samples, k, time_major)
+    own = [leaf._dropout_rng for _, leaf in draws]
+    for k, leaf in draws:
+        leaf._dropout_rng = Keys(samples, k, time_major)
     try:
         yield
     finally:
-        for leaf, rng in own:
+        for (_, leaf), rng in zip(draws, own, strict=True):
             leaf._dropout_rng = rng
+
+
+def drawing(model: Any) -> list[tuple[int, Any]]:
+    """The modules of a model that may draw dropout, each with its number."""
+    return [(k, leaf) for k, leaf in enumerate(leaves_of(model).values()) if hasattr(leaf, "_dropout_rng")]
 
 
 # The tree: node (first, size) is the sum over shards first .. first+size-1, of its left half and its right half.

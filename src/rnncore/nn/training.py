@@ -215,6 +215,7 @@ class _Fit:
     def _epoch(self) -> None:
         """The rest of an epoch, or of its steps up to the one after which the run is to stop."""
         run = self.run
+        self.key = key_of(self.seed, run.epoch)
         order = order_of(self.data, self.rows, self.seed, run.epoch)
         for batch in range(run.step - run.epoch * self.batches, self.batches):
             self._step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
@@ -248,7 +249,7 @@ class _Fit:
 
     def _gradients(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """Total loss, number of tokens and gradients of a shard."""
-        return self.model.gradients(Batch(rows, self.data, key_of(self.seed, self.run.epoch)))
+        return self.model.gradients(Batch(rows, self.data, self.key))
 
     def _sums(self, rows: np.ndarray) -> tuple[float, int, Any]:
         """The same of all shards of a batch, of all workers."""
