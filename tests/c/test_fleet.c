@@ -160,7 +160,8 @@ static void check_doors(const rnncore_config *config)
     CHECK(rnncore_fleet_tape_bytes(f.plan, -1, N, NULL, 0, M) == 0);
     CHECK(model_untouched(&f.each[0]));
     if (rnncore_plan_models(f.plan) > 1) {
-        all[M * N - 1] = T;
+        all[M * N - 1] = 0;
+        all[N] = T; /* the second model, which shares its vectors with the first whatever their width */
         CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, a, &f.fleet), RNNCORE_ERROR_UNSUPPORTED);
         a->lengths = NULL;
         a->backend = RNNCORE_BLAS;
@@ -169,6 +170,76 @@ static void check_doors(const rnncore_config *config)
     memset(f.tape, 0, f.tape_bytes);
     b->tape = f.tape;
     CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, b, &f.fleet), RNNCORE_ERROR_ARGUMENT);
+    release(&f);
+}
+
+/* What calls refuse of weights, tapes and options that are not theirs. */
+static void check_strangers(const rnncore_config *config)
+{
+    many f;
+    make(&f, config, 0);
+    const int lanes = rnncore_plan_models(f.plan) > 1;
+    rnncore_fleet bad = f.fleet;
+    rnncore_backward_args *b = &f.backward;
+    bad.threads = 0;
+    CHECK_STATUS(rnncore_fleet_pack(f.plan, BOTH, &bad, f.params, f.weights), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_fleet_pack(f.plan, BOTH, &f.fleet, f.params, NULL), RNNCORE_ERROR_ARGUMENT);
+    const void *first = f.params[0];
+    f.params[0] = NULL;
+    CHECK_STATUS(rnncore_fleet_pack(f.plan, BOTH, &f.fleet, f.params, f.weights), RNNCORE_ERROR_ARGUMENT);
+    f.params[0] = first;
+    CHECK(rnncore_fleet_weights_bytes(NULL, BOTH, M) == 0);
+    CHECK(rnncore_fleet_weights_bytes(f.plan, BOTH, 0) > 0);
+    CHECK(rnncore_fleet_tape_bytes(NULL, T, N, NULL, 0, M) == 0);
+
+    CHECK_STATUS(rnncore_fleet_pack(f.plan, RNNCORE_PACK_BACKWARD, &f.fleet, f.params, f.weights), RNNCORE_OK);
+    CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_ERROR_ARGUMENT);
+    int64_t all[M * N];
+    for (int i = 0; i < M * N; i++) all[i] = lengths[i % N];
+    train(&f, all, 0); /* the tape is used up */
+    CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, b, &f.fleet), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_OK);
+    b->steps = T - 1;
+    for (int i = 0; i < M * N; i++) all[i] = T - 1;
+    CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, b, &f.fleet), RNNCORE_ERROR_ARGUMENT);
+    b->steps = T;
+    b->batch = N - 1;
+    CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, b, &f.fleet), RNNCORE_ERROR_ARGUMENT);
+    b->batch = N;
+    if (lanes) {
+        b->recurrent_dropout = 0.5;
+        CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, b, &f.fleet), RNNCORE_ERROR_UNSUPPORTED);
+        f.forward.recurrent_dropout = 0.5;
+        CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_ERROR_UNSUPPORTED);
+    }
+    release(&f);
+}
+
+/* Inference gives what training gave, with a key of dropout for each model or one for all. */
+static void check_inference(const rnncore_config *config)
+{
+    static const uint64_t keys[M] = {9, 9, 9, 9, 9};
+    many f;
+    int64_t all[M * N];
+    for (int i = 0; i < M * N; i++) all[i] = lengths[i % N];
+    make(&f, config, 0);
+    f.forward.dropout_key = f.backward.dropout_key = keys[0];
+    train(&f, all, 0);
+    const size_t bytes = M * f.each[0].y_bytes;
+    char *first = model_alloc(bytes);
+    memcpy(first, f.forward.y.data, bytes);
+    f.fleet.dropout_keys = keys;
+    CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_OK);
+    CHECK(memcmp(first, f.forward.y.data, bytes) == 0);
+    CHECK_STATUS(rnncore_fleet_backward(f.plan, f.weights, &f.backward, &f.fleet), RNNCORE_OK);
+    if (config->dropout <= 0 && config->zoneout <= 0 && config->zoneout_c <= 0) {
+        CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_OK);
+        memcpy(first, f.forward.y.data, bytes);
+        f.forward.tape = NULL;
+        CHECK_STATUS(rnncore_fleet_forward(f.plan, f.weights, &f.forward, &f.fleet), RNNCORE_OK);
+        CHECK(memcmp(first, f.forward.y.data, bytes) == 0);
+    }
+    rnncore_free(first);
     release(&f);
 }
 
@@ -210,6 +281,8 @@ int main(void)
                 check_models(&config, 1, 0, 0);
                 check_models(&config, 3, 2, 1);
                 check_doors(&config);
+                check_strangers(&config);
+                check_inference(&config);
                 check_cancel(&config);
             }
     return check_result("test_fleet");
