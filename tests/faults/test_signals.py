@@ -123,6 +123,12 @@ def test_a_handler_that_returns_changes_nothing_and_may_call(layer, x):
         assert_same_bits(result, short)
 
 
+def heed_interrupts():
+    """In a new process: SIGINT is neither ignored nor blocked, whatever other tests' engines have left here."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def test_keyboard_interrupt_leaves_the_program_going():
     code = (
         "import numpy as np, rnncore\n"
@@ -137,7 +143,11 @@ def test_keyboard_interrupt_leaves_the_program_going():
         "print('same' if np.array_equal(layer(x[:5])[0], expected) else 'other')\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=clean_environment()
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout.readline() == "calls\n"
     os.kill(process.pid, signal.SIGINT)
