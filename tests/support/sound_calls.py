@@ -205,7 +205,11 @@ FORMATS = [
         refused=True,
     ),
     Sound("rnncore.formats.torch.load", lambda: (formats.torch.load, {"source": layer().state_dict()})),
-    Sound("rnncore.formats.torch.module", lambda: (formats.torch.module, {"layer": layer()})),
+    Sound(
+        "rnncore.formats.torch.module",
+        lambda: (formats.torch.module, {"layer": layer()}),
+        refused=importlib.util.find_spec("torch") is None,
+    ),
     Sound(
         "rnncore.formats.torch.save",
         lambda: (formats.torch.save, {"layer": layer(), "path": f"{folder()}/a.safetensors"}),
