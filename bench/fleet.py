@@ -11,31 +11,14 @@ What is compared is called in turn, and the shortest of many calls counts.
 """
 
 import argparse
-import time
 from functools import partial
 
 import numpy as np
+from turns import data, measure
 
 import rnncore
 from rnncore.engine import _core
 from rnncore.engine.threads import team_for
-
-
-def seconds(call):
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
-def measure(calls, rounds):
-    """Shortest time of each call, called in turn."""
-    for call in calls:
-        call()
-    return np.min([[seconds(call) for call in calls] for _ in range(rounds)], axis=0)
-
-
-def data(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 def fleet_of(given, H):

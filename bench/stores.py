@@ -11,34 +11,16 @@ weights, a batch by arithmetic.
 
 import argparse
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from turns import data, measure
 
 import rnncore
 from rnncore.engine.config import config
 
 STORES = ("int8", "int8x16", "bfloat16", "float16")
 CELLS = {"LSTM": rnncore.LSTM, "GRU": rnncore.GRU}
-
-
-def seconds(call):
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
-def measure(calls, rounds):
-    """Shortest time of each call, called in turn."""
-    for call in calls:
-        call()
-    return np.min([[seconds(call) for call in calls] for _ in range(rounds)], axis=0)
-
-
-def data(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 def sizes(given):

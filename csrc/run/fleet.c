@@ -242,7 +242,7 @@ static rnncore_status run_backward(const rnncore_plan *plan, const void *weights
     call.arrays[DC0] = written(states(&call, a->dc0, a->batch, plan->hidden));
     list_params(&call, (const void *const *)a->grads, 1);
     status = rc_run_groups(&call, a->team);
-    ((rc_fleet_header *)a->tape)->models = -1;
+    if (status != RNNCORE_ERROR_MEMORY) ((rc_fleet_header *)a->tape)->models = -1; /* used up */
     rnncore_free(call.arrays);
     return status;
 }

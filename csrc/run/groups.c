@@ -201,9 +201,8 @@ static void group_item(void *context, int64_t i, const rc_worker *worker)
     } else if (call->forward.tape) {
         *(rc_tape_header *)tape_of(call, call->forward.tape, &g) = rc_no_tape;
     }
-    if (status == RNNCORE_CANCELLED) return; /* the stop says so */
-    if (status) atomic_store(&call->status, (int)status);
-    part_arrays(call, &g);
+    if (!status) part_arrays(call, &g);
+    else if (status != RNNCORE_CANCELLED) atomic_store(&call->status, (int)status); /* of which the stop tells */
 }
 
 static void fleet_work(void *context, const rc_worker *worker)

@@ -232,6 +232,52 @@ static rnncore_status step_sessions(model *m)
     return rnncore_stream_step_rows(sessions.stream, &sessions.states, rows, 3, m->x, m->y);
 }
 
+/* A fleet of the model alone, its plan and memory made before anybody watches. */
+static struct {
+    rnncore_plan *plan;
+    void *weights, *tape;
+    rnncore_fleet fleet;
+} fleets;
+
+enum { TRAINS = RNNCORE_PACK_FORWARD | RNNCORE_PACK_BACKWARD };
+
+static void make_fleet(const model *m)
+{
+    rnncore_config config = m->config;
+    config.model_lanes = 1;
+    fleets.fleet = (rnncore_fleet){.struct_size = sizeof fleets.fleet, .models = 1, .threads = 1};
+    CHECK_STATUS(rnncore_plan_create(&config, &fleets.plan), RNNCORE_OK);
+    fleets.weights = model_alloc(rnncore_fleet_weights_bytes(fleets.plan, TRAINS, 1));
+    fleets.tape = model_alloc(rnncore_fleet_tape_bytes(fleets.plan, m->T, m->N, NULL, 0, 1));
+}
+
+static void free_fleet(void)
+{
+    rnncore_free(fleets.tape);
+    rnncore_free(fleets.weights);
+    rnncore_plan_destroy(fleets.plan);
+}
+
+static rnncore_status pack_fleet(model *m)
+{
+    return rnncore_fleet_pack(fleets.plan, TRAINS, &fleets.fleet, m->params, fleets.weights);
+}
+
+static rnncore_status run_fleet(model *m)
+{
+    rnncore_forward_args args = model_forward_args(m);
+    args.tape = fleets.tape;
+    return rnncore_fleet_forward(fleets.plan, fleets.weights, &args, &fleets.fleet);
+}
+
+static rnncore_status run_fleet_backward(model *m)
+{
+    rnncore_backward_args args = model_backward_args(m);
+    args.dy.data = NULL;
+    args.tape = fleets.tape;
+    return rnncore_fleet_backward(fleets.plan, fleets.weights, &args, &fleets.fleet);
+}
+
 static const struct operation {
     const char *name;
     rnncore_status (*run)(model *m);
@@ -243,6 +289,9 @@ static const struct operation {
     {"update", run_update, 0},
     {"stream", run_stream, 0},
     {"sessions", step_sessions, 1},
+    {"fleet's weights", pack_fleet, 0},
+    {"fleet's forward", run_fleet, 0},
+    {"fleet's backward", run_fleet_backward, 0},
     {"the rest", run_the_rest, 1},
     {"forward", run_forward, 0},
     {"forward with BLAS", run_blas, 0},
@@ -276,12 +325,14 @@ static void test_every_allocation(const char *cell, int64_t P)
     model m;
     model_init(&m, cell, RNNCORE_FLOAT32, NULL, 9, 3, 4, 7, P, 2, 1);
     make_sessions(&m);
+    make_fleet(&m);
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
         int k = 0;
         check_subject = operations[i].name;
         while (k < MOST_ALLOCATIONS && refuse(&operations[i], &m, k)) k++;
         CHECK((operations[i].allocates_nothing ? k == 0 : k > 0) && k < MOST_ALLOCATIONS);
     }
+    free_fleet();
     free_sessions();
     model_free(&m);
 }

@@ -102,19 +102,22 @@ def test_a_callback_that_fails_keeps_the_session():
     assert (pool.export(2), pool.export(3)) == kept
 
 
-def test_a_callback_must_not_call_the_pool():
-    calls = (
+@pytest.mark.parametrize(
+    "call",
+    [
         lambda pool: pool.step([1], np.ones((1, 1), np.float32)),
         lambda pool: pool.export(1),
         lambda pool: list(pool),
         lambda pool: pool.drop(1),
-    )
-    for call in calls:
-        pool = SessionPool(rnncore.RNN(1, 2, seed=0), 1, on_evict=lambda one, blob: call(pool))  # noqa: B023
-        pool.step([1], np.ones((1, 1), np.float32))
-        with pytest.raises(errors.UnsupportedError, match="pool: expected one call at a time"):
-            pool.step([2], np.ones((1, 1), np.float32))
-        assert list(pool) == [1]
+    ],
+    ids=["step", "export", "iterate", "drop"],
+)
+def test_a_callback_must_not_call_the_pool(call):
+    pool = SessionPool(rnncore.RNN(1, 2, seed=0), 1, on_evict=lambda one, blob: call(pool))
+    pool.step([1], np.ones((1, 1), np.float32))
+    with pytest.raises(errors.UnsupportedError, match="pool: expected one call at a time"):
+        pool.step([2], np.ones((1, 1), np.float32))
+    assert list(pool) == [1]
 
 
 # Errors leave all as it was ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..spec.fleets import check_active
 from ..spec.initializers import seeds_of, uniform_draws
 from ..spec.tapes import Grads, claimed
 from .losses import check_float
-from .optimisers import SGD, Adam, _writing_all
+from .optimisers import SGD, Adam, _finite_number, _Optimizer, _writing_all
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -161,13 +161,11 @@ def fleet_mse_loss(pred: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.n
     return losses, (2.0 * slope).astype(pred.dtype)
 
 
-class _FleetOptimizer:
+class _FleetOptimizer(_Optimizer):
     """What the two optimisers of fleets share: a rate, a norm and a count of steps for each model."""
 
     lr: Any
     step_count: Any
-    clip_norm: float | None
-    _groups: list[Any]
 
     def _start(self, lr: Any) -> None:
         found = {
@@ -215,9 +213,8 @@ class _FleetOptimizer:
         ArgumentError, ShapeError, DTypeError
             Nothing has changed.
         """
-        dense = self._check(grads)  # type: ignore[attr-defined]
-        if spec.checks.finite(grad_scale) is None:
-            raise ArgumentError("grad_scale", "a finite number", shown(grad_scale))
+        dense = self._check(grads)
+        scale = _finite_number("grad_scale", grad_scale, -math.inf, open_low=True)
         given, rates = check_active(active, self.models), self._rates(self.lr)
         runs = np.ones(self.models, bool) if given is None else given
         norms = np.zeros(self.models)
@@ -228,40 +225,19 @@ class _FleetOptimizer:
                 for tensor in group.tensors(own, some)
             ]
             _core.update_fleet(
-                self._method, self.models, tensors, rates, self.step_count + 1, runs, norms,  # type: ignore[attr-defined]
-                weight_decay=self.weight_decay, decoupled=self.decoupled, grad_scale=float(grad_scale),  # type: ignore[attr-defined]
-                clip_norm=self.clip_norm or 0.0, isa=current_isa(), **self._options(),  # type: ignore[attr-defined]
+                self._method, self.models, tensors, rates, self.step_count + 1, runs, norms,
+                weight_decay=self.weight_decay, decoupled=self.decoupled, grad_scale=scale,
+                clip_norm=self.clip_norm or 0.0, isa=current_isa(), **self._options(),
             )  # fmt: skip
         self.step_count += runs & np.isfinite(norms)
         return norms
 
-    def load_state_dict(self, state: Any) -> None:
-        """Restore what `state_dict` gave.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The dict belongs to other fleets or another optimiser; nothing has changed then.
-        """
-        spec.check_type("state_dict", state, Mapping, "a mapping of names to arrays")
-        targets = {
-            f"{index}.{name}": moment
-            for index, group in enumerate(self._groups)
-            for name, moment in group.moments.items()
-        }
-        if set(state) != {"step", "lr", *targets}:
-            expected = f"keys {sorted({'step', 'lr', *targets})}"
-            raise ArgumentError("state_dict", expected, str(sorted(map(str, state)))[:200])
-        moments = {key: spec.as_array(key, state[key], (moment.dtype,)) for key, moment in targets.items()}
-        for key, moment in targets.items():
-            spec.check_shape(key, moments[key], moment.shape)
+    def _progress(self, state: Mapping[str, Any]) -> tuple[Any, Any]:
         steps = spec.as_array("step", state["step"], (np.dtype(np.int64),))
         spec.check_shape("step", steps, (self.models,))
         if (steps < 0).any():
             raise ArgumentError("step", "integers >= 0", shown(steps))
-        self.lr, self.step_count = self._rates(state["lr"]), steps.copy()
-        for key, moment in targets.items():
-            moment[...] = moments[key]
+        return steps.copy(), self._rates(state["lr"])
 
 
 class FleetAdam(_FleetOptimizer, Adam):

@@ -146,11 +146,7 @@ def _writing_all(modules: list[Any]) -> Iterator[list[dict[str, np.ndarray]]]:
     with contextlib.ExitStack() as stack:
         values = {id(leaf): stack.enter_context(_writing(leaf)) for leaf in order}
         yield [
-            {
-                prefix + name: array
-                for prefix, leaf in part.items()
-                for name, array in values[id(leaf)].items()
-            }
+            {prefix + name: a for prefix, leaf in part.items() for name, a in values[id(leaf)].items()}
             for part in parts
         ]
 
@@ -291,10 +287,14 @@ class _Optimizer:
         moments = {key: spec.as_array(key, state[key], (moment.dtype,)) for key, moment in targets.items()}
         for key, moment in targets.items():
             spec.check_shape(key, moments[key], moment.shape)
-        step, lr = (_item(key, state[key]) for key in ("step", "lr"))
-        self.step_count, self.lr = spec.check_int("step", step, 0), _finite_number("lr", lr, 0.0)
+        self.step_count, self.lr = self._progress(state)
         for key, moment in targets.items():
             moment[...] = moments[key]
+
+    def _progress(self, state: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Steps done and rate, of what `state_dict` gave."""
+        step, lr = (_item(key, state[key]) for key in ("step", "lr"))
+        return spec.check_int("step", step, 0), _finite_number("lr", lr, 0.0)
 
 
 class Adam(_Optimizer):
