@@ -120,19 +120,18 @@ RC_INLINE vec v_if_le(vec a, vec b, vec x, vec y) /* a <= b ? x : y */
     return RC_OP(blendv)(y, x, RC_OP(cmp)(a, b, _CMP_LE_OQ));
 #endif
 }
+#if RC_F32                                        /* fleets of doubles have no lanes of models */
 RC_INLINE vec v_zip(vec a, vec b, const int high) /* a0 b0 a1 b1 ... of the lower halves, or of the higher ones */
 {
-#if RC_ISA_AVX512 && RC_F32
+#if RC_ISA_AVX512
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return _mm512_permutex2var_ps(a, high ? _mm512_add_epi32(low, _mm512_set1_epi32(8)) : low, b);
-#elif RC_ISA_AVX512
-    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
-    return _mm512_permutex2var_pd(a, high ? _mm512_add_epi64(low, _mm512_set1_epi64(4)) : low, b);
 #else
-    const vec lo = RC_OP(unpacklo)(a, b), hi = RC_OP(unpackhi)(a, b);
-    return high ? RC_OP(permute2f128)(lo, hi, 0x31) : RC_OP(permute2f128)(lo, hi, 0x20);
+    const vec lo = _mm256_unpacklo_ps(a, b), hi = _mm256_unpackhi_ps(a, b);
+    return high ? _mm256_permute2f128_ps(lo, hi, 0x31) : _mm256_permute2f128_ps(lo, hi, 0x20);
 #endif
 }
+#endif
 RC_INLINE vec v_exp2i(vec t) /* 2^n from t = n + 1.5 * 2^23 (f32) or n + 1.5 * 2^52 (f64) */
 {
     vec_bits n = RC_BITS_OP(slli)(RC_TO_BITS(t), RC_EXPONENT_SHIFT);
@@ -188,7 +187,6 @@ RC_INLINE vec v_min(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcltq)(a, b), a, b
 RC_INLINE vec v_abs(vec a) { return RC_OP(vabsq)(a); }
 RC_INLINE vec v_copysign(vec mag, vec sgn) { return RC_OP(vbslq)(RC_TO_BITS(v_set1((real)-0.0)), sgn, mag); }
 RC_INLINE vec v_where_positive(vec a, vec b) { return RC_OP(vbslq)(RC_OP(vcgtq)(a, v_zero()), b, v_zero()); }
-RC_INLINE vec v_zip(vec a, vec b, const int high) { return high ? RC_OP(vzip2q)(a, b) : RC_OP(vzip1q)(a, b); }
 RC_INLINE vec v_if_le(vec a, vec b, vec x, vec y) { return RC_OP(vbslq)(RC_OP(vcleq)(a, b), x, y); }
 RC_INLINE vec v_exp2i(vec t)
 {
@@ -197,6 +195,7 @@ RC_INLINE vec v_exp2i(vec t)
 }
 
 #if RC_F32
+RC_INLINE vec v_zip(vec a, vec b, const int high) { return high ? vzip2q_f32(a, b) : vzip1q_f32(a, b); }
 RC_INLINE vec v_flip(vec a, vec b) { return RC_FROM_BITS(veorq_u32(RC_TO_BITS(a), RC_TO_BITS(b))); }
 RC_INLINE vec v_upper_halves(const void *p)
 {
