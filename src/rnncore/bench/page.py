@@ -14,7 +14,7 @@ import numpy as np
 
 from . import options, peers, plot
 from .report import duration
-from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
+from .reports import CELLS, LOST, SETS, Study, mean, thread_words, words
 
 PART = re.compile(
     r"(<!-- measured: (?P<kind>[a-z]+)(?: (?P<detail>\w+))? \| (?P<pattern>\S+) -->\n).*?(<!-- /measured -->)",
