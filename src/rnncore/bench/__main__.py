@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import builds, cases, imports, limits, machine, page, peers, report, results
+from . import builds, cases, imports, limits, machine, page, peers, report, results, shapes
 from . import options as cell_options
 from .process import PeerError
 from .progress import Progress
@@ -43,7 +43,7 @@ def _run_parser() -> argparse.ArgumentParser:
         epilog=f"Other commands, each with --help: {' | '.join(f'{PROGRAM} {name}' for name in COMMANDS)}",
     )
     parser.add_argument(
-        "sets", nargs="*", metavar="SET", help=f"any of {', '.join(cases.SETS)} (default: latency)"
+        "sets", nargs="*", metavar="SET", help=f"any of {', '.join(shapes.SETS)} (default: latency)"
     )
     parser.add_argument(
         "--threads",
@@ -85,7 +85,7 @@ def _run_parser() -> argparse.ArgumentParser:
 def _run(arguments: Sequence[str]) -> int:
     options = _run_parser().parse_args(arguments)
     groups = options.sets or ["latency"]
-    rows = cases.select(groups, options.threads, cells=options.cell, match=options.match)
+    rows = shapes.select(groups, options.threads, cells=options.cell, match=options.match)
     if not rows:
         raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
     plan = Plan(
@@ -200,7 +200,7 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def _compare_builds(options: argparse.Namespace) -> int:
     plan = builds.Plan(options.old, options.new, options.blocks, options.starts, options.seconds)
-    rows = cases.select(options.sets, options.threads, cells=options.cell, match=options.match)
+    rows = shapes.select(options.sets, options.threads, cells=options.cell, match=options.match)
     rows = builds.comparable(rows)
     if not rows:
         raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
@@ -267,8 +267,8 @@ def _list(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         f"{PROGRAM} list", description="Show all rows, and which systems there are."
     ).parse_args(arguments)
-    for name in cases.SETS:
-        lines = [[f"  {case.problem_name}", case.source] for _, case in cases.select([name])]
+    for name in shapes.SETS:
+        lines = [[f"  {case.problem_name}", case.source] for _, case in shapes.select([name])]
         print(f"{name}\n" + "\n".join("   ".join(line) for line in lines))
     for name in peers.PEERS:
         missing = peers.missing(name)

@@ -165,7 +165,7 @@ def limit_now(case: Case, limits: Limits) -> float:
 
 
 def _read_sizes(case: Case) -> list[int]:
-    rows = GATES[case.cell] * case.H * case.itemsize
+    rows = GATES[case.cell] * case.H * case.weight_itemsize
     return [case.weight_bytes(), rows * case.H, *(rows * case.layer_input(layer) for layer in range(case.L))]
 
 
@@ -213,8 +213,8 @@ def limit_seconds(case: Case, limits: Limits) -> float:
     stream = case.T == 1
     total = 0.0
     for layer, _ in case.directions():
-        input_bytes = rows * case.layer_input(layer) * case.itemsize
-        step_bytes = rows * case.H * case.itemsize
+        input_bytes = rows * case.layer_input(layer) * case.weight_itemsize
+        step_bytes = rows * case.H * case.weight_itemsize
         resident = case.weight_bytes()
         input_flops = 2.0 * case.tokens() * rows * case.layer_input(layer)
         active = case.active()
