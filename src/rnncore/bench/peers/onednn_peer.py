@@ -89,12 +89,16 @@ class Part:
     def training(self, dx: np.ndarray, dy: np.ndarray) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """The calls of a forward and of a backward pass; gradients are overwritten."""
         dnnl, cell, workspace = self.dnnl, self.case.cell, api.ARGUMENTS["workspace"]
+        # Without initial states it multiplies the first step's gradients with what lies before h in its memory.
+        states = ("src_iter", "src_iter_c") if cell == "lstm" else ("src_iter",)
+        for name in states:
+            self.arrays[name] = np.zeros((*self.lead, self.case.N, self.case.H), np.float32)
         forward = dnnl.recurrent(cell, api.TRAINING, self.direction, self._shapes())
         first = self._arguments(forward)
         first[workspace] = dnnl.memory(dnnl.wanted(forward, workspace))
         begin = dnnl.call(forward, first)
         self.arrays.update({"diff_src_layer": dx, "diff_dst_layer": dy})
-        for name in ("weights_layer", "weights_iter", "bias"):
+        for name in ("weights_layer", "weights_iter", "bias", *states):
             self.arrays[f"diff_{name}"] = np.zeros_like(self.arrays[name])
         backward = dnnl.recurrent(cell, api.BACKWARD, self.direction, self._shapes(), forward)
         return begin, dnnl.call(backward, {**self._arguments(backward), workspace: first[workspace]})
