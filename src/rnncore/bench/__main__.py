@@ -15,7 +15,7 @@ from . import builds, cases, imports, limits, machine, page, peers, report, resu
 from . import options as cell_options
 from .process import PeerError
 from .progress import Progress
-from .runner import PAUSE_SECONDS, Plan, Runner, installed
+from .runner import PAUSE_SECONDS, Plan, Runner
 
 PROGRAM = "rnncore bench"
 USAGE_ERROR = 2
@@ -71,6 +71,9 @@ def _run_parser() -> argparse.ArgumentParser:
         default=PAUSE_SECONDS,
         help=f"seconds between systems with several threads (default: {PAUSE_SECONDS})",
     )
+    parser.add_argument(
+        "--isa", choices=sorted(peers.HELD), default="", help="hold all systems to this instruction set"
+    )
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
     parser.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
     parser.add_argument(
@@ -86,12 +89,17 @@ def _run(arguments: Sequence[str]) -> int:
     if not rows:
         raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
     plan = Plan(
-        options.peers or installed(), options.seconds, options.rounds, options.pause, options.in_process
+        options.peers or peers.installed(),
+        options.seconds,
+        options.rounds,
+        options.pause,
+        options.in_process,
+        options.isa,
     )
     for name in plan.systems:
-        module = peers.load(name).missing()
-        if module:
-            raise ValueError(f"peers: expected installed systems, got {name!r} without the module {module!r}")
+        missing = peers.missing(name)
+        if missing:
+            raise ValueError(f"peers: expected installed systems, got {name!r} without {missing}")
     if options.out:
         results.check_name(options.out)
     described = machine.describe()
@@ -103,6 +111,7 @@ def _run(arguments: Sequence[str]) -> int:
         "rounds": plan.rounds,
         "pause": plan.pause,
         "in_process": plan.in_process,
+        "isa": plan.isa,
     }
     made = results.make(described, bounds, settings, [])
     if options.out:
@@ -262,10 +271,8 @@ def _list(arguments: Sequence[str]) -> int:
         lines = [[f"  {case.problem_name}", case.source] for _, case in shapes.select([name])]
         print(f"{name}\n" + "\n".join("   ".join(line) for line in lines))
     for name in peers.PEERS:
-        missing = peers.load(name).missing()
-        print(
-            f"{name}: " + (f"no module {missing}" if missing else peers.load(name).version() or "installed")
-        )
+        missing = peers.missing(name)
+        print(f"{name}: " + (f"missing {missing}" if missing else peers.load(name).version() or "installed"))
     return 0
 
 

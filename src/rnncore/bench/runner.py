@@ -28,10 +28,10 @@ PAUSE_SECONDS = 0.25
 class Remote(Process):
     """A `Station` in a process of its own, with the environment its system wants."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, isa: str = "") -> None:
         # The same import path as here, whatever put it together, as multiprocessing does.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        environment.update(peers.load(name).environment(threads))
+        environment.update(peers.environment(name, threads, isa))
         super().__init__([sys.executable, "-m", "rnncore.bench.worker", name], environment)
 
 
@@ -62,6 +62,7 @@ class Plan:
     rounds : interleaved rounds per row
     pause : seconds between bursts with more than one thread
     in_process : no processes of their own
+    isa : instruction set of `peers.HELD` that the systems are held to, each by its own switch
     """
 
     systems: Sequence[str]
@@ -69,11 +70,16 @@ class Plan:
     rounds: int = 10
     pause: float = PAUSE_SECONDS
     in_process: bool = False
+    isa: str = ""
 
     def __post_init__(self) -> None:
         for name in self.systems:
             if name not in peers.PEERS:
                 raise ValueError(f"peer: expected one of {list(peers.PEERS)}, got {name!r}")
+        if self.isa not in peers.HELD or (self.isa and self.in_process):
+            raise ValueError(
+                f"isa: expected one of {list(peers.HELD)}, and processes of their own, got {self.isa!r}"
+            )
         if not self.systems:
             raise ValueError("peers: expected at least one that is installed, got none")
         if self.rounds < 1 or not self.seconds > 0 or not self.pause >= 0:
@@ -81,11 +87,6 @@ class Plan:
                 "rounds and seconds: expected above 0, and pause at least 0, got "
                 f"{self.rounds}, {self.seconds}, {self.pause}"
             )
-
-
-def installed() -> list[str]:
-    """Names of the peers whose modules are all there."""
-    return [name for name in peers.PEERS if not peers.load(name).missing()]
 
 
 class Runner:
@@ -154,7 +155,7 @@ class Runner:
         self.stations = {}
 
     def _open(self, name: str, threads: int) -> Any:
-        return (Local if self.plan.in_process else Remote)(name, threads)
+        return Local(name, threads) if self.plan.in_process else Remote(name, threads, self.plan.isa)
 
     def _expected(self, case: Case) -> dict[str, np.ndarray]:
         if self.right[0] != case.problem_name:
@@ -166,7 +167,7 @@ class Runner:
     def _prepare(self, name: str, case: Case) -> dict[str, Any]:
         kind = peers.load(name)
         system = {"name": name, "ours": kind.ours, "version": "", "status": "ok", "reason": "", "error": None}
-        refusal = kind.refuses(case) or ("" if kind.takes_lengths or not case.ragged else "takes no lengths")
+        refusal = kind.refusal(case, self.plan.isa)
         if refusal:
             return {**system, "status": "refused", "reason": refusal}
         right = self._expected(case)

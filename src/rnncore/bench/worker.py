@@ -4,14 +4,16 @@
 `Station` does the work and is used directly when no process of its own is wanted.
 """
 
+import functools
 import gc
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import oracle, peers
+from . import memory, oracle, peers
 from .build_worker import serve
 from .cases import Case, make_problem
 
@@ -38,27 +40,57 @@ class Station:
     def __init__(self, name: str) -> None:
         self.kind: type[peers.Peer] = peers.load(name)
         self.peer: peers.Peer | None = None
+        # rnncore itself is in this process already, and its memory counts as its own.
+        self.base: int | None = memory.bare() if self.kind.ours else memory.resident()
+        self.kind.preload()
+        self.first_seconds: float = 0.0
         self.clock_cost: float = clock_cost()
 
     def prepare(self, case: Case) -> None:
         """Build the system for a case. The one before is dropped first: two never share the memory."""
         self.peer = None
         gc.collect()
-        self.peer = self.kind(case, make_problem(case))
+        problem = make_problem(case)
+        memory.forget_peak()
+        begin = time.perf_counter()
+        self.peer = self.kind(case, problem)
+        self.first_seconds = time.perf_counter() - begin
 
     def check(self) -> dict[str, np.ndarray]:
         """Outputs of the part of the case that is checked, in the form of `oracle.expected`."""
         peer = self.peer
         steps, rows = oracle.checked_part(peer.case)
         if peer.case.mode == "train":
-            peer.train()
+            self._first(peer.train)
             return peer.gradients()
         if peer.case.mode == "fit":
-            return {"losses": np.array([float(peer.fit()) for _ in range(oracle.FIT_CHECK)])}
+            losses = [self._first(peer.fit), *(peer.fit() for _ in range(oracle.FIT_CHECK - 1))]
+            return {"losses": np.array(losses, dtype=float)}
         if peer.case.mode == "sequence":
-            return {"y": np.array(peer.result(peer.forward())[:steps, :rows])}
+            return {"y": np.array(peer.result(self._first(peer.forward))[:steps, :rows])}
         peer.reset()
-        return {"y": np.array([peer.step(x).copy() for x in peer.problem.x[:steps]])}
+        first = self._first(functools.partial(peer.step, peer.problem.x[0])).copy()
+        return {"y": np.array([first, *(peer.step(x).copy() for x in peer.problem.x[1:steps])])}
+
+    def _first(self, call: Callable[[], Any]) -> Any:
+        begin = time.perf_counter()
+        result = call()
+        self.first_seconds += time.perf_counter() - begin
+        return result
+
+    def first_call(self) -> dict[str, float | int | None]:
+        """What the case cost at first, after `check`.
+
+        Returns
+        -------
+        dict
+            ``seconds``: of building the system and its first call, in a process that has imported it; ``memory``:
+            bytes of the peak from the building to now over what was there before the import (of rnncore itself: over
+            an interpreter with NumPy), None where the system does not tell.
+        """
+        peak = memory.peak()
+        known = self.base is not None and peak is not None
+        return {"seconds": self.first_seconds, "memory": max(peak - self.base, 0) if known else None}
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Time single calls for about `seconds`, at least one.
