@@ -5,7 +5,6 @@ argparse, so that the study runs with nothing but NumPy installed.
 """
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -13,27 +12,14 @@ from typing import Any
 
 from . import builds, cases, imports, limits, machine, page, peers, report, results, shapes
 from . import options as cell_options
+from .arguments import counts, default_threads, names
 from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner
+from .study import command as study
 
 PROGRAM = "rnncore bench"
 USAGE_ERROR = 2
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(sorted({int(part) for part in text.split(",")}))
-    if counts[0] < 1:
-        raise argparse.ArgumentTypeError(f"expected numbers above 0, got {text!r}")
-    return counts
-
-
-def _default_threads() -> tuple[int, ...]:
-    return (1,) if (os.cpu_count() or 1) == 1 else (1, 2)
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -47,16 +33,16 @@ def _run_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--threads",
-        type=_counts,
-        default=_default_threads(),
+        type=counts,
+        default=default_threads(),
         metavar="N,N",
         help="numbers of threads (default: 1,2)",
     )
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument(
         "--peers",
-        type=_names,
+        type=names,
         default=[],
         metavar="NAME,NAME",
         help=f"only these of {', '.join(peers.PEERS)} (default: all installed)",
@@ -159,13 +145,13 @@ def _compare_parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--sets",
-        type=_names,
+        type=names,
         default=["stream", "latency", "throughput", "train"],
         metavar="SET,SET",
         help="of builds (default: stream,latency,throughput,train)",
     )
-    parser.add_argument("--threads", type=_counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--threads", type=counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument("--blocks", type=int, default=15, help="pairs of blocks of each row (default: 15)")
     parser.add_argument("--starts", type=int, default=3, help="starts of both processes (default: 3)")
@@ -256,7 +242,7 @@ def _limits(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         f"{PROGRAM} limits", description="Measure what this machine can do at best."
     )
-    parser.add_argument("--threads", type=_counts, default=_default_threads(), metavar="N,N")
+    parser.add_argument("--threads", type=counts, default=default_threads(), metavar="N,N")
     parser.add_argument("--seconds", type=float, default=0.05, help="per figure (default: 0.05)")
     options = parser.parse_args(arguments)
     print(report.limits_text(limits.measure(options.threads, seconds=options.seconds)))
@@ -281,7 +267,7 @@ def _options(arguments: Sequence[str]) -> int:
         f"{PROGRAM} options",
         description="Measure what options of cells cost beside the usual cell, on one thread.",
     )
-    parser.add_argument("--cell", type=_names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
+    parser.add_argument("--cell", type=names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
     parser.add_argument("--blocks", type=int, default=15, help="turns of each layer (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.02, help="length of a block (default: 0.02)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
@@ -303,6 +289,7 @@ def _options(arguments: Sequence[str]) -> int:
 
 
 COMMANDS = {
+    "study": study.main,
     "report": _report,
     "page": _page,
     "compare": _compare,

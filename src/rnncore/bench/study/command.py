@@ -31,9 +31,14 @@ def parser() -> argparse.ArgumentParser:
         description="Measure rows of all sets in every installed system, in random blocks, with what the machine did "
         "meanwhile. The same command goes on where a study was interrupted.",
     )
-    found.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="where the study is written")
+    found.add_argument(
+        "--out", type=pathlib.Path, required=True, metavar="DIR", help="where the study is written"
+    )
     profile = found.add_mutually_exclusive_group()
-    for name, text in (("quick", "a few rows of each set (the default)"), ("full", "all rows, about two hours")):
+    for name, text in (
+        ("quick", "a few rows of each set (the default)"),
+        ("full", "all rows, about two hours"),
+    ):
         profile.add_argument(f"--{name}", dest="profile", action="store_const", const=name, help=text)
     found.add_argument("--threads", type=counts, default=default_threads(), metavar="N,N",
                        help="numbers of threads (default: 1,2)")  # fmt: skip
@@ -144,6 +149,10 @@ def _measure(
 def _told(row: plans.Row, found: dict[str, Any]) -> str:
     """A row that is done, in a line."""
     right = [one for one in found["systems"] if one["status"] == "ok"]
-    out = [f"{one['system']} {one['status']}: {one['reason']}" for one in found["systems"] if one["status"] in BAD]
+    out = [
+        f"{one['system']} {one['status']}: {one['reason']}"
+        for one in found["systems"]
+        if one["status"] in BAD
+    ]
     repeated = sum(not one["accepted"] for one in found["attempts"])
     return "; ".join([f"{row.case.name}: {len(right)} systems, {repeated} blocks repeated", *out])

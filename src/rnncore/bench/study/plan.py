@@ -151,11 +151,15 @@ class Plan:
         fits = shortened(case, cap)
         if fits is None:
             shortest = dataclasses.replace(case, T=min(case.T, LEAST_STEPS))
-            needs = f"a call of {shortest.T} steps takes {nominal_seconds(shortest):.2g} s on the nominal core"
+            needs = (
+                f"a call of {shortest.T} steps takes {nominal_seconds(shortest):.2g} s on the nominal core"
+            )
             return Row(group, case, case.T, f"{needs}, more than the cap of {cap:g} s")
         needed = COPIES * bytes_of(fits) * len(self.systems)
         if needed > MEMORY_PART * memory:
-            return Row(group, case, case.T, f"{len(self.systems)} systems need about {needed / 2**30:.1f} GiB")
+            return Row(
+                group, case, case.T, f"{len(self.systems)} systems need about {needed / 2**30:.1f} GiB"
+            )
         return Row(group, fits, case.T)
 
     def _chosen(self, group: str, rows: list[Row]) -> list[Row]:
