@@ -47,12 +47,13 @@ def _blocks(place: int) -> list[np.ndarray]:
 class Station:
     """One system in this process, one case at a time."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, alone: bool = False) -> None:
+        """`alone` says that the process has no other use."""
+        self.alone = alone
         self.kind: type[peers.Peer] = peers.load(name)
         self.peer: peers.Peer | None = None
         self.ballast: list[np.ndarray] = []
-        # rnncore itself is in this process already, and its memory counts as its own.
-        self.base: int | None = memory.bare() if self.kind.ours else memory.resident()
+        self.base: int | None = memory.resident()
         self.kind.preload()
         self.first_seconds: float = 0.0
 
@@ -64,7 +65,8 @@ class Station:
         """
         self.peer = None
         self.ballast = []
-        gc.unfreeze()
+        if self.alone:
+            gc.unfreeze()
         gc.collect()
         self.ballast = _blocks(place) if place else []
         problem = make_problem(case)
@@ -72,9 +74,11 @@ class Station:
         begin = time.perf_counter()
         self.peer = self.kind(case, problem)
         self.first_seconds = time.perf_counter() - begin
-        # What lives on is left out of the collections before each burst, which a large library makes slow.
-        gc.collect()
-        gc.freeze()
+        if (
+            self.alone
+        ):  # What lives on is left out of the collections before each burst: a large library's are slow.
+            gc.collect()
+            gc.freeze()
 
     def check(self) -> dict[str, np.ndarray]:
         """Outputs of the part of the case that is checked, in the form of `oracle.expected`."""
@@ -109,8 +113,10 @@ class Station:
             an interpreter with NumPy), None where the system does not tell.
         """
         peak = memory.peak()
-        known = self.base is not None and peak is not None
-        return {"seconds": self.first_seconds, "memory": max(peak - self.base, 0) if known else None}
+        # rnncore itself is in this process from the start, and its memory counts as its own.
+        base = memory.bare() if self.kind.ours else self.base
+        known = base is not None and peak is not None
+        return {"seconds": self.first_seconds, "memory": max(peak - base, 0) if known else None}
 
     def measure(self, seconds: float, warm_seconds: float = WARM_SECONDS) -> dict[str, Any]:
         """Time single calls for about `seconds`, at least one, after `WARM_BURSTS` untimed ones, or as many as begin
@@ -172,4 +178,4 @@ class Station:
 
 
 if __name__ == "__main__":
-    serve(Station(sys.argv[1]))
+    serve(Station(sys.argv[1], alone=True))
