@@ -153,12 +153,13 @@ static cut cut_rows(int rows, int blocks, int gates)
 static cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block)
 {
     const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
-    const int most = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int held = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int most = held < RC_TILE_BLOCKS ? held : RC_TILE_BLOCKS;
     if (rows == 1 && p->large && p->mat->k) {
         const int64_t few = RC_WALK_BYTES / w_block;
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
     }
-    return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
+    return cut_evenly(blocks, most);
 }
 
 /* The first two tiles of rows ask for half of the next blocks' weights each, if those come from far away; else what they
