@@ -14,7 +14,7 @@
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
-enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
+enum { RC_TILE_ROWS = RC_REGISTERS >= 16 ? 8 : 4, RC_TILE_BLOCKS = RC_TILE_ROWS, RC_TILE_GATES = 4 };
 
 typedef struct rc_tile {
     int64_t k;             /* length of the chains */
