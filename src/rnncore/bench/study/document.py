@@ -72,7 +72,7 @@ def ratio(value: float) -> str:
 
 def interval(low: float, high: float) -> str:
     """``1.02 to 1.08``; a digit more where two would not show that 1 is outside."""
-    digits = 2 if high - low > 0.03 else 3
+    digits = 3 if high - low < 0.03 or min(abs(low - 1), abs(high - 1)) < 0.005 else 2
     shown = [ratio(value) if value > 9.995 else f"{value:.{digits}f}" for value in (low, high)]
     return " to ".join(shown)
 

@@ -45,7 +45,7 @@ of its own; labels stand beside them."""
 MOST_PANELS = 3
 """Numbers of threads beside each other."""
 MARKS = ("o", "D", "^", "s", "v", "P", "X", "p", "h", "<", ">", "*")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,

@@ -19,7 +19,7 @@ SCHEMA = 1
 OURS = "rnncore"
 AGAIN = "rnncore-again"
 """The same build under another name, in a study that shall find nothing."""
-COLUMNS = {
+COLUMNS: dict[str, tuple[str, ...]] = {
     "rows.csv": ("set", "row", "threads", "listed_steps", "status", "reason"),
     "systems.csv": (
         "row", "system", "status", "reason", "version", "error",
