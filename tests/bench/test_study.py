@@ -23,7 +23,7 @@ from rnncore.bench import limits, oracle, peers
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 from rnncore.bench.stations import Stations
-from rnncore.bench.study import blocks, command, conditions
+from rnncore.bench.study import blocks, conditions, measure
 from rnncore.bench.study import plan as plans
 from rnncore.bench.study.conditions import Conditions
 
@@ -307,11 +307,11 @@ def test_another_study_is_refused(tmp_path, capsys, monkeypatch):
         assert main([*line, *change]) == 2
         shown = capsys.readouterr().err
         assert word in shown and len(shown.splitlines()) == 1
-    described = command.machine.describe()
-    monkeypatch.setattr(command.machine, "describe", lambda: {**described, "cpu": "Abacus", "load": 7.0})
+    described = measure.machine.describe()
+    monkeypatch.setattr(measure.machine, "describe", lambda: {**described, "cpu": "Abacus", "load": 7.0})
     assert main(line) == 2
     assert "machine cpu" in capsys.readouterr().err
-    monkeypatch.setattr(command.machine, "describe", lambda: {**described, "commit": "0", "load": 7.0})
+    monkeypatch.setattr(measure.machine, "describe", lambda: {**described, "commit": "0", "load": 7.0})
     assert main(line) == 2
     assert "commit" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
@@ -333,7 +333,7 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
         return usual(self, row)
 
     monkeypatch.setattr(blocks.Blocks, "row", interrupted)
-    assert main(line) == command.INTERRUPTED
+    assert main(line) == measure.INTERRUPTED
     assert "interrupted after 2 of 5 rows" in capsys.readouterr().err
     before = read(out / "blocks.csv.xz")
     assert {line["row"] for line in before} == {row["row"] for row in read(out / "rows.csv")[:2]}
