@@ -16,6 +16,7 @@ from . import options as cell_options
 from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner, installed
+from .study import commands as study_commands
 
 PROGRAM = "rnncore bench"
 USAGE_ERROR = 2
@@ -138,9 +139,15 @@ def _measure(
 def _compare_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"{PROGRAM} compare",
-        description="Show what moved between two reports, or time two builds against each other now.",
+        description="Show what moved between two studies or reports, or time two builds against each other now.",
     )
-    parser.add_argument("reports", nargs="*", type=pathlib.Path, metavar="REPORT", help="two: old and new")
+    parser.add_argument(
+        "reports",
+        nargs="*",
+        type=pathlib.Path,
+        metavar="REPORT",
+        help="two: old and new; or studies' directories",
+    )
     for name in ("old", "new"):
         parser.add_argument(
             f"--{name}",
@@ -182,6 +189,8 @@ def _compare(arguments: Sequence[str]) -> int:
         return _compare_builds(options)
     if options.old or options.new or len(options.reports) != 2:
         raise ValueError("compare: expected two reports, or --old and --new with an interpreter each")
+    if all(path.is_dir() for path in options.reports):
+        return study_commands.compare(*options.reports, options.fail)
     old, new = (results.read(path) for path in options.reports)
     found = report.compare(old, new, moved=options.moved)
     print(report.compare_text(found))
@@ -295,8 +304,18 @@ def _options(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _html(arguments: Sequence[str]) -> int:
+    return study_commands.html(f"{PROGRAM} html", arguments)
+
+
+def _claims(arguments: Sequence[str]) -> int:
+    return study_commands.claims(f"{PROGRAM} claims", arguments)
+
+
 COMMANDS = {
     "report": _report,
+    "html": _html,
+    "claims": _claims,
     "page": _page,
     "compare": _compare,
     "options": _options,

@@ -20,6 +20,12 @@ SETS = {
     "deepcpu": "DeepCPU's shapes",
     "trading": "trading models",
     "train": "training",
+    "device": "DeepBench, devices",
+    "server": "DeepBench, servers",
+    "training": "DeepBench, training",
+    "small": "small models",
+    "real": "models in use",
+    "int8": "weights of 8 bits",
 }
 """Words for the sets of `cases.SETS`, in the order of the page."""
 CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
