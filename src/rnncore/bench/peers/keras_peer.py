@@ -34,7 +34,7 @@ class Keras(Peer):
     title = "Keras"
     needs: ClassVar[tuple[str, ...]] = ("keras", "tensorflow")
     distribution = "keras"
-    isas = ("avx2",)
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)

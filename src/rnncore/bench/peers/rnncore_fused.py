@@ -18,7 +18,7 @@ class RnncoreFused(Peer):
     ours = True
     needs: ClassVar[tuple[str, ...]] = ("rnncore.engine._core",)
     distribution = "rnncore"
-    isas = ("avx2",)
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
     takes_lengths = True
     stores: ClassVar[tuple[str, ...]] = STORES
 

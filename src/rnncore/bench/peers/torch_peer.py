@@ -34,7 +34,7 @@ class Torch(Peer):
     title = "PyTorch"
     needs: ClassVar[tuple[str, ...]] = ("torch",)
     distribution = "torch"
-    isas = ("avx2",)
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
     takes_lengths = True
     stores: ClassVar[tuple[str, ...]] = ("int8",)
 
