@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 from reports import FLAT, TINY, system
 
-from rnncore.bench import cases, machine, oracle, peers, progress, results, runner, shapes, stats
+from rnncore.bench import (
+    cases,
+    machine,
+    oracle,
+    peers,
+    process,
+    progress,
+    results,
+    runner,
+    shapes,
+    stations,
+    stats,
+)
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 from rnncore.bench.peers import numpy_peer
@@ -256,7 +268,7 @@ def test_wrong_results_are_not_timed(monkeypatch):
 def test_refusals_cost_nothing():
     with runner.Runner(QUICK) as run:
         (found,) = run.row("train", dataclasses.replace(TINY, mode="train"))["systems"]
-        assert not run.stations
+        assert not run.stations.open
     assert (found["status"], found["reason"]) == ("refused", "inference only")
 
 
@@ -270,13 +282,13 @@ def test_run_in_processes_of_their_own():
 
 
 def test_a_failing_process_is_reported():
-    remote = runner.Remote("numpy", 1)
+    remote = stations.Remote("numpy", 1)
     try:
-        with pytest.raises(runner.PeerError, match="AttributeError"):
+        with pytest.raises(process.PeerError, match="AttributeError"):
             remote.call("no_such_method")
         assert remote.call("version") == np.__version__
         remote.process.kill()
-        with pytest.raises(runner.PeerError, match="process ended"):
+        with pytest.raises(process.PeerError, match="process ended"):
             remote.call("version")
     finally:
         remote.close()

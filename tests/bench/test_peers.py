@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from reports import TINY
 
-from rnncore.bench import cases, memory, oracle, peers, runner, worker
+from rnncore.bench import cases, memory, oracle, peers, runner, stations, worker
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 
@@ -57,7 +57,7 @@ def test_every_small_case_that_is_not_refused_is_right(name):
     kind = available(name)
     taken = [case for case in SMALL if not kind.refusal(case)][:: SLOW.get(name, 1)]
     assert {case.cell for case in taken} == set(CELLS)
-    station = runner.Remote(name, 1)
+    station = stations.Remote(name, 1)
     try:
         wrong = {
             case.name: found for case in taken if not (found := error(station, case)) <= oracle.bound(case)
@@ -73,7 +73,7 @@ def test_every_small_case_that_is_not_refused_is_right(name):
 @pytest.mark.parametrize("name", ["rnncore", "numpy", "onednn"])
 def test_small_cases_are_right_in_this_process(name):
     kind = available(name)
-    station = runner.Local(name, 1)
+    station = stations.Local(name, 1)
     for case in [case for case in SMALL if not kind.refusal(case)]:
         assert error(station, case) <= oracle.bound(case), case.name
 
@@ -90,7 +90,7 @@ def test_peers_say_what_they_refuse(name):
 
 
 def test_a_stream_goes_on_after_it_was_reset():
-    station = runner.Local("numpy", 1)
+    station = stations.Local("numpy", 1)
     case = Case("lstm", 1, 1, 3, 4, mode="step")
     station.call("prepare", case)
     first, again = (station.call("check")["y"] for _ in range(2))

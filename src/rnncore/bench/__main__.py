@@ -5,7 +5,6 @@ argparse, so that the study runs with nothing but NumPy installed.
 """
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -13,27 +12,15 @@ from typing import Any
 
 from . import builds, cases, imports, limits, machine, page, peers, report, results, shapes
 from . import options as cell_options
+from .arguments import counts, default_threads, names
 from .process import PeerError
 from .progress import Progress
 from .runner import PAUSE_SECONDS, Plan, Runner
+from .study import commands as study_commands
+from .study import measure as study
 
 PROGRAM = "rnncore bench"
 USAGE_ERROR = 2
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(sorted({int(part) for part in text.split(",")}))
-    if counts[0] < 1:
-        raise argparse.ArgumentTypeError(f"expected numbers above 0, got {text!r}")
-    return counts
-
-
-def _default_threads() -> tuple[int, ...]:
-    return (1,) if (os.cpu_count() or 1) == 1 else (1, 2)
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -47,16 +34,16 @@ def _run_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--threads",
-        type=_counts,
-        default=_default_threads(),
+        type=counts,
+        default=default_threads(),
         metavar="N,N",
         help="numbers of threads (default: 1,2)",
     )
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument(
         "--peers",
-        type=_names,
+        type=names,
         default=[],
         metavar="NAME,NAME",
         help=f"only these of {', '.join(peers.PEERS)} (default: all installed)",
@@ -147,9 +134,15 @@ def _measure(
 def _compare_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"{PROGRAM} compare",
-        description="Show what moved between two reports, or time two builds against each other now.",
+        description="Show what moved between two studies or reports, or time two builds against each other now.",
     )
-    parser.add_argument("reports", nargs="*", type=pathlib.Path, metavar="REPORT", help="two: old and new")
+    parser.add_argument(
+        "reports",
+        nargs="*",
+        type=pathlib.Path,
+        metavar="REPORT",
+        help="two: old and new; or studies' directories",
+    )
     for name in ("old", "new"):
         parser.add_argument(
             f"--{name}",
@@ -159,13 +152,13 @@ def _compare_parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--sets",
-        type=_names,
+        type=names,
         default=["stream", "latency", "throughput", "train"],
         metavar="SET,SET",
         help="of builds (default: stream,latency,throughput,train)",
     )
-    parser.add_argument("--threads", type=_counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--threads", type=counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument("--blocks", type=int, default=15, help="pairs of blocks of each row (default: 15)")
     parser.add_argument("--starts", type=int, default=3, help="starts of both processes (default: 3)")
@@ -191,6 +184,8 @@ def _compare(arguments: Sequence[str]) -> int:
         return _compare_builds(options)
     if options.old or options.new or len(options.reports) != 2:
         raise ValueError("compare: expected two reports, or --old and --new with an interpreter each")
+    if all(path.is_dir() for path in options.reports):
+        return study_commands.compare(*options.reports, options.fail)
     old, new = (results.read(path) for path in options.reports)
     found = report.compare(old, new, moved=options.moved)
     print(report.compare_text(found))
@@ -256,7 +251,7 @@ def _limits(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         f"{PROGRAM} limits", description="Measure what this machine can do at best."
     )
-    parser.add_argument("--threads", type=_counts, default=_default_threads(), metavar="N,N")
+    parser.add_argument("--threads", type=counts, default=default_threads(), metavar="N,N")
     parser.add_argument("--seconds", type=float, default=0.05, help="per figure (default: 0.05)")
     options = parser.parse_args(arguments)
     print(report.limits_text(limits.measure(options.threads, seconds=options.seconds)))
@@ -281,7 +276,7 @@ def _options(arguments: Sequence[str]) -> int:
         f"{PROGRAM} options",
         description="Measure what options of cells cost beside the usual cell, on one thread.",
     )
-    parser.add_argument("--cell", type=_names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
+    parser.add_argument("--cell", type=names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
     parser.add_argument("--blocks", type=int, default=15, help="turns of each layer (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.02, help="length of a block (default: 0.02)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
@@ -302,8 +297,19 @@ def _options(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _html(arguments: Sequence[str]) -> int:
+    return study_commands.html(f"{PROGRAM} html", arguments)
+
+
+def _claims(arguments: Sequence[str]) -> int:
+    return study_commands.claims(f"{PROGRAM} claims", arguments)
+
+
 COMMANDS = {
+    "study": study.main,
     "report": _report,
+    "html": _html,
+    "claims": _claims,
     "page": _page,
     "compare": _compare,
     "options": _options,

@@ -133,6 +133,13 @@ def measure(
     return Limits(best, peaks, bandwidth, latency, (1e-9 * median, 1e-9 * p999))
 
 
+def typical(measure_once: Callable[..., float], *arguments: Any) -> float:
+    """Median of `TRIES` measurements by a function of the extension, in FLOP/s or bytes/s; the last argument is how
+    many seconds they take together."""
+    *how, seconds = arguments
+    return 1e9 * statistics.median(measure_once(*how, seconds / TRIES) for _ in range(TRIES))
+
+
 def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
     """The few rates that bound one case, measured now by the extension.
 
@@ -143,16 +150,11 @@ def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
     Cost: about `seconds` for the peak and for each size of weights that the case reads.
     """
     core = extension()
-    part = seconds / TRIES
-
-    def typical(measure_once: Callable[..., float], *arguments: Any) -> float:
-        return 1e9 * statistics.median(
-            measure_once(*arguments, case.dtype, case.threads, part) for _ in range(TRIES)
-        )
-
-    peak = typical(core.fma_peak, isa)
+    how = (case.dtype, case.threads, seconds)
+    peak = typical(core.fma_peak, isa, *how)
     rates = [
-        (float(size), typical(core.read_bandwidth, isa, size)) for size in sorted(set(_read_sizes(case)))
+        (float(size), typical(core.read_bandwidth, isa, size, *how))
+        for size in sorted(set(_read_sizes(case)))
     ]
     return Limits(isa, {f"{isa}/{case.dtype}/{case.threads}": peak}, {str(case.threads): rates})
 

@@ -16,14 +16,14 @@ SETS = {
     "throughput": "batches",
     "ragged": "batches with lengths of their own",
     "odd": "sizes that no kernel was made for",
-    "device": "DeepBench's shapes for devices",
-    "server": "DeepBench's shapes for servers",
-    "training": "DeepBench's shapes of training",
     "deepcpu": "DeepCPU's shapes",
     "trading": "trading models",
     "train": "training",
+    "device": "DeepBench, devices",
+    "server": "DeepBench, servers",
+    "training": "DeepBench, training",
     "small": "small models",
-    "real": "real models",
+    "real": "models in use",
     "int8": "weights of 8 bits",
 }
 """Words for the sets of `shapes.SETS`, in the order of the page."""
