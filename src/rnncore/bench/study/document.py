@@ -154,8 +154,8 @@ def _named(rows: pd.DataFrame, word: str) -> str:
 def _lost(study: Study) -> str:
     found = study.best.sort_values("ratio")
     losses, ties = (found[found["verdict"] == word] for word in ("loss", "tie"))
-    drawn = _picture(study, "lost") if len(losses) else _paragraph("No row is lost.")
-    return drawn + _named(losses, "rows in which another system is faster") + _named(ties, "ties")
+    head = "" if len(losses) else _paragraph("No row is lost; these are the closest.")
+    return head + _picture(study, "lost") + _named(losses, "rows in which another system is faster") + _named(ties, "ties")
 
 
 def _heat(study: Study) -> str:

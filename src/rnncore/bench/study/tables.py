@@ -207,11 +207,11 @@ class Study:
         return self.systems[self.systems["status"] != "ok"].merge(places, on="row")
 
     def grouped(self, frame: pd.DataFrame) -> list[tuple[tuple[str, int], pd.DataFrame]]:
-        """The lines of each (set, threads), sets in the order of `SETS`, then of the file."""
-        order = {name: place for place, name in enumerate([*SETS, *self.rows["set"].unique()][::-1])}
+        """The lines of each (set, threads), sets in the order of the file."""
+        order = {name: place for place, name in enumerate(self.rows["set"].unique())}
         groups = frame.groupby(["set", "threads"], sort=False)
         found = [((str(name), int(threads)), part) for (name, threads), part in groups]
-        return sorted(found, key=lambda one: (-order[one[0][0]], one[0][1]))
+        return sorted(found, key=lambda one: (order[one[0][0]], one[0][1]))
 
     @property
     def machine(self) -> str:
