@@ -16,7 +16,6 @@ SETS = {
     "throughput": "batches",
     "ragged": "batches with lengths of their own",
     "odd": "sizes that no kernel was made for",
-    "deepbench": "DeepBench's shapes",
     "deepcpu": "DeepCPU's shapes",
     "trading": "trading models",
     "train": "training",
@@ -27,7 +26,7 @@ SETS = {
     "real": "models in use",
     "int8": "weights of 8 bits",
 }
-"""Words for the sets of `cases.SETS`, in the order of the page."""
+"""Words for the sets of `shapes.SETS`, in the order of the page."""
 CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 LOST = 0.995
 """Ratios below are losses: what rounds to 1.00 is a draw."""

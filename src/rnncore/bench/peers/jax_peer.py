@@ -42,6 +42,7 @@ class Jax(Peer):
     title = "JAX"
     needs: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
     distribution = "jax"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
