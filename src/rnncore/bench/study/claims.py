@@ -15,6 +15,7 @@ from . import quotes, statistics
 from .document import interval, ratio
 from .tables import OURS, Study, cell_title, set_words, title
 
+COMMAND = "rnncore bench study --out DIR"
 STEP = 16
 """Units of the step that the first page names."""
 HEADLINES = ("small", "server", "deepcpu", "ragged", "train")
@@ -36,10 +37,10 @@ def render(study: Study) -> str:
         "# Claims",
         f"What the study in this folder found, written by `rnncore bench claims {study.folder.name}`. {_where(study)}",
     ]
-    for name, (command, make) in SECTIONS.items():
+    for name, (options, make) in SECTIONS.items():
         text = make(study)
         if text:
-            parts += [f"## {name}", text, f"Command: `rnncore bench study --out DIR {command}`"]
+            parts += [f"## {name}", text, f"Command: `{' '.join([COMMAND, *options])}`"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -174,14 +175,14 @@ def _costs(study: Study) -> str:
     return table(["system", "prepare and call once, median", "memory, median"], lines) if lines else ""
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Study], str]]] = {
-    "machine": ("", _where),
-    "headline": ("", _headline),
-    "sets": ("--sets SET --threads N", _sets),
-    "lost": ("", _lost),
-    "train": ("--sets train", _by_cell("train")),
-    "each": ("--sets SET --threads N --systems rnncore,OTHER", _each),
-    "threads": ("--sets SET --threads 1,N --systems rnncore", _threads),
-    "costs": ("", _costs),
+SECTIONS: dict[str, tuple[list[str], Callable[[Study], str]]] = {
+    "machine": ([], _where),
+    "headline": ([], _headline),
+    "sets": (["--sets SET --threads N"], _sets),
+    "lost": ([], _lost),
+    "train": (["--sets train"], _by_cell("train")),
+    "each": (["--sets SET --threads N --systems rnncore,OTHER"], _each),
+    "threads": (["--sets SET --threads 1,N --systems rnncore"], _threads),
+    "costs": ([], _costs),
 }
 """Name to the options of the command that measures it, and what makes the text."""

@@ -240,7 +240,7 @@ def _conditions(study: Study) -> str:
     kept = study.env.get("blocks", {}).get("kept_though_disturbed", 0)
     words = (
         f"{settings.get('blocks')} blocks a row in {settings.get('preparations')} preparations. {total} of "
-        f"{int(found['attempted'].sum())} attempted blocks were disturbed and repeated; {kept} were kept though they were "
+        f"{int(found['attempted'].sum())} attempted blocks were disturbed and repeated; {kept} were kept though "
         f"disturbed, after as many attempts as are made. Typical block: "
         f"{numbers['steal']:.1%} stolen by the host, {numbers['others']:.2f} processors taken by other processes. "
         f"Energy: {study.env.get('energy', '')}."
