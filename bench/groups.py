@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What `cluster.fit_groups` costs beside the training itself, with one thread.
+"""What `cluster.fit_groups` costs beside the training itself, and what it saves by training series together.
 
-    python bench/groups.py                 some series, against the bare training loop, in turns
+    python bench/groups.py                      some series, one by one, against the bare training loop, in turns
+    python bench/groups.py --packs 1 8 16 32    series in fleets of so many, against one after the other, in turns
+    python bench/groups.py --packs 1 32 --series 1000 --rows 1095 --hidden 16 --rounds 1    three years of days
 
 The bare loop has the same models, windows, batches and steps, and nothing else: `forward`, loss, `backward`, `step`;
-its windows are there before. Times are the process's own, which other work on the machine matters less to. Both must
+its windows are there before. Times are the process's own, which other work on the machine matters less to. All must
 come to the same parameters, to the last bit.
 """
 
 import argparse
+import functools
 import statistics
 import time
 
@@ -17,13 +20,13 @@ import pyarrow as pa
 
 import rnncore
 from rnncore import nn
-from rnncore.cluster import Windows, fit_groups
+from rnncore.cluster import Windows, fit_groups, groups_packs
 from rnncore.cluster.groups_table import seed_of
 from rnncore.formats import to_bytes
 from rnncore.nn.order import shuffled
 
 WINDOWS = Windows("y", context=24, horizon=1)
-BATCH = 32
+BATCH, HIDDEN = 32, 8
 
 
 def series(count, rows):
@@ -34,9 +37,9 @@ def series(count, rows):
     return pa.table({"store": np.repeat(np.arange(count), rows), "day": t, "y": y})
 
 
-def model(seed):
-    layer = nn.Recurrent(rnncore.GRU(1, 8, seed=seed), return_sequences=False)
-    return nn.Sequential(layer, nn.Linear(8, 1, seed=seed + 1))
+def model(seed, hidden=HIDDEN):
+    layer = nn.Recurrent(rnncore.GRU(1, hidden, seed=seed), return_sequences=False)
+    return nn.Sequential(layer, nn.Linear(hidden, 1, seed=seed + 1))
 
 
 def bare(samples, epochs):
@@ -58,10 +61,11 @@ def bare(samples, epochs):
     return models
 
 
-def fitted(table, epochs, **options):
-    return fit_groups(
-        table, "store", model, data=WINDOWS, time="day", epochs=epochs, batch_size=BATCH, **options
-    )
+def fitted(table, epochs, pack=1, hidden=HIDDEN, batch=BATCH):
+    """`fit_groups` with at most so many models in a fleet."""
+    groups_packs.MODELS = pack
+    make = functools.partial(model, hidden=hidden)
+    return fit_groups(table, "store", make, data=WINDOWS, time="day", epochs=epochs, batch_size=batch)
 
 
 def timed(function, *args):
@@ -93,10 +97,40 @@ def overhead(given):
     print(f"(the fastest rounds; the median of the differences is {median:.2f} ms)")
 
 
+def packs(given):
+    """Print milliseconds a series in fleets of several sizes, and how many times faster that is than the first."""
+    rnncore.set_num_threads(given.threads)
+    table = series(given.series, given.rows)
+    seconds, models = {size: [] for size in given.packs}, None
+    for _ in range(given.rounds):
+        for size in given.packs:
+            spent, found = timed(fitted, table, given.epochs, size, given.hidden, given.batch)
+            seconds[size].append(spent)
+            models = models or found["model"].to_pylist()
+            assert found["model"].to_pylist() == models
+    print(
+        f"{given.series} series of {given.rows} rows, {given.hidden} units, {given.epochs} epochs of batches of "
+        f"{given.batch}, {given.threads} threads, {given.rounds} rounds in turns, processor time"
+    )
+    first = given.packs[0]
+    for size, own in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(seconds[first], own, strict=True))
+        print(
+            f"{size:5} models: {1e3 * min(own) / given.series:8.2f} ms a series, {ratio:5.2f} times as fast"
+        )
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--series", type=int, default=20)
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=40)
-    overhead(parser.parse_args())
+    parser.add_argument("--hidden", type=int, default=HIDDEN)
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--packs", type=int, nargs="+")
+    given = parser.parse_args()
+    (packs if given.packs else overhead)(given)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The option `--full`, and fixtures that the tests of the twins and of the compiled layers share."""
+"""The options `--full` and `--rest`, and fixtures that the tests of the twins and of the compiled layers share."""
 
 import gc
 import importlib
@@ -17,6 +17,7 @@ def pytest_addoption(parser):
         action="store_true",
         help="all combinations of every grid and the long tests; without it, every pair of values once",
     )
+    parser.addoption("--rest", action="store_true", help="what a run without --full leaves out")
 
 
 def pytest_configure(config):
@@ -39,6 +40,8 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--full") or any("::" in argument for argument in config.args):
         return
     items[:], left = default_choice(items)
+    if config.getoption("--rest"):
+        items[:], left = left, items[:]
     if left:
         config.hook.pytest_deselected(items=left)
 

@@ -364,8 +364,8 @@ RNNCORE_API size_t rnncore_fleet_weights_bytes(const rnncore_plan *plan, int use
 RNNCORE_API rnncore_status rnncore_fleet_pack(const rnncore_plan *plan, int uses, const rnncore_fleet *fleet,
                                               const void *const *params, void *weights);
 
-/* As their namesakes; lengths, where there are some, are (M, N). A tape is of all models. Where memory runs out on the way, some
- * models have had their turn. */
+/* As their namesakes; lengths and row_keys, where there are some, are (M, N). A tape is of all models. Where memory runs out on
+ * the way, some models have had their turn. */
 RNNCORE_API size_t rnncore_fleet_tape_bytes(const rnncore_plan *plan, int64_t steps, int64_t batch,
                                             const int64_t *lengths, int64_t segments, int64_t models);
 RNNCORE_API rnncore_status rnncore_fleet_forward(const rnncore_plan *plan, const void *weights,

@@ -116,6 +116,11 @@ static const int64_t *lengths_of(const int64_t *lengths, int64_t batch, const gr
     return lengths ? lengths + g->first * batch : NULL;
 }
 
+static const uint64_t *keys_of(const uint64_t *keys, int64_t batch, const group *g)
+{
+    return keys ? keys + g->first * batch : NULL;
+}
+
 static void *tape_of(const rc_fleet_call *call, void *tapes, const group *g)
 {
     return (char *)tapes + call->tape_at[g->index];
@@ -155,6 +160,7 @@ static rnncore_status forward_group(const rc_fleet_call *call, const group *g, r
     own.c_n = data_of(call, g, C_N);
     own.tape = a->tape ? tape_of(call, a->tape, g) : NULL;
     if (call->fleet.dropout_keys) own.dropout_key = call->fleet.dropout_keys[g->first];
+    own.row_keys = keys_of(a->row_keys, a->batch, g);
     own.threads = 1;
     own.team = NULL;
     own.cancel = stop && a->cancel ? ask : NULL;
@@ -177,6 +183,7 @@ static rnncore_status backward_group(const rc_fleet_call *call, const group *g, 
     own.dc0 = data_of(call, g, DC0);
     own.grads = params_of(call, g);
     if (call->fleet.dropout_keys) own.dropout_key = call->fleet.dropout_keys[g->first];
+    own.row_keys = keys_of(a->row_keys, a->batch, g);
     own.threads = 1;
     own.team = NULL;
     own.cancel = stop && a->cancel ? ask : NULL;

@@ -14,7 +14,7 @@
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
-enum { RC_TILE_ROWS = 8, RC_TILE_BLOCKS = 8, RC_TILE_GATES = 4 };
+enum { RC_TILE_ROWS = RC_REGISTERS >= 16 ? 8 : 4, RC_TILE_BLOCKS = RC_TILE_ROWS, RC_TILE_GATES = 4 };
 enum { RC_TILE_WIDE_ROWS = RC_TILE_ACCUMULATORS < 6 ? 1 : 6 };
 
 typedef struct rc_tile {
@@ -154,12 +154,13 @@ static cut cut_rows(int rows, int blocks, int gates)
 static cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block)
 {
     const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
-    const int most = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int held = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int most = held < RC_TILE_BLOCKS ? held : RC_TILE_BLOCKS;
     if (rows == 1 && p->large && p->mat->k) {
         const int64_t few = RC_WALK_BYTES / w_block;
         if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
     }
-    return cut_evenly(blocks, most < RC_TILE_BLOCKS ? most : RC_TILE_BLOCKS);
+    return cut_evenly(blocks, most);
 }
 
 /* The first two tiles of rows ask for half of the next blocks' weights each, if those come from far away; else what they

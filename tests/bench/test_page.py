@@ -9,7 +9,7 @@ import re
 import pytest
 from reports import FLAT, made_report, system
 
-from rnncore.bench import page, plot, results, study
+from rnncore.bench import page, plot, reports, results
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 
@@ -90,7 +90,7 @@ def test_limits_of_a_disturbed_run_give_no_fractions(folder):
     made["limits"] = dataclasses.replace(FLAT, peaks={"flat/float32/2": 2.0**29}).to_json()
     made["rows"] = [row(SLOW, 2.0)]
     results.save(made, folder / "bench/abacus-2.csv")
-    found = study.Study(sorted((folder / "bench").glob("*.csv")))
+    found = reports.Study(sorted((folder / "bench").glob("*.csv")))
     assert list(found.doubtful) == ["abacus-2.csv"]
     fractions = [entry["fraction"] for _, case, entry in found.rows() if case == SLOW]
     assert fractions == [0.5, None]
@@ -134,7 +134,7 @@ def test_the_command_writes_and_draws(folder):
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
 def test_the_chart_of_losses_names_them_alone(folder):
-    found = study.Study([folder / "bench/abacus-1.csv"])
+    found = reports.Study([folder / "bench/abacus-1.csv"])
     plot.draw("lost", found, folder)
     text = (folder / "lost-light.svg").read_text()
     assert "GRU, T = 3, N = 2, I = H = 4" in text and "0.50" in text and "PyTorch" in text

@@ -33,3 +33,18 @@ def test_every_batch_and_hidden_size_equals_the_naive_loop(cell, dtype, isa):
             assert got.tobytes() == y[:, rows].tobytes(), (H, N)
             for part, expected in zip(parts_of(state), parts_of(final), strict=True):
                 assert part.tobytes() == expected[:, rows].tobytes(), (H, N)
+
+
+@pytest.mark.parametrize("I", [128, 400])
+@DTYPE
+@ISA
+def test_a_row_of_few_inputs_and_many_units_equals_the_naive_loop(I, dtype, isa):  # noqa: E741
+    """Weights beyond any L2, walked in tiles of few bytes: so many blocks at once as there are tiles for, not more."""
+    cell = next(cell for cell in tables.CELLS if cell.id == "rnn")
+    layer = build(cell, tables.Shape(1, 1, I, 1024), dtype)
+    call = draw(layer, 1, 1)
+    with rnncore.use_isa(isa):
+        y, _ = layer(call.x, call.state, num_threads=1)
+        with rnncore.use_backend("naive"):
+            expected, _ = layer(call.x, call.state)
+    assert y.tobytes() == expected.tobytes()

@@ -13,11 +13,12 @@ from group_tables import WEEK, digest, fitted, model, series, spoilt
 
 import rnncore
 from rnncore import nn
-from rnncore.cluster import fit_groups, groups_parts
+from rnncore.cluster import fit_groups, groups_packs, groups_parts
 from rnncore.cluster.groups_table import seed_of
 from rnncore.errors import ArgumentError, FormatError, RnncoreError
 from rnncore.formats import from_bytes
 from rnncore.nn.order import shuffled
+from rnncore.nn.sequential import models_of
 
 TABLE = series()
 
@@ -139,6 +140,83 @@ def test_validation_keeps_the_best_epoch():
         x, target = held(group)[2]
         y = from_bytes(row["model"])(x.swapaxes(0, 1))
         assert nn.mse_loss(y, target)[0] * len(x) / len(x) == row["validation_loss"]
+
+
+# Fleets
+
+
+def _searched(seed, hidden=3, lr=1e-2, momentum=None):
+    network = model(seed, hidden)
+    return network, nn.Adam(network, lr=lr) if momentum is None else nn.SGD(network, lr=lr, momentum=momentum)
+
+
+def _together(monkeypatch, **options):
+    """The result of groups in fleets, which is that of one after the other, and the models of each `fit`."""
+    sizes, fit = [], nn.fit
+
+    def noted(network, *args, **given):
+        sizes.append(max(models_of(network), default=1))
+        return fit(network, *args, **given)
+
+    monkeypatch.setattr(groups_packs, "fit", noted)
+    found = fitted(**options)
+    together = list(sizes)
+    monkeypatch.setattr(groups_packs, "MODELS", 1)
+    assert digest(fitted(**options)) == digest(found)
+    return found, together
+
+
+def test_groups_of_one_form_are_a_fleet(whole, monkeypatch):
+    found, sizes = _together(monkeypatch, table=TABLE)
+    assert found.equals(whole) and sizes == [12]
+
+
+def test_other_lengths_and_models_are_other_fleets(monkeypatch):
+    short = TABLE.filter(
+        pa.compute.or_(pa.compute.greater(TABLE["day"], 2), pa.compute.less(TABLE["store"], "s3"))
+    )
+    assert sorted(_together(monkeypatch, table=short)[1]) == [5, 7]
+    configs = [{"hidden": 3}, {"lr": 0.1}, {"hidden": 4}, {"momentum": 0.5}, {"momentum": 0.5, "lr": 0.3}]
+    monkeypatch.setattr(groups_packs, "MODELS", 100)
+    found = fit_groups(TABLE, "store", _searched, 7, data=WEEK, time="day", epochs=2, configs=configs)
+    monkeypatch.setattr(groups_packs, "MODELS", 1)
+    again = fit_groups(TABLE, "store", _searched, 7, data=WEEK, time="day", epochs=2, configs=configs)
+    assert digest(found) == digest(again) and found["error"].null_count == 60
+
+
+def test_early_stopping_in_a_fleet(monkeypatch):
+    held = rnncore.cluster.Windows("y", context=6, horizon=2, holdout=4)
+    schedule = nn.Cosine(0.1, warmup=2)
+    found, sizes = _together(monkeypatch, table=TABLE, data=held, epochs=9, patience=2, schedule=schedule)
+    assert sizes == [12] and len(set(found["epochs"].to_pylist())) > 1
+
+
+def test_a_series_that_diverges_does_not_spoil_its_fleet(whole, monkeypatch):
+    def diverging(group):
+        x, target = WEEK(group)
+        return (x * np.float32(np.nan) if group["store"][0].as_py() == "s5" else x), target
+
+    found, sizes = _together(monkeypatch, table=TABLE, data=diverging)
+    assert sizes == [12, 1]
+    errors = found["error"].to_pylist()
+    assert [error for error in errors if error] == [
+        "ArgumentError: grads: expected finite gradients, got a norm of nan (the training has diverged)"
+    ]
+    rest = pa.compute.not_equal(whole["store"], "s5")
+    assert digest(found.filter(rest)) == digest(whole.filter(rest))
+
+
+def test_a_loss_that_fails_for_one_series_does_not_spoil_its_fleet(whole, monkeypatch):
+    bad = WEEK(TABLE.slice(40, 20))[1]
+
+    def failing(y, target):
+        if (target[:, np.newaxis] == bad).all(-1).any():
+            raise ZeroDivisionError("in the loss")
+        return nn.mse_loss(y, target)
+
+    found, sizes = _together(monkeypatch, table=TABLE, loss=failing)
+    assert sizes == [12] + [1] * 12
+    assert sorted(map(str, found["error"].to_pylist())) == ["None"] * 11 + ["ZeroDivisionError: in the loss"]
 
 
 # Bad groups

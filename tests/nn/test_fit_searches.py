@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Searches of hyperparameters take a run's callbacks: Optuna prunes, Ray Tune is told."""
+"""A search of hyperparameters takes a run's callbacks: Optuna prunes."""
 
 import pytest
 from fitting import FULL, FULL_LABELS, train
@@ -30,24 +30,3 @@ def test_optuna_prunes_a_run():
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED"] and epochs == [3]
     assert sorted(study.trials[2].intermediate_values) == [1, 2, 3]
-
-
-@pytest.mark.full
-def test_ray_tune_is_told(tmp_path):
-    tune = pytest.importorskip("ray.tune")
-
-    def trainable(config):
-        def report(run):
-            tune.report({"loss": run.validation_loss, "epoch": run.epoch})
-
-        options = {"epochs": 3, "validation": 0.25, "callbacks": [report], "seed": config["seed"]}
-        train((FULL, FULL_LABELS), **options)
-
-    tuner = tune.Tuner(
-        trainable,
-        param_space={"seed": tune.grid_search([0, 1])},
-        run_config=tune.RunConfig(storage_path=str(tmp_path)),
-    )
-    found = tuner.fit()
-    assert [len(one.metrics_dataframe) for one in found] == [3, 3]
-    assert all(one.metrics["epoch"] == 3 for one in found)

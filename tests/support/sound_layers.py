@@ -295,6 +295,17 @@ CALLS = [
     *_fleet_rows(),
     *_fleet_optimiser_rows(nn.FleetAdam),
     *_fleet_optimiser_rows(nn.FleetSGD),
+    Sound(
+        "rnncore.nn.FleetLinear.stack",
+        lambda: (nn.FleetLinear.stack, {"heads": [nn.Linear(3, 2), nn.Linear(3, 2)]}),
+    ),
+    Sound("rnncore.nn.FleetRun", lambda: (nn.FleetRun, {"models": 3})),
+    Sound("rnncore.nn.stack", lambda: (nn.stack, {"models": [nn.Linear(3, 2), nn.Linear(3, 2)]})),
+    Sound("rnncore.nn.unstack", lambda: (nn.unstack, {"fleet": nn.FleetLinear(3, 2, models=2)})),
+    Sound(
+        "rnncore.nn.fleet_cross_entropy",
+        lambda: (nn.fleet_cross_entropy, {"logits": X, "labels": np.zeros((5, 2), int)}),
+    ),
     Sound("rnncore.nn.fleet_mse_loss", lambda: (nn.fleet_mse_loss, {"pred": X, "target": X})),
     *_optimiser_rows(rnncore.Adam),
     *_optimiser_rows(rnncore.SGD),

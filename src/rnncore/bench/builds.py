@@ -194,8 +194,8 @@ def describe(plan: Plan) -> list[dict[str, str]]:
 
 
 def comparable(rows: Sequence[tuple[str, Case]]) -> list[tuple[str, Case]]:
-    """The rows that call layers alone: heads and optimisers (mode ``fit``) have moved between builds."""
-    return [(group, case) for group, case in rows if case.mode != "fit"]
+    """The rows that call layers alone, in float32 or float64: all else has moved between builds."""
+    return [(group, case) for group, case in rows if case.mode != "fit" and not case.store]
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:

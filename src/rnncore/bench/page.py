@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""The measured parts of a page of documentation, written from committed reports.
+"""The measured parts of a page of documentation, written from committed reports and studies.
 
-A part stands between ``<!-- measured: KIND | PATTERN -->`` and ``<!-- /measured -->``; the pattern names the reports,
-from the folder of the repository. `render` gives the page with every part made anew; a test compares.
+A part stands between ``<!-- measured: KIND DETAIL | PATTERN -->`` and ``<!-- /measured -->``; the pattern names
+reports, or the directory of a study, from the folder of the repository. `render` gives the page with every part made
+anew; a test compares. Of a study, ``claims NAME`` is a section of its `claims.md` and ``picture NAME`` a picture.
 """
 
 import os
 import pathlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from . import options, peers, plot
 from .report import duration
-from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
+from .reports import CELLS, LOST, SETS, Study, mean, thread_words, words
+from .study import quotes
 
 PART = re.compile(
     r"(<!-- measured: (?P<kind>[a-z]+)(?: (?P<detail>\w+))? \| (?P<pattern>\S+) -->\n).*?(<!-- /measured -->)",
@@ -163,22 +166,41 @@ def options_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Pa
 
 def chart_part(study: Study, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
     """A picture for light and for dark pages; `write` draws it."""
+    return _two_themes(detail, plot.CHARTS[detail].words, page, root)
+
+
+def claims_part(folder: pathlib.Path, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A section of a study's claims."""
+    return quotes.section(folder, detail)
+
+
+def picture_part(folder: pathlib.Path, detail: str, page: pathlib.Path, root: pathlib.Path) -> str:
+    """A picture of a study for light and for dark pages; `write` draws it."""
+    if detail not in quotes.PICTURES:
+        raise ValueError(f"{page}: expected a picture of {', '.join(quotes.PICTURES)}, got {detail!r}")
+    return _two_themes(detail, quotes.PICTURES[detail], page, root)
+
+
+def _two_themes(name: str, words: str, page: pathlib.Path, root: pathlib.Path) -> str:
     light, dark = (
-        pathlib.PurePath(
-            os.path.relpath(root / CHARTS / plot.file_name(detail, theme), page.parent)
-        ).as_posix()
+        pathlib.PurePath(os.path.relpath(root / CHARTS / plot.file_name(name, theme), page.parent)).as_posix()
         for theme in ("light", "dark")
     )
     return "\n".join(
         [
             "<picture>",
             f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
-            f'  <img alt="{plot.CHARTS[detail].words}" src="{light}">',
+            f'  <img alt="{words}" src="{light}">',
             "</picture>",
         ]
     )
 
 
+STUDY_KINDS: dict[str, Callable[[pathlib.Path, str, pathlib.Path, pathlib.Path], str]] = {
+    "claims": claims_part,
+    "picture": picture_part,
+}
+"""Kinds of parts whose pattern names the directory of a study."""
 KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
     "machine": machine_part,
     "against": against_part,
@@ -194,8 +216,8 @@ KINDS: dict[str, Callable[[Study, str, pathlib.Path, pathlib.Path], str]] = {
 # -- Pages --------------------------------------------------------------------------------------------------
 
 
-def parts(page: pathlib.Path) -> list[tuple[str, str, Study, pathlib.Path]]:
-    """Kind, detail, reports and repository of every part of a page, in order.
+def parts(page: pathlib.Path) -> list[tuple[str, str, Any, pathlib.Path]]:
+    """Kind, detail, reports (a study's directory) and repository of every part of a page, in order.
 
     Raises
     ------
@@ -205,38 +227,48 @@ def parts(page: pathlib.Path) -> list[tuple[str, str, Study, pathlib.Path]]:
         No part, an unknown kind, or a pattern that no report fits.
     """
     found = []
-    studies: dict[str, tuple[Study, pathlib.Path]] = {}
+    known = KINDS | STUDY_KINDS
+    sources: dict[str, tuple[Any, pathlib.Path]] = {}
     for match in PART.finditer(page.read_text(encoding="utf-8")):
         kind, detail, pattern = match["kind"], match["detail"] or "", match["pattern"]
-        if kind not in KINDS:
-            raise ValueError(f"{page}: expected a part of kind {', '.join(KINDS)}, got {kind!r}")
-        if pattern not in studies:
-            studies[pattern] = _study(page, pattern)
-        found.append((kind, detail, *studies[pattern]))
+        if kind not in known:
+            raise ValueError(f"{page}: expected a part of kind {', '.join(known)}, got {kind!r}")
+        if pattern not in sources:
+            sources[pattern] = _source(page, pattern)
+        if (kind in STUDY_KINDS) != isinstance(sources[pattern][0], pathlib.Path):
+            raise ValueError(f"{page}: expected {kind} with a pattern of its kind, got {pattern}")
+        found.append((kind, detail, *sources[pattern]))
     if not found:
         raise ValueError(f"{page}: expected a part like <!-- measured: sets | PATTERN -->, got none")
     return found
 
 
-def _study(page: pathlib.Path, pattern: str) -> tuple[Study, pathlib.Path]:
+def _source(page: pathlib.Path, pattern: str) -> tuple[Study | pathlib.Path, pathlib.Path]:
     for root in page.resolve().parents:
         paths = list(root.glob(pattern))
         if paths:
-            return Study(paths), root
+            return paths[0] if paths[0].is_dir() else Study(paths), root
     raise ValueError(f"{page}: expected reports that fit {pattern}, got none")
 
 
 def render(page: pathlib.Path) -> str:
     """The page with every measured part made anew from its reports. Raises what `parts` raises."""
-    made = iter(KINDS[kind](study, detail, page.resolve(), root) for kind, detail, study, root in parts(page))
+    known = KINDS | STUDY_KINDS
+    made = iter(
+        known[kind](source, detail, page.resolve(), root) for kind, detail, source, root in parts(page)
+    )
     return PART.sub(lambda match: f"{match[1]}{next(made)}\n{match[5]}", page.read_text(encoding="utf-8"))
 
 
 def write(page: pathlib.Path) -> None:
-    """Write the measured parts of a page, and draw its charts (matplotlib, extra `cli`)."""
+    """Write the measured parts of a page, and draw its charts (matplotlib, extras `cli` and `study`)."""
     text = render(page)
-    for kind, detail, study, root in parts(page):
+    for kind, detail, source, root in parts(page):
+        (root / CHARTS).mkdir(parents=True, exist_ok=True)
         if kind == "chart":
-            (root / CHARTS).mkdir(parents=True, exist_ok=True)
-            plot.draw(detail, study, root / CHARTS)
+            plot.draw(detail, source, root / CHARTS)
+        elif kind == "picture":
+            from .study import pictures, tables
+
+            pictures.save(detail, tables.Study.read(source), root / CHARTS)
     page.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import options, peers
-from .study import CELLS, LOST, SETS, Study, mean, thread_words, words
+from .reports import CELLS, LOST, SETS, Study, mean, thread_words, words
 
 THEMES = {
     "light": {

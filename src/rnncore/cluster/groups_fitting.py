@@ -11,8 +11,9 @@ from typing import Any
 from .. import spec
 from ..errors import ArgumentError, shown
 from ..formats import native
-from ..nn import Adam, fit
-from . import groups_parts
+from ..nn import Adam
+from . import groups_packs, groups_parts
+from .groups_packs import Job
 from .groups_parts import Folder, named, run_parts, text_of
 from .groups_table import (
     Groups,
@@ -77,12 +78,14 @@ class Fitting:
         if patience is not None:
             spec.check_int("patience", patience, 1)
         self.options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
-        self.options["schedule"] = schedule
+        self.options |= {"schedule": schedule, "shards": 1}
         self.folder: Folder | None = None if folder is None else Folder(folder, self._recipe())
 
     def _recipe(self) -> dict[str, str]:
         """All that results follow from beside the rows, each as text."""
-        options = {name: str(value) for name, value in self.options.items() if name != "schedule"}
+        options = {
+            name: str(value) for name, value in self.options.items() if name not in {"schedule", "shards"}
+        }
         functions = {
             "data": self.data,
             "loss": self.loss,
@@ -129,44 +132,34 @@ class Fitting:
         groups = grouped(table, self.keys, self.time)
 
         def work(pack: Groups) -> Any:
-            return pa.Table.from_pylist([row for one in pack for row in self._rows(*one)], schema)
+            jobs = [job for one in pack for job in self._jobs(*one)]
+            groups_packs.train(jobs, self.loss, self.options)
+            return pa.Table.from_pylist([job.row for job in jobs], schema)
 
         parts = run_parts(groups.packs(groups_parts.PACK), len(groups), work, self.folder, progress)
         return pa.concat_tables([schema.empty_table(), *parts])
 
     # One group
 
-    def _rows(self, key: tuple[Any, ...], group: Any, error: Exception | None) -> list[dict[str, Any]]:
-        """The rows of one group: one, or one for each config."""
-        rows, data = [], None
+    def _jobs(self, key: tuple[Any, ...], group: Any, error: Exception | None) -> list[Job]:
+        """The jobs of one group: one, or one for each config."""
+        jobs, samples = [], None
         if error is None:
             try:
-                data = _samples(self.data(group))
+                samples = _samples(self.data(group))
             except Exception as found:  # it is the group's: the row says so
                 error = found
         for number, config in enumerate(self.configs or [{}]):
             row = dict(zip(self.keys, key, strict=True)) | ({"config": number} if self.configs else {})
             try:
-                rows.append(row | ({"error": text_of(error)} if error else self._trained(key, data, config)))
+                if samples is None:
+                    jobs.append(Job(row | {"error": text_of(error)}))
+                    continue
+                seed = seed_of(self.seed, key)
+                jobs.append(Job(row, seed, samples, self._made(seed, config)))
             except Exception as found:  # as above
-                rows.append(row | {"error": text_of(found)})
-        return rows
-
-    def _trained(self, key: tuple[Any, ...], data: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A model and what is said of it."""
-        seed = seed_of(self.seed, key)
-        module, optimizer = self._made(seed, config)
-        x, target, validation = data
-        options = self.options | {"seed": seed, "shards": 1, "validation": validation}
-        run = fit(module, (x, target), self.loss, optimizer, **options)
-        judged = {"validation_loss": run.best, "best_epoch": run.best_epoch} if validation else {}
-        own = {
-            "model": native.to_bytes(module),
-            "samples": len(x),
-            "epochs": run.epoch,
-            "loss": run.losses[-1],
-        }
-        return own | judged
+                jobs.append(Job(row | {"error": text_of(found)}))
+        return jobs
 
     def _made(self, seed: int, config: Mapping[str, Any]) -> tuple[Any, Any]:
         """A new model and its optimiser."""

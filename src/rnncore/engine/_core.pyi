@@ -166,6 +166,7 @@ def update_fleet(
     lr: _Array,
     step: _Array,
     active: _Array,
+    grad_scale: _Array,
     norms: _Array,
     *,
     beta1: float,
@@ -174,7 +175,6 @@ def update_fleet(
     weight_decay: float = 0.0,
     decoupled: bool = True,
     nesterov: bool = False,
-    grad_scale: float = 1.0,
     clip_norm: float = 0.0,
     isa: str | None = None,
 ) -> None: ...
@@ -251,6 +251,7 @@ class FleetWeights:
         threads: int,
         team: Team,
         recurrent_dropout: float = 0.0,
+        row_keys: NDArray[np.uint64] | None = None,
     ) -> None: ...
     def backward(
         self,
@@ -269,6 +270,7 @@ class FleetWeights:
         threads: int,
         team: Team,
         recurrent_dropout: float = 0.0,
+        row_keys: NDArray[np.uint64] | None = None,
     ) -> None: ...
 
 class StreamCore:

@@ -58,7 +58,7 @@ cdef class FleetWeights:
         check("parameters", status)
 
     def forward(self, int64_t T, int64_t N, x, y, state, final, lengths, FleetTape tape, keys, active, bint blas,
-                int threads, Team team, double recurrent_dropout=0.0):
+                int threads, Team team, double recurrent_dropout=0.0, row_keys=None):
         """Run; x (M, T, N, I) or (T, N, I) and y (M, T, N, D*O) any strides, states dense (M, L*D, N, .)."""
         cdef rnncore_forward_args args = forward_args(T, N, lengths, first_model(x), y[0], state, final)
         cdef rnncore_fleet fleet = fleet_of(self.models, active, keys, x, y)
@@ -67,7 +67,7 @@ cdef class FleetWeights:
         args.tape = tape.memory.data if tape is not None else NULL
         args.segments = tape.segments if tape is not None else 0
         args.threads, args.team = threads, team.team
-        args.recurrent_dropout = recurrent_dropout
+        args.recurrent_dropout, args.row_keys = recurrent_dropout, <const uint64_t *>address(row_keys)
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         end_by_signals(&args, &raised)
         with nogil:
@@ -75,7 +75,7 @@ cdef class FleetWeights:
         check_call("x", status, raised)
 
     def backward(self, FleetTape tape, int64_t T, int64_t N, lengths, dy, dfinal, dx, dstate, dict grads, keys, active,
-                 bint blas, int threads, Team team, double recurrent_dropout=0.0):
+                 bint blas, int threads, Team team, double recurrent_dropout=0.0, row_keys=None):
         """Gradients of a recorded call, written into dx, dstate and grads (name to dense (M, ...) array)."""
         cdef rnncore_backward_args args
         cdef rnncore_fleet fleet = fleet_of(self.models, active, keys, dx, dy)
@@ -93,7 +93,7 @@ cdef class FleetWeights:
         args.dc0 = address(dstate[1]) if len(dstate) > 1 else NULL
         args.grads = table
         args.threads, args.team = threads, team.team
-        args.recurrent_dropout = recurrent_dropout
+        args.recurrent_dropout, args.row_keys = recurrent_dropout, <const uint64_t *>address(row_keys)
         args.backend = RNNCORE_BLAS if blas else RNNCORE_FUSED
         end_by_signals(&args, &raised)
         with nogil:

@@ -66,14 +66,14 @@ def rows(str operation, int64_t count, int64_t n, a, str isa, *, b=None, index=N
     check("x", status)
 
 
-def update_fleet(str method, int64_t models, list tensors, lr, step, active, norms, *, double beta1, double beta2=0.0,
-                 double eps=0.0, double weight_decay=0.0, bint decoupled=True, bint nesterov=False,
-                 double grad_scale=1.0, double clip_norm=0.0, str isa=None):
+def update_fleet(str method, int64_t models, list tensors, lr, step, active, grad_scale, norms, *, double beta1,
+                 double beta2=0.0, double eps=0.0, double weight_decay=0.0, bint decoupled=True, bint nesterov=False,
+                 double clip_norm=0.0, str isa=None):
     """One step of each model's own optimiser; arrays of `tensors` are (M, ...), as of `update`.
 
     Parameters
     ----------
-    lr, step, active, norms : float64, int64, bool and float64 arrays (M,)
+    lr, step, active, grad_scale, norms : float64, int64, bool, float64 and float64 arrays (M,)
         `step` counts from 1; norms get what `update` returns, and models that are not active keep theirs.
     """
     cdef rnncore_update_args args
@@ -81,6 +81,7 @@ def update_fleet(str method, int64_t models, list tensors, lr, step, active, nor
     cdef Py_ssize_t i, count = len(tensors)
     cdef int64_t m
     cdef const double *lrs = <const double *>address(lr)
+    cdef const double *scales = <const double *>address(grad_scale)
     cdef const int64_t *steps = <const int64_t *>address(step)
     cdef const unsigned char *runs = <const unsigned char *>address(active)
     cdef double *found = <double *>address(norms)
@@ -103,12 +104,12 @@ def update_fleet(str method, int64_t models, list tensors, lr, step, active, nor
     args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
     args.beta1, args.beta2, args.eps = beta1, beta2, eps
     args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
-    args.grad_scale, args.clip_norm = grad_scale, clip_norm
+    args.clip_norm = clip_norm
     args.tensors, args.count = table, count
     args.isa, args.threads = name, 1
     with nogil:
         for m in range(models):
-            args.lr, args.step = lrs[m], steps[m]
+            args.lr, args.step, args.grad_scale = lrs[m], steps[m], scales[m]
             if runs[m] and status == RNNCORE_OK:
                 status = rnncore_update(&args, &found[m])
             for i in range(count):

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..spec import Call, as_state, check_bool
+from ..spec import Call, Spec, as_state, check_bool
 from ..spec.parameters import flat_views
 from ..spec.stores import OPERANDS
 from ..spec.tapes import Grads, TapeBase, claimed
@@ -22,7 +23,7 @@ from .threads import team_for, threads_for
 from .weights import Weights, needed, recurrent_masks
 
 if TYPE_CHECKING:
-    from ..spec import FleetCall, FleetLayout, Spec, Training
+    from ..spec import FleetCall, FleetLayout, Training
     from ..spec.types import ArrayLike, StateLike
 
 FEW_ROWS, MOST_OF_FEW, MOST_OF_MANY = 2, 48, 32
@@ -34,11 +35,19 @@ N = 1, 4, 8 (`bench/fleet.py --parts lanes`, AVX-512): I = 4, H = 8: 5.3, 3.0, 2
 """
 
 
+@functools.cache
+def lanes(isa: str) -> int:
+    """How many models stand side by side in the vectors of an instruction set."""
+    return _core.Plan(Spec("rnn", 1, 1), isa, None, True).models
+
+
 def by_models(call: FleetCall, training: Training | None = None) -> bool:
     """Whether a lane is to be a model in this call, where the core can; the bits are the same."""
     spec, most = call.spec, MOST_OF_FEW if call.N <= FEW_ROWS else MOST_OF_MANY
+    side = lanes(current_isa())
     return (
-        spec.input_size + spec.hidden_size <= most
+        2 * call.models > -(-call.models // side) * side  # else most lanes would be empty
+        and spec.input_size + spec.hidden_size <= most
         and 2 * spec.hidden_size <= most
         and call.alike
         and current_backend() == "fused"
@@ -136,10 +145,12 @@ class FleetTape(TapeBase):
         training: Training,
         keys: np.ndarray | None,
         spares: Spares,
+        row_keys: np.ndarray | None = None,
     ) -> None:
         super().__init__(owner, weights.version)
         self.layout: FleetLayout = call.layout()
         self.keys: np.ndarray | None = keys
+        self.row_keys: np.ndarray | None = row_keys
         self.training: Training = training
         self.spares: Spares = spares
         self.blas: bool = current_backend() == "blas"
@@ -208,15 +219,19 @@ def record(
     keys: np.ndarray | None,
     owner: object,
     spares: Spares,
+    row_keys: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Any, FleetTape]:
-    """Run all models with dropout and record, as `engine.record`; `keys` (M,) where the call draws masks."""
-    tape = FleetTape(owner, weights, call, training, keys, spares)
+    """Run all models with dropout and record, as `engine.record`; `keys` (M,) where the call draws masks.
+
+    `row_keys` (M, N): one for each row, as there.
+    """
+    tape = FleetTape(owner, weights, call, training, keys, spares, row_keys)
     y = recycled("x", call.shape(call.spec.y_size), call.spec.dtype, spares.y)
     final = _empty_state(call)
     weights.packed.forward(
         call.T, call.N, call.time_major(_usable(call.x)), call.time_major(y), _dense(call.state), final,
         call.lengths, tape.memory, keys, call.active, tape.blas, tape.threads, team_for(tape.threads),
-        training.recurrent_dropout,
+        training.recurrent_dropout, row_keys,
     )  # fmt: skip
     return y, as_state(final), tape
 
@@ -244,7 +259,7 @@ def backward(
     weights.packed.backward(
         tape.memory, at.T, at.N, at.lengths, None if dy is None else at.time_major(_usable(dy)), _dense(parts),
         None if dx is None else at.time_major(dx), dinitial, params, tape.keys, at.active, tape.blas, tape.threads,
-        team_for(tape.threads), tape.training.recurrent_dropout,
+        team_for(tape.threads), tape.training.recurrent_dropout, tape.row_keys,
     )  # fmt: skip
     if weights.dropped:
         _drop(spec, params, *weights.dropped)

@@ -12,7 +12,7 @@ import numpy as np
 from ..engine import Spares, _core, backends, fleets, needed
 from ..errors import ArgumentError, shown
 from ..spec import FleetCall, Spec, Training, check_int, check_type, claiming, initializers, masks
-from . import layers
+from . import layers as layers_of_one
 from .fleet_stream import FleetStream
 from .module import Module
 
@@ -140,7 +140,7 @@ class Fleet(Module):
 
         Parameters
         ----------
-        layers : iterable of RNN, LSTM or GRU
+        layers : iterable of recurrent layers
 
         Raises
         ------
@@ -156,11 +156,11 @@ class Fleet(Module):
             list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, np.ndarray)) else []
         )
         for k, layer in enumerate(found):
-            check_type(f"layers[{k}]", layer, _LAYERS, "RNN, LSTM or GRU")
+            check_type(f"layers[{k}]", layer, layers_of_one.Layer, "a recurrent layer")
             if layer.spec != found[0].spec:
                 raise ArgumentError(f"layers[{k}]", f"a layer like {found[0]!r}", shown(layer))
         if not found:
-            raise ArgumentError("layers", "at least one RNN, LSTM or GRU", shown(layers))
+            raise ArgumentError("layers", "at least one recurrent layer", shown(layers))
         names = found[0].parameters()
         values = {name: np.stack([layer._parameters[name] for layer in found]) for name in names}
         return cls._with_parameters(
@@ -187,7 +187,7 @@ class Fleet(Module):
         if not -self.models <= i < self.models:
             raise IndexError(f"model {i} of {self.models}")
         spec = self.layer_spec
-        layer = getattr(layers, spec.title)(**spec.keywords(), seed=0)
+        layer = getattr(layers_of_one, spec.title)(**spec.keywords(), seed=0)
         layer.load_state_dict({name: array[i] for name, array in self._parameters.items()})
         layer._dropout_rng = copy.deepcopy(self._dropout_rngs[i])
         return layer
@@ -331,15 +331,14 @@ class Fleet(Module):
             self.layer_spec, self.models, x, state, lengths=lengths, active=active, num_threads=num_threads
         )
         training = Training(call, checkpoint, recurrent_dropout, weight_dropout)
-        keys, uses = None, needed(training=True)
-        if training.draws:
-            keys = np.array([masks.draw_call_key(rng) for rng in self._dropout_rngs], np.uint64)
+        keys, row_keys = masks.draw_call_keys(self._dropout_rngs) if training.draws else (None, None)
+        uses = needed(training=True)
         if training.weight_dropout:
             with self._lock:
                 weights = self._pack(uses, fleets.by_models(call, training), keys, training.weight_dropout)
         else:
             weights = self.packed(uses, fleets.by_models(call, training))
-        return fleets.record(weights, call, training, keys, self, self._spares)
+        return fleets.record(weights, call, training, keys, self, self._spares, row_keys)
 
     def backward(
         self,
@@ -391,9 +390,6 @@ class Fleet(Module):
         (10, 1, 4)
         """
         return FleetStream(self, batch_size)
-
-
-_LAYERS = (layers.RNN, layers.LSTM, layers.GRU)
 
 
 def _shapes(spec: Spec, models: int) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,9 @@ from .callbacks import Progress, Run
 from .container import Container
 from .dropout import Dropout
 from .embedding import Embedding
-from .fleets import FleetAdam, FleetLinear, FleetSGD, fleet_mse_loss
+from .fleet_losses import fleet_cross_entropy, fleet_mse_loss
+from .fleet_run import FleetRun
+from .fleets import FleetAdam, FleetLinear, FleetSGD
 from .functions import ACTIVATIONS, sigmoid, softmax
 from .kinds import KINDS, build_module
 from .layer_norm import LayerNorm
@@ -25,6 +27,7 @@ from .recurrent import MERGES, Recurrent, reverse_valid
 from .schedules import Cosine
 from .sequential import Sequential
 from .sessions import SessionPool
+from .stacks import stack, unstack
 from .stream import SequentialStream
 from .training import fit
 from .workers import Comm, WorkerError
@@ -45,6 +48,7 @@ __all__ = [
     "Embedding",
     "FleetAdam",
     "FleetLinear",
+    "FleetRun",
     "FleetSGD",
     "LayerNorm",
     "Linear",
@@ -60,6 +64,7 @@ __all__ = [
     "build_module",
     "cross_entropy",
     "fit",
+    "fleet_cross_entropy",
     "fleet_mse_loss",
     "mixture_loss",
     "mixture_sample",
@@ -68,4 +73,6 @@ __all__ = [
     "reverse_valid",
     "sigmoid",
     "softmax",
+    "stack",
+    "unstack",
 ]

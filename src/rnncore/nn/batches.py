@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError, shown
+from ..layers import Fleet
 from ..spec import read_array
 from .container import leaves_of
 from .order import drawing, keyed, keys_of, shuffled
-from .recurrent import Recurrent
+from .recurrent import Recurrent, spec_of
 from .sequential import Sequential
 
 IGNORED = -100
@@ -173,9 +174,11 @@ class Supervised:
     """
 
     def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]] | None) -> None:
-        self.model: Any = Recurrent(model) if hasattr(model, "spec") else model
+        alone = hasattr(model, "spec") or isinstance(model, Fleet)
+        self.model: Any = Recurrent(model) if alone else model
         self.loss: Any = loss
-        layers = [leaf.spec for leaf in leaves_of(self.model).values() if hasattr(leaf, "spec")]
+        leaves = leaves_of(self.model).values()
+        layers = [spec_of(leaf) for leaf in leaves if hasattr(leaf, "spec") or isinstance(leaf, Fleet)]
         self.batch_first: bool = any(spec.batch_first for spec in layers)
         self.reads_steps: bool = bool(layers)
         self.takes_lengths: bool = isinstance(self.model, (Recurrent, Sequential))

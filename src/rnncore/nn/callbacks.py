@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError, shown
 
 
@@ -100,6 +102,12 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}" if seconds == seconds else ""
 
 
+def _mean(value: Any) -> float:
+    """A number itself, of a fleet's the mean of those that are there."""
+    there = np.ravel(value)[~np.isnan(np.ravel(value))]
+    return float(there.mean()) if there.size else math.nan
+
+
 class Progress:
     """Shows a run as it goes: a line for each epoch, below it a bar with speed and time left; by worker 0 alone.
 
@@ -130,7 +138,7 @@ class Progress:
 
     def text(self, run: Any) -> str:
         """Loss, speed and time left."""
-        return f"loss {run.loss:.4f}  {run.rate:,.0f} {self.unit}s/s  {_clock(run.remaining)} left"
+        return f"loss {_mean(run.loss):.4f}  {run.rate:,.0f} {self.unit}s/s  {_clock(run.remaining)} left"
 
     def on_start(self, run: Any) -> None:
         """Begin to show."""
@@ -153,8 +161,8 @@ class Progress:
     def on_epoch(self, run: Any) -> None:
         """A line."""
         if self._bar is not None:
-            judged = f"  validation {run.validation_loss:.4f}" if run.validation_losses else ""
-            mark = " *" if run.validation_losses and run.best_epoch == run.epoch else ""
+            judged = f"  validation {_mean(run.validation_loss):.4f}" if run.validation_losses else ""
+            mark = " *" if run.validation_losses and np.any(run.best_epoch == run.epoch) else ""
             line = f"epoch {run.epoch}/{run.epochs}  {self.text(run)}{judged}{mark}"
             self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -98,12 +98,14 @@ class Dropout(Module):
         return Grads(self._dropped(dy, key, rows), None, {})
 
     def _rows(self, x: np.ndarray) -> tuple[int, np.ndarray] | None:
-        """In a training run: the axis of samples, and a key for each of them."""
+        """In a training run: the axis of samples, and a key for each of them; behind that of a fleet's models."""
         rng = self._dropout_rng
         if not isinstance(rng, Keys):
             return None
-        axis = 1 if rng.time_major and x.ndim > 2 else 0
-        return (axis, rng.row_keys) if x.shape[axis : axis + 1] == rng.row_keys.shape else None
+        first = rng.row_keys.ndim - 1
+        axis = first + (1 if rng.time_major and x.ndim > first + 2 else 0)
+        rows = (*x.shape[:first], *x.shape[axis : axis + 1])
+        return (axis, rng.row_keys) if rows == rng.row_keys.shape else None
 
     def _dropped(self, array: np.ndarray, key: int | None, rows: tuple[int, np.ndarray] | None) -> np.ndarray:
         if key is None:
@@ -114,7 +116,10 @@ class Dropout(Module):
             _core.dropout(out, dense, masks.layer_key(key, 0), self.p)
             return out.reshape(array.shape)
         axis, keys = rows
-        dense = np.ascontiguousarray(array.swapaxes(0, axis))
+        first = keys.ndim - 1
+        dense = np.ascontiguousarray(array.swapaxes(first, axis))
         out = np.empty_like(dense)
-        _core.dropout_rows(out, dense, masks.mix(keys + np.uint64(masks.GOLDEN)), self.p)
-        return out.swapaxes(0, axis)
+        shape = (keys.size, *dense.shape[first + 1 :])
+        mixed = masks.mix(keys.reshape(-1) + np.uint64(masks.GOLDEN))
+        _core.dropout_rows(out.reshape(shape), dense.reshape(shape), mixed, self.p)
+        return out.swapaxes(first, axis)

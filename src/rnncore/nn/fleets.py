@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What trains beside a fleet: linear heads, the squared error and optimisers, for each model its own."""
+"""What trains beside a fleet: linear heads and optimisers, for each model its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from ..layers.module import Module, Tape
 from ..spec.fleets import check_active
 from ..spec.initializers import seeds_of, uniform_draws
 from ..spec.tapes import Grads, claimed
-from .losses import check_float
-from .optimisers import SGD, Adam, _finite_number, _Optimizer, _writing_all
+from .linear import Linear
+from .optimisers import SGD, Adam, _Optimizer, _writing_all
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -84,6 +84,49 @@ class FleetLinear(Module):
         shapes = {"weight": (config["models"], config["out_features"], config["in_features"])}
         return shapes | ({"bias": (config["models"], config["out_features"])} if config["bias"] else {})
 
+    @classmethod
+    def stack(cls, heads: Iterable[Linear]) -> FleetLinear:
+        """A fleet of copies of heads of one shape.
+
+        Parameters
+        ----------
+        heads : iterable of Linear
+
+        Raises
+        ------
+        ArgumentError
+
+        Examples
+        --------
+        >>> rnncore.nn.FleetLinear.stack([rnncore.Linear(3, 2, seed=seed) for seed in range(5)])
+        FleetLinear(in_features=3, out_features=2, models=5, bias=True, dtype='float32')
+        """
+        sound = isinstance(heads, Iterable) and not isinstance(heads, (str, np.ndarray, Module))
+        found = list(heads) if sound else []
+        for k, head in enumerate(found):
+            spec.check_type(f"heads[{k}]", head, Linear, "a Linear")
+            if head.config() != found[0].config():
+                raise ArgumentError(f"heads[{k}]", f"a head like {found[0]!r}", shown(head))
+        if not found:
+            raise ArgumentError("heads", "at least one Linear", shown(heads))
+        options = {name: getattr(found[0], name) for name in Linear.arguments}
+        fleet = cls(**options, models=len(found), seed=0)
+        values = {name: np.stack([head.parameters()[name] for head in found]) for name in fleet.parameters()}
+        fleet.load_state_dict(values)
+        return fleet
+
+    def __len__(self) -> int:
+        return self.models
+
+    def __getitem__(self, m: int) -> Linear:
+        """Head m: a copy."""
+        spec.check_type("m", m, (int, np.integer), "an integer")
+        if not -self.models <= m < self.models:
+            raise IndexError(f"model {m} of {self.models}")
+        head = Linear(**{name: getattr(self, name) for name in Linear.arguments}, seed=0)
+        head.load_state_dict({name: array[m] for name, array in self._parameters.items()})
+        return head
+
     def _rows(self, name: str, x: Any, size: int) -> np.ndarray:
         """(M, ..., size) as it came, checked."""
         x = self._features(x, size, name)
@@ -127,41 +170,7 @@ class FleetLinear(Module):
         return Grads(dx.reshape(x.shape), None, params)
 
 
-def fleet_mse_loss(pred: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squared error of each model and its gradient, with the bits of `mse_loss` for each.
-
-    Parameters
-    ----------
-    pred : ndarray (M, ...), float32 or float64
-    target : array, the shape of `pred`
-
-    Returns
-    -------
-    losses : float64 (M,)
-    dpred : ndarray, shape and dtype of `pred`
-
-    Raises
-    ------
-    ShapeError, DTypeError
-
-    Examples
-    --------
-    >>> import numpy as np, rnncore
-    >>> rnncore.nn.fleet_mse_loss(np.array([[1.0, 3.0], [2.0, 2.0]]), np.ones((2, 2)))[0]
-    array([2., 1.])
-    """
-    pred, target = check_float("pred", pred), spec.numbers("target", target)
-    spec.check_shape("target", target, pred.shape)
-    if pred.ndim < 2 or not pred.size:
-        raise ShapeError("pred", "(M, ...) with at least one element", str(pred.shape))
-    error = np.ascontiguousarray(pred.astype(np.float64) - target)
-    models, size = len(pred), error[0].size
-    slope, losses = error / size, np.empty(models)
-    _core.rows("sum", models, size, error, current_isa(), b=slope, sums=losses)
-    return losses, (2.0 * slope).astype(pred.dtype)
-
-
-class _FleetOptimizer(_Optimizer):
+class FleetOptimizer(_Optimizer):
     """What the two optimisers of fleets share: a rate, a norm and a count of steps for each model."""
 
     lr: Any
@@ -178,19 +187,25 @@ class _FleetOptimizer(_Optimizer):
         self.step_count = np.zeros(self.models, np.int64)
 
     def _rates(self, lr: Any) -> np.ndarray:
-        rates = spec.numbers("lr", lr, np.float64)
-        if rates.shape not in ((), (self.models,)):
-            raise ShapeError("lr", f"a number or ({self.models},)", str(rates.shape))
-        rates = np.array(np.broadcast_to(rates, (self.models,)))
-        if not (np.isfinite(rates).all() and (rates >= 0).all()):
+        rates = self._of_models("lr", lr)
+        if not (rates >= 0).all():
             raise ArgumentError("lr", "finite numbers >= 0", shown(lr))
         return rates
+
+    def _of_models(self, name: str, value: Any) -> np.ndarray:
+        """A finite number for each model, of one or (M,)."""
+        found = spec.numbers(name, value, np.float64)
+        if found.shape not in ((), (self.models,)):
+            raise ShapeError(name, f"a number or ({self.models},)", str(found.shape))
+        if not np.isfinite(found).all():
+            raise ArgumentError(name, "finite numbers", shown(value))
+        return np.array(np.broadcast_to(found, (self.models,)))
 
     def __repr__(self) -> str:
         names = ", ".join(type(group.module).__name__ for group in self._groups)
         return f"{type(self).__name__}([{names}], models={self.models})"
 
-    def step(self, grads: Any, *, active: ArrayLike | None = None, grad_scale: float = 1.0) -> np.ndarray:
+    def step(self, grads: Any, *, active: ArrayLike | None = None, grad_scale: Any = 1.0) -> np.ndarray:
         """Update the parameters of all models once, each as its own optimiser would.
 
         Parameters
@@ -199,8 +214,8 @@ class _FleetOptimizer(_Optimizer):
             Of one fleet, or of each in the order in which they were given.
         active : bools (M,), optional
             False: the model rests; its parameters, moments and count of steps stay.
-        grad_scale : float
-            Gradients are multiplied by this first.
+        grad_scale : float, or floats (M,)
+            Gradients are multiplied by this first; of each model by its own.
 
         Returns
         -------
@@ -214,7 +229,7 @@ class _FleetOptimizer(_Optimizer):
             Nothing has changed.
         """
         dense = self._check(grads)
-        scale = _finite_number("grad_scale", grad_scale, -math.inf, open_low=True)
+        scale = self._of_models("grad_scale", grad_scale)
         given, rates = check_active(active, self.models), self._rates(self.lr)
         runs = np.ones(self.models, bool) if given is None else given
         norms = np.zeros(self.models)
@@ -225,9 +240,9 @@ class _FleetOptimizer(_Optimizer):
                 for tensor in group.tensors(own, some)
             ]
             _core.update_fleet(
-                self._method, self.models, tensors, rates, self.step_count + 1, runs, norms,
-                weight_decay=self.weight_decay, decoupled=self.decoupled, grad_scale=scale,
-                clip_norm=self.clip_norm or 0.0, isa=current_isa(), **self._options(),
+                self._method, self.models, tensors, rates, self.step_count + 1, runs, scale, norms,
+                weight_decay=self.weight_decay, decoupled=self.decoupled, clip_norm=self.clip_norm or 0.0,
+                isa=current_isa(), **self._options(),
             )  # fmt: skip
         self.step_count += runs & np.isfinite(norms)
         return norms
@@ -240,7 +255,7 @@ class _FleetOptimizer(_Optimizer):
         return steps.copy(), self._rates(state["lr"])
 
 
-class FleetAdam(_FleetOptimizer, Adam):
+class FleetAdam(FleetOptimizer, Adam):
     """Adam for each model of fleets, which gives the weights that an `Adam` for each would give, to the last bit.
 
     Parameters
@@ -277,7 +292,7 @@ class FleetAdam(_FleetOptimizer, Adam):
         self._start(lr)
 
 
-class FleetSGD(_FleetOptimizer, SGD):
+class FleetSGD(FleetOptimizer, SGD):
     """Stochastic gradient descent for each model of fleets; arguments as of `SGD` and `FleetAdam`.
 
     Examples

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import spec
 from ..errors import ArgumentError, shown
-from ..layers.build import build_layer, spec_of
+from ..layers.build import build_fleet, build_layer, spec_of
 from ..layers.module import Module
 from ..spec.initializers import entropy_of
 from .activation import Activation, Softmax
@@ -112,10 +112,12 @@ def _build_plain(cls: Any, fields: dict[str, Any], parameters: Any, seed: tuple[
 def _build_recurrent(
     fields: dict[str, Any], parameters: Any, implementation: Any, seed: tuple[int, ...]
 ) -> Module:
-    _check_fields("Recurrent", fields, ("architecture", "order", "merge", "return_sequences"))
-    layer = build_layer(
-        spec_of(fields.pop("architecture"), parameters), parameters, implementation, seed=seed
-    )
+    names = ("architecture", "models", "order", "merge", "return_sequences")
+    _check_fields("Recurrent", fields, names, ("models",))
+    architecture, models = fields.pop("architecture"), fields.pop("models", None)
+    if models is not None:
+        return Recurrent(build_fleet(architecture, models, parameters), **fields)
+    layer = build_layer(spec_of(architecture, parameters), parameters, implementation, seed=seed)
     return Recurrent(layer, **fields)
 
 

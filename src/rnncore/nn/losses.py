@@ -111,20 +111,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100
     >>> round(loss, 4), dlogits[0].tolist()
     (1.3863, [-0.375, 0.125, 0.125, 0.125])
     """
-    logits, labels = check_float("logits", logits), read_array("labels", labels)
-    check_type("ignore_index", ignore_index, (int, np.integer), "an integer")
-    if logits.ndim == 0 or logits.shape[-1] == 0:
-        raise ShapeError("logits", "(..., C) with C >= 1", str(logits.shape))
-    if labels.shape != logits.shape[:-1]:
-        raise ShapeError("labels", str(logits.shape[:-1]), str(labels.shape))
-    if labels.dtype.kind not in "iu":
-        raise DTypeError("labels", "integers", str(labels.dtype))
-    classes = logits.shape[-1]
-    flat, wanted = logits.reshape(-1, classes), labels.reshape(-1)
+    logits, labels = check_labels(logits, labels, ignore_index)
+    flat, wanted = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     counts = wanted != ignore_index
-    bad = wanted[counts & ((wanted < 0) | (wanted >= classes))]
-    if bad.size:
-        raise ArgumentError("labels", f"0..{classes - 1} or {ignore_index}", str(bad[0]))
     rows = np.flatnonzero(counts)
     if not rows.size:
         return 0.0, np.zeros_like(logits)
@@ -136,6 +125,23 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, ignore_index: int = -100
     slopes /= rows.size
     slopes[~counts] = 0.0
     return loss, slopes.reshape(logits.shape)
+
+
+def check_labels(logits: ArrayLike, labels: ArrayLike, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (..., C), and integers 0..C-1 or `ignore_index` of their shape without C; raises what they do not fit."""
+    logits, labels = check_float("logits", logits), read_array("labels", labels)
+    check_type("ignore_index", ignore_index, (int, np.integer), "an integer")
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ShapeError("logits", "(..., C) with C >= 1", str(logits.shape))
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError("labels", str(logits.shape[:-1]), str(labels.shape))
+    if labels.dtype.kind not in "iu":
+        raise DTypeError("labels", "integers", str(labels.dtype))
+    classes = logits.shape[-1]
+    bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
+    if bad.size:
+        raise ArgumentError("labels", f"0..{classes - 1} or {ignore_index}", str(bad[0]))
+    return logits, labels
 
 
 def quantile_loss(

@@ -54,12 +54,13 @@ def shuffled(n: int, *words: int) -> np.ndarray:
 
 
 def part(rows: np.ndarray, k: int, parts: int) -> np.ndarray:
-    """Piece number k of so many nearly equal ones; empty where there are fewer rows."""
-    return rows[len(rows) * k // parts : len(rows) * (k + 1) // parts]
+    """Piece number k of so many nearly equal ones (n,) or (M, n); empty where there are fewer rows."""
+    n = rows.shape[-1]
+    return rows[..., n * k // parts : n * (k + 1) // parts]
 
 
-def keys_of(rows: np.ndarray, key: int) -> np.ndarray:
-    """A 64-bit key for each of some integers >= 0, of it and `key` alone.
+def keys_of(rows: np.ndarray, key: Any) -> np.ndarray:
+    """A 64-bit key for each of some integers >= 0, of it and `key` alone; of a fleet (M, n), with keys (M, 1).
 
     Examples
     --------
@@ -81,7 +82,7 @@ class Keys:
 
     Attributes
     ----------
-    row_keys : uint64 (N,)
+    row_keys : uint64 (N,), of all models of a fleet (M, N)
         Those of the latest draw.
     time_major : bool
         Whether arrays with steps have them first.
@@ -98,7 +99,7 @@ class Keys:
         """Draw."""
         self.drawn += 1
         self.row_keys = keys_of(self.samples(), key_of(self.module, self.drawn))
-        return int(self.row_keys[0])
+        return int(self.row_keys.flat[0])
 
 
 @contextlib.contextmanager
@@ -107,21 +108,33 @@ def keyed(
 ) -> Iterator[None]:
     """While the block runs, dropout of what `drawing` gave draws from these keys, one for each row of the inputs.
 
-    `samples` gives them; it is called where there is dropout alone, as they take a while.
+    `samples` gives them, (N,) or of all models of a fleet (M, N); it is called where there is dropout alone, as they
+    take a while.
     """
-    own = [leaf._dropout_rng for _, leaf in draws]
+    own = [vars(leaf)[_generator_of(leaf)] for _, leaf in draws]
     for k, leaf in draws:
-        leaf._dropout_rng = Keys(samples, k, time_major)
+        setattr(leaf, _generator_of(leaf), _keys_for(leaf, samples, k, time_major))
     try:
         yield
     finally:
         for (_, leaf), rng in zip(draws, own, strict=True):
-            leaf._dropout_rng = rng
+            setattr(leaf, _generator_of(leaf), rng)
 
 
 def drawing(model: Any) -> list[tuple[int, Any]]:
     """The modules of a model that may draw dropout, each with its number."""
-    return [(k, leaf) for k, leaf in enumerate(leaves_of(model).values()) if hasattr(leaf, "_dropout_rng")]
+    return [(k, leaf) for k, leaf in enumerate(leaves_of(model).values()) if _generator_of(leaf)]
+
+
+def _generator_of(leaf: Any) -> str:
+    """The attribute that holds a module's generator, or those of a fleet's models; "" without one."""
+    return next((name for name in ("_dropout_rng", "_dropout_rngs") if name in vars(leaf)), "")
+
+
+def _keys_for(leaf: Any, samples: Callable[[], np.ndarray], module: int, time_major: bool) -> Any:
+    if _generator_of(leaf) == "_dropout_rng":
+        return Keys(samples, module, time_major)
+    return [Keys(lambda m=m: samples()[m], module, time_major) for m in range(leaf.models)]
 
 
 # The tree: node (first, size) is the sum over shards first .. first+size-1, of its left half and its right half.

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import spec
 from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
+from ..layers import Fleet
 from ..layers.module import Tape
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, claimed
@@ -79,12 +80,18 @@ def reverse_valid(x: np.ndarray, lengths: np.ndarray | None = None, batch_first:
     return np.take_along_axis(x, (source.T if axis else source)[:, :, np.newaxis], axis)
 
 
+def spec_of(layer: Any) -> spec.Spec:
+    """The architecture of a layer, or of each layer of a fleet."""
+    return layer.layer_spec if isinstance(layer, Fleet) else layer.spec
+
+
 class Recurrent(Container):
     """A recurrent layer with the reading order and outputs that other frameworks give their layers.
 
     Parameters
     ----------
-    layer : RNN, LSTM or GRU
+    layer : RNN, LSTM or GRU, or a Fleet of them
+        Arrays of a fleet have the axis of the models first.
     order : {"forward", "reverse", "backwards"}
         "reverse" reads each row's valid steps from the end and leaves each output at its own step;
         "backwards" returns the outputs in the order of computation. Of one direction only.
@@ -116,14 +123,11 @@ class Recurrent(Container):
         merge: str | None = "concat",
         return_sequences: bool = True,
     ) -> None:
-        if not isinstance(getattr(layer, "spec", None), spec.Spec):
+        if not isinstance(layer, Fleet) and not isinstance(getattr(layer, "spec", None), spec.Spec):
             raise ArgumentError("layer", "a recurrent layer", type(layer).__name__)
-        if (
-            not isinstance(order, str)
-            or order not in ORDERS
-            or (order != "forward" and layer.spec.bidirectional)
-        ):
-            expected = "'forward'" if layer.spec.bidirectional else "one of " + ", ".join(ORDERS)
+        both = spec_of(layer).bidirectional
+        if not isinstance(order, str) or order not in ORDERS or (order != "forward" and both):
+            expected = "'forward'" if both else "one of " + ", ".join(ORDERS)
             raise ArgumentError("order", expected, shown(order))
         if merge is not None and (not isinstance(merge, str) or merge not in MERGES):
             raise ArgumentError("merge", "None or one of " + ", ".join(MERGES), shown(merge))
@@ -135,9 +139,11 @@ class Recurrent(Container):
 
     def config(self) -> dict[str, Any]:
         """What `build_module` needs beside the parameters."""
+        models = {"models": self.layer.models} if isinstance(self.layer, Fleet) else {}
         return {
             "kind": self.kind,
-            "architecture": self.layer.spec.to_dict(),
+            "architecture": spec_of(self.layer).to_dict(),
+            **models,
             "order": self.order,
             "merge": self.merge,
             "return_sequences": self.return_sequences,
@@ -154,24 +160,26 @@ class Recurrent(Container):
 
     def stream(self, batch_size: int = 1) -> Any:
         """The layer's stream; UnsupportedError if steps alone do not give what the whole sequence gives."""
-        if self.order != "forward" or not self.return_sequences or self.layer.spec.bidirectional:
+        if self.order != "forward" or not self.return_sequences or spec_of(self.layer).bidirectional:
             raise UnsupportedError("stream", "a layer that reads forward", shown(self), "it needs the end")
         return self.layer.stream(batch_size)
 
-    def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
-        """x and lengths as the layer takes them.
+    def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None, **options: Any) -> Any:
+        """x, lengths and options, such as `active` of a fleet, as the layer takes them.
 
         Returns
         -------
         y : in x's layout, or without the time axis if not return_sequences; with merge None a pair, else one
         array
         """
-        return self.call(x, lengths=lengths)[0]
+        return self.call(x, lengths=lengths, **options)[0]
 
-    def call(self, x: ArrayLike, state: Any = None, *, lengths: ArrayLike | None = None) -> tuple[Any, Any]:
+    def call(
+        self, x: ArrayLike, state: Any = None, *, lengths: ArrayLike | None = None, **options: Any
+    ) -> tuple[Any, Any]:
         """As `__call__`, with the initial state, giving (y, state)."""
         x, lengths = self._read(x, lengths)
-        y, state = self.layer(x, state, lengths=lengths)
+        y, state = self.layer(x, state, lengths=lengths, **options)
         return self._merged(y, state, lengths)[0], state
 
     def forward(self, x: ArrayLike, lengths: ArrayLike | None = None, **options: Any) -> tuple[Any, Tape]:
@@ -214,8 +222,8 @@ class Recurrent(Container):
                 dy = self._reversed(dy, lengths) if self.order == "reverse" else dy
             else:
                 dh = np.zeros(h_shape, dtype)
-                dh[-len(directions) :] = directions
-                dy, dstate = None, ((dh, None) if len(self.layer.spec.table.state) == 2 else dh)
+                self._last_of(dh, len(directions))[...] = directions
+                dy, dstate = None, ((dh, None) if len(spec_of(self.layer).table.state) == 2 else dh)
             grads = self.layer.backward(inner, dy, dstate, input_grad=input_grad)
         dx = grads.x if self.order == "forward" or not input_grad else self._reversed(grads.x, lengths)
         return Grads(dx, None, grads.params)
@@ -223,31 +231,44 @@ class Recurrent(Container):
     # Parts of a call
 
     def _reversed(self, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        return reverse_valid(x, lengths, self.layer.spec.batch_first)
+        batch_first = spec_of(self.layer).batch_first
+        if not isinstance(self.layer, Fleet):
+            return reverse_valid(x, lengths, batch_first)
+        each = [None] * self.layer.models if lengths is None else lengths
+        x = np.broadcast_to(x, (len(each), *x.shape[-3:]))
+        return np.stack([reverse_valid(one, own, batch_first) for one, own in zip(x, each, strict=True)])
 
     def _read(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[np.ndarray, np.ndarray | None]:
         """x in the order of reading, and lengths, checked."""
-        x, T, N, _ = spec.check_x(self.layer.spec, x)
-        lengths = spec.check_lengths(lengths, T, N)
+        if isinstance(self.layer, Fleet):
+            call = spec.FleetCall(self.layer.layer_spec, self.layer.models, x, lengths=lengths)
+            x, lengths = call.x, call.lengths
+        else:
+            x, T, N, _ = spec.check_x(self.layer.spec, x)
+            lengths = spec.check_lengths(lengths, T, N)
         return (x if self.order == "forward" else self._reversed(x, lengths)), lengths
 
     def _merged(self, y: np.ndarray, state: Any, lengths: np.ndarray | None) -> tuple[Any, Any]:
         """The output, and the outputs of both directions if they were merged."""
         if self.return_sequences:
             y = self._reversed(y, lengths) if self.order == "reverse" else y
-            if not self.layer.spec.bidirectional or self.merge == "concat":
+            if not spec_of(self.layer).bidirectional or self.merge == "concat":
                 return y, None
             parts = tuple(np.split(y, 2, axis=-1))
         else:
             h = state[0] if isinstance(state, tuple) else state
-            if not self.layer.spec.bidirectional:
-                return h[-1], None
-            parts = tuple(h[-2:])
+            parts = tuple(self._last_of(h, spec_of(self.layer).directions))
+            if len(parts) == 1:
+                return parts[0], None
         return (parts if self.merge is None else MERGES[self.merge].value(*parts)), parts
+
+    def _last_of(self, h: np.ndarray, directions: int) -> np.ndarray:
+        """The final states of the last layer, each direction's first: of a fleet (M, L*D, N, .) gives (D, M, N, .)."""
+        return (h.swapaxes(0, 1) if isinstance(self.layer, Fleet) else h)[-directions:]
 
     def _directions(self, dy: Any, parts: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """The gradients of the directions' outputs, of that of the output."""
-        both = self.layer.spec.bidirectional
+        both = spec_of(self.layer).bidirectional
         pair = both and self.merge is None
         if pair and not (isinstance(dy, (tuple, list)) and len(dy) == 2):
             raise ArgumentError("dy", "a pair, as y is", type(dy).__name__)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import spec
 from ..errors import ArgumentError, shown
 from .workers import Alone, Comm
@@ -73,3 +75,15 @@ def rate_of(schedule: Callable[[int, int], float], step: int, steps: int) -> flo
     if not isinstance(rate, (int, float)) or not 0 <= rate < float("inf"):
         raise ArgumentError("schedule", "a function whose rates are numbers from 0 on", shown(rate))
     return float(rate)
+
+
+def rates_of(schedule: Callable[[int, int], Any], step: int, steps: int, models: int) -> Any:
+    """The learning rates of a fleet's step: one, or (M,)."""
+    rates = schedule(step, steps)
+    if not isinstance(rates, np.ndarray):
+        return rate_of(lambda *_: rates, step, steps)
+    if rates.shape != (models,) or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ArgumentError(
+            "schedule", f"a function whose rates are a number or {models} from 0 on", shown(rates)
+        )
+    return rates

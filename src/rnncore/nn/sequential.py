@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import spec
 from ..errors import ArgumentError, shown
+from ..layers import Fleet
 from ..layers.module import Module, Tape
 from ..spec.parameters import ParameterOwner
 from ..spec.tapes import Grads, claimed
 from .attention import Attention
 from .container import Container, leaves_of
+from .fleets import FleetLinear
 from .linear import Linear
 from .recurrent import Recurrent
 from .stream import SequentialStream
@@ -31,7 +33,8 @@ class Sequential(Container):
     ----------
     *modules : Module or recurrent layer
         Each once. A layer stands for Recurrent(layer). Lengths reach the recurrent ones; the others also compute at
-        padding, and their gradients count it: a loss gives padding no gradient.
+        padding, and their gradients count it: a loss gives padding no gradient. A chain of `Fleet` and `FleetLinear`
+        of as many models is a fleet of chains, see `stack`.
 
     Raises
     ------
@@ -48,7 +51,9 @@ class Sequential(Container):
     """
 
     def __init__(self, *modules: Any) -> None:
-        self._modules: list[Any] = [Recurrent(m) if hasattr(m, "spec") else m for m in modules]
+        self._modules: list[Any] = [
+            Recurrent(m) if hasattr(m, "spec") or isinstance(m, Fleet) else m for m in modules
+        ]
         for k, module in enumerate(self._modules):
             if not isinstance(module, Module):
                 raise ArgumentError(f"modules[{k}]", "a module or a recurrent layer", type(module).__name__)
@@ -61,6 +66,9 @@ class Sequential(Container):
     def _check_chain(self) -> None:
         if self.depth > MAX_DEPTH:
             raise ArgumentError("modules", f"chains within at most {MAX_DEPTH} chains", self.depth)
+        counts = models_of(self)
+        if len(counts) > 1:
+            raise ArgumentError("modules", "fleets of as many models", ", ".join(map(str, sorted(counts))))
         seen, ended = set(), None
         for k, module in enumerate(self._flat_modules()):
             if ended is not None and isinstance(module, Recurrent):
@@ -112,7 +120,7 @@ class Sequential(Container):
         """The same chain with the matrices of recurrent layers packed in another store; see `Module.quantize`."""
         return Sequential(*(module.quantize(store) for module in self))
 
-    def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
+    def __call__(self, x: ArrayLike, lengths: ArrayLike | None = None, **options: Any) -> Any:
         """Run all modules.
 
         Parameters
@@ -120,6 +128,8 @@ class Sequential(Container):
         x : what the first module takes
         lengths : ints (N,), optional
             Valid steps of each row.
+        **options
+            What recurrent modules take besides, such as `active` of fleets.
 
         Returns
         -------
@@ -127,18 +137,19 @@ class Sequential(Container):
             Or what else the last module gives.
         """
         for module in self:
-            x = module(x, lengths) if isinstance(module, (Recurrent, Sequential)) else module(x)
+            takes_steps = isinstance(module, (Recurrent, Sequential))
+            x = module(x, lengths, **options) if takes_steps else module(x)
         return x
 
-    def forward(self, x: ArrayLike, lengths: ArrayLike | None = None) -> tuple[Any, Tape]:
+    def forward(self, x: ArrayLike, lengths: ArrayLike | None = None, **options: Any) -> tuple[Any, Tape]:
         """As `__call__` with dropout, giving ``(y, tape)``.
 
         The tape keeps what goes into the modules, which must not change before `backward`.
         """
         tapes = []
         for module in self:
-            takes_lengths = isinstance(module, (Recurrent, Sequential))
-            x, tape = module.forward(x, lengths) if takes_lengths else module.forward(x)
+            takes_steps = isinstance(module, (Recurrent, Sequential))
+            x, tape = module.forward(x, lengths, **options) if takes_steps else module.forward(x)
             tapes.append(tape)
         return x, Tape(self, self.version, tapes)
 
@@ -168,8 +179,8 @@ class Sequential(Container):
             spec.check_bool("input_grad", input_grad)
             for k in reversed(range(len(self))):
                 module, inner = self[k], tape.saved[k]
-                # Those for whom it is work of its own may leave it out.
-                spares = k == 0 and not input_grad and isinstance(module, (Recurrent, Sequential, Linear))
+                # Those for which it is work of its own may leave it out.
+                spares = k == 0 and not input_grad and isinstance(module, _SPARING)
                 grads = module.backward(inner, dy, input_grad=False) if spares else module.backward(inner, dy)
                 dy = grads.x
                 found.append(grads.params)
@@ -185,3 +196,11 @@ class Sequential(Container):
             A module needs the whole sequence.
         """
         return SequentialStream(self, spec.check_int("batch_size", batch_size, 1))
+
+
+_SPARING = (Recurrent, Sequential, Linear, FleetLinear)
+
+
+def models_of(module: Any) -> set[int]:
+    """How many models the fleets among a module's leaves have; empty where there is none."""
+    return {leaf.models for leaf in leaves_of(module).values() if isinstance(leaf, (Fleet, FleetLinear))}

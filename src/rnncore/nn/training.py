@@ -17,23 +17,22 @@ from ..errors import ArgumentError, UnsupportedError, shown
 from ..spec.parameters import flat_views
 from ..version import __version__
 from . import checkpoints
-from .batches import Batch, Supervised, count_of, fingerprint, order_of
+from .accounts import Account, FleetAccount
+from .batches import Supervised
 from .callbacks import Run, call
-from .order import key_of, part, shuffled
-from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards, rate_of
+from .fleet_run import FleetRun
+from .fleet_training import FleetSupervised
+from .fleets import FleetOptimizer
+from .order import part
+from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards
+from .samples import FleetSamples, Samples
+from .sequential import models_of
 from .workers import STOPS, Comm, WorkerError, Workers, noted
 
 STOPPED = ("", "callback", "interrupted")
 """What ends a run, by the state that workers agree on."""
-HELD_OUT = 2**32
-"""In place of an epoch: the order by which validation samples are chosen."""
 SHARE = 0.02
 """At most this share of the time goes into checkpoints, and at most one is written per second."""
-KEPT = (
-    *("epoch", "step", "loss", "losses", "validation_losses", "best", "best_epoch", "tokens", "seconds"),
-    *("total", "count"),
-)
-"""What a checkpoint holds of a `Run`."""
 
 
 def fit(
@@ -45,10 +44,10 @@ def fit(
     epochs: int,
     batch_size: int,
     shards: int = 16,
-    seed: int = 0,
+    seed: Any = 0,
     validation: Any = None,
     patience: int | None = None,
-    schedule: Callable[[int, int], float] | None = None,
+    schedule: Callable[[int, int], Any] | None = None,
     comm: Comm | None = None,
     checkpoint: Any = None,
     resume: bool = True,
@@ -58,19 +57,22 @@ def fit(
 
     Parameters
     ----------
-    model : Module or recurrent layer, or an object of one's own
-        The latter has ``gradients(batch) -> (total, count, grads)`` of a `Batch`: the loss summed over tokens, their
-        number, and gradients of the sum as ``optimizer.step`` takes them; for validation also
+    model : Module or recurrent layer, a fleet of them, or an object of one's own
+        A fleet, such as `stack` gives, is trained by its `FleetAdam` or `FleetSGD`: each model gets the weights that a
+        run of its own would have given it, to the last bit.
+        An object of one's own has ``gradients(batch) -> (total, count, grads)`` of a `Batch`: the loss summed over
+        tokens, their number, and gradients of the sum as ``optimizer.step`` takes them; for validation also
         ``evaluate(batch) -> (total, count)``.
     data : pair of inputs and targets, or an object with ``len(data)`` and ``data[i]``
         Inputs and targets are arrays with a row per sample, or lists of arrays (T_i, ...) of different lengths, such as
         `rnncore.ragged.rows` gives. An object's samples are pairs (input, target), or what a model of one's own takes;
-        `rnncore.blocks.Blocks` are those of files that are larger than memory.
+        `rnncore.blocks.Blocks` are those of files that are larger than memory. All models of a fleet read these, or
+        each its own of a list of M, which have as many samples.
         Steps are the axis behind the samples, whatever the model's layout. Integer targets of -100 do not count.
     loss : callable or None
         ``loss(y, target) -> (mean, dy)`` over tokens (n, K), such as `cross_entropy` and `mse_loss`; None with a
-        model of one's own.
-    optimizer : Adam or SGD
+        model of one's own. A fleet's is the same one, as if for each model alone.
+    optimizer : Adam or SGD, FleetAdam or FleetSGD
         Of the model; its `clip_norm` clips.
     epochs, batch_size : int
         Batches have so many samples, over all workers; the last one of an epoch may have fewer.
@@ -78,14 +80,15 @@ def fit(
         A power of two: pieces of a batch, whose gradients are summed in the order of a binary tree. It is part of the
         result, the number of workers is not; more workers than shards have nothing to do.
     seed : int
-        Of the order of samples and of dropout.
+        Of the order of samples and of dropout; of a fleet one for all models, or a list of M.
     validation : data, or a number p, 0 < p < 1, optional
         Judged after each epoch, of the kind of `data`, or this share of it. In the end the model has the best epoch's
-        parameters.
+        parameters, each of a fleet those of its own best one.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss.
+        Stop after so many epochs without a lower validation loss. A model of a fleet then rests.
     schedule : callable, optional
-        The learning rate of (step, steps), such as `Cosine`; the optimiser's `lr` stays as it is without one.
+        The learning rate of (step, steps), such as `Cosine`, of a fleet also one for each model, (M,); the optimiser's
+        `lr` stays as it is without one.
     comm : optional
         What connects workers, from `rnncore.cluster.connect`. All workers call `fit` with the same arguments.
     checkpoint : path, optional
@@ -99,11 +102,13 @@ def fit(
     Returns
     -------
     Run
+        Of a fleet a `FleetRun`.
 
     Raises
     ------
     RnncoreError
-        Arguments do not fit, the checkpoint is another run's, or the training has diverged.
+        Arguments do not fit, the checkpoint is another run's, or the training has diverged; a model of a fleet that
+        diverges leaves the others alone, and `FleetRun.diverged` says so.
     WorkerError
         Another worker failed, is gone or silent, or has other arguments.
     KeyboardInterrupt
@@ -139,9 +144,8 @@ class _Fit:
 
     def __init__(self, workers: Workers, callbacks: list[Any], **given: Any) -> None:
         self.workers, self.callbacks = workers, callbacks
-        self.data, self.optimizer = given["data"], given["optimizer"]
+        self.optimizer = given["optimizer"]
         self.schedule = check_function("schedule", given["schedule"], "of (step, steps)")
-        self.seed = spec.check_int("seed", given["seed"], 0)
         self.batch_size = spec.check_int("batch_size", given["batch_size"], 1)
         self.shards = check_shards(given["shards"])
         patience, self.resume = given["patience"], spec.check_bool("resume", given["resume"])
@@ -149,45 +153,49 @@ class _Fit:
         if self.patience and given["validation"] is None:
             raise ArgumentError("patience", "None without validation", str(patience))
         self.groups = list(getattr(self.optimizer, "_groups", ()))
-        self.model = self._trained(given["model"], given["loss"])
+        loss = self._check_loss(given["model"], given["loss"])
         dtypes = {group.dtype for group in self.groups}
         if len(dtypes) > 1:
             raise UnsupportedError("optimizer", "modules of one dtype", ", ".join(sorted(map(str, dtypes))))
         self.dtype = dtypes.pop()
         self.sizes = [sum(math.prod(shape) for shape in group.shapes.values()) for group in self.groups]
-        self.rows, self.held, self.held_data = self._split(given["validation"])
-        self.batches = -(-len(self.rows) // self.batch_size)
-        epochs = spec.check_int("epochs", given["epochs"], 1)
-        self.run = Run(epochs=epochs, steps=epochs * self.batches, rank=workers.rank, workers=workers.size)
-        self.best: list[dict[str, np.ndarray]] | None = None
+        self._take(given["model"], loss, (given["data"], given["validation"], given["seed"]), given["epochs"])
         self.folder = check_folder(given["checkpoint"])
         self.written, self.cost = time.perf_counter(), 0.0
 
-    def _trained(self, model: Any, loss: Any) -> Any:
+    def _check_loss(self, model: Any, loss: Any) -> Any:
         if not self.groups:
             raise ArgumentError("optimizer", "an optimiser of rnncore.nn", shown(self.optimizer))
         if check_function("loss", loss, "of (y, target)") is None:
-            if not hasattr(model, "gradients"):
+            if not hasattr(model, "gradients") or isinstance(self.optimizer, FleetOptimizer):
                 raise ArgumentError("loss", "a function, or a model with gradients(batch)", "None")
-            return model
-        if len(self.groups) != 1 or self.groups[0].module is not model:
+        elif len(self.groups) != 1 or self.groups[0].module is not model:
             raise ArgumentError("optimizer", "an optimiser of this model alone", shown(self.optimizer))
-        return Supervised(model, loss)
+        return loss
 
-    def _split(self, validation: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-        """Rows to train on, rows to judge, and what the latter are of."""
-        n = count_of(self.data)
-        rows = np.arange(n)
-        held, held_data = rows[:0], self.data
-        if isinstance(validation, float):
-            order = shuffled(n, self.seed, HELD_OUT)
-            count = int(n * spec.check_probability("validation", validation))
-            held, rows = np.sort(order[:count]), np.sort(order[count:])
-        elif validation is not None:
-            held, held_data = np.arange(count_of(validation)), validation
-        if not len(rows) or (validation is not None and not len(held)):
-            raise ArgumentError("data", "at least one sample to train on and to judge", f"{n} samples")
-        return rows, held, held_data
+    def _take(self, model: Any, loss: Any, data: tuple[Any, Any, Any], epochs: Any) -> None:
+        """The samples, the run, its account and what gives gradients: of one model, or of a fleet, by the optimiser."""
+        fleet = isinstance(self.optimizer, FleetOptimizer)
+        models = (self.optimizer.models,) if fleet else ()
+        self.samples = FleetSamples(*data, *models) if fleet else Samples(*data)
+        self.batches = -(-self.samples.count // self.batch_size)
+        epochs, workers = spec.check_int("epochs", epochs, 1), self.workers
+        course = {
+            "epochs": epochs,
+            "steps": epochs * self.batches,
+            "rank": workers.rank,
+            "workers": workers.size,
+        }
+        if fleet:
+            self.run: Run = FleetRun(**course, models=models[0])
+            self.account: Account = FleetAccount(self.run, self.optimizer)
+            self.model: Any = FleetSupervised(model, loss, self.run.active)
+        else:
+            if models_of(model):
+                raise ArgumentError("optimizer", "FleetAdam or FleetSGD for a fleet", shown(self.optimizer))
+            self.run = Run(**course)
+            self.account = Account(self.run, self.optimizer)
+            self.model = model if loss is None else Supervised(model, loss)
 
     # The run
 
@@ -199,26 +207,24 @@ class _Fit:
         self._call("on_start")
         self._started = time.perf_counter() - run.seconds
         with noted(self.workers):
-            self._stop_if_stale()
+            self.account.stop_if_stale(self.patience)
             while run.epoch < run.epochs and not run.stopped:
                 self._epoch()
             if self.folder is not None and self.workers.rank == 0:
                 self._save()
         if run.stopped == "interrupted":
             raise KeyboardInterrupt
-        if self.best is not None:
-            for group, values in zip(self.groups, self.best, strict=True):
-                group.module.update_parameters(values)
+        self.account.restore_best()
         self._call("on_end")
         return run
 
     def _epoch(self) -> None:
         """The rest of an epoch, or of its steps up to the one after which the run is to stop."""
         run = self.run
-        self.key = key_of(self.seed, run.epoch)
-        order = order_of(self.data, self.rows, self.seed, run.epoch)
+        self.samples.begin(run.epoch)
+        order = self.samples.order
         for batch in range(run.step - run.epoch * self.batches, self.batches):
-            self._step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+            self._step(order[..., batch * self.batch_size : (batch + 1) * self.batch_size])
             run.step += 1
             run.seconds = time.perf_counter() - self._started
             self._call("on_step")
@@ -229,80 +235,59 @@ class _Fit:
                 return
 
     def _step(self, rows: np.ndarray) -> None:
-        """One step of the optimiser: gradients of the batch, divided by the number of tokens."""
-        run, optimizer = self.run, self.optimizer
+        """One step of the optimiser."""
         alone = self.shards == 1 and self.workers.size == 1
         total, count, grads = self._gradients(rows) if alone else self._sums(rows)
         if alone:  # there is nothing to add up and nobody to ask
             self.workers.agreed = self.workers.state
-        run.stopped = STOPPED[self.workers.agreed]
-        if count:  # else all labels say that they do not count
-            if self.schedule is not None:
-                optimizer.lr = rate_of(self.schedule, run.step, run.steps)
-            run.lr, run.norm = optimizer.lr, optimizer.step(grads, grad_scale=1.0 / float(count))
-        run.total, run.count, run.tokens = (
-            run.total + float(total),
-            run.count + int(count),
-            run.tokens + int(count),
-        )
-        run.loss = run.total / run.count if run.count else math.nan
+        self.run.stopped = STOPPED[self.workers.agreed]
+        self.account.step(total, count, grads, self.schedule)
 
-    def _gradients(self, rows: np.ndarray) -> tuple[float, int, Any]:
+    def _gradients(self, rows: np.ndarray) -> tuple[Any, Any, Any]:
         """Total loss, number of tokens and gradients of a shard."""
-        return self.model.gradients(Batch(rows, self.data, self.key))
+        return self.model.gradients(self.samples.batch(rows))
 
-    def _sums(self, rows: np.ndarray) -> tuple[float, int, Any]:
+    def _sums(self, rows: np.ndarray) -> tuple[Any, Any, Any]:
         """The same of all shards of a batch, of all workers."""
 
         def shard(k: int) -> Any:
             some = part(rows, k, self.shards)
-            if not len(some):
+            if not some.size:
                 return None
             total, count, grads = self._gradients(some)
             dense = [array.reshape(-1) for own in self.optimizer._check(grads) for array in own]
-            return np.array([total, count], np.float64), np.concatenate(dense)
+            return self.account.packed(total, count), np.concatenate(dense)
 
         found = self.workers.sum(self.shards, shard, self.dtype, sum(self.sizes))
         assert found is not None  # a batch has at least one sample
-        (total, count), gradient = found
+        numbers, gradient = found
         cuts = np.split(gradient, np.cumsum(self.sizes)[:-1])
         grads = [flat_views(group.shapes, cut) for group, cut in zip(self.groups, cuts, strict=True)]
-        return float(total), int(count), grads
+        return *self.account.unpacked(numbers), grads
 
     def _end_epoch(self) -> None:
         """Judge, keep what is best, and let all workers know whether one is to stop."""
-        run = self.run
-        run.epoch += 1
-        run.losses.append(run.loss)
-        run.total, run.count = 0.0, 0
-        if len(self.held):
-            loss = self._judge()
-            run.validation_losses.append(loss)
-            if loss < run.best:
-                run.best, run.best_epoch = loss, run.epoch
-                self.best = [group.module.state_dict() for group in self.groups]
+        account = self.account
+        account.end_epoch()
+        if self.samples.held.size:
+            account.judged(*self._judge())
         self._call("on_epoch")
         self.workers.share(np.zeros(0, np.uint8))
-        run.stopped = STOPPED[self.workers.agreed]
-        self._stop_if_stale()
+        self.run.stopped = STOPPED[self.workers.agreed]
+        account.stop_if_stale(self.patience)
 
-    def _stop_if_stale(self) -> None:
-        run = self.run
-        if self.patience and run.epoch - run.best_epoch >= self.patience and run.epoch < run.epochs:
-            run.stopped = run.stopped or "patience"
-
-    def _judge(self) -> float:
-        """The mean loss over the validation samples, summed in an order that their number defines."""
-        pieces = max(self.shards, 1 << (-(-len(self.held) // self.batch_size) - 1).bit_length())
+    def _judge(self) -> tuple[Any, Any]:
+        """The loss over the validation samples and their tokens, summed in an order that their number defines."""
+        held, account = self.samples.held, self.account
+        pieces = max(self.shards, 1 << (-(-held.shape[-1] // self.batch_size) - 1).bit_length())
 
         def piece(k: int) -> np.ndarray:
-            some = part(self.held, k, pieces)
-            return np.array(
-                self.model.evaluate(Batch(some, self.held_data, 0)) if len(some) else (0.0, 0), np.float64
-            )
+            some = part(held, k, pieces)
+            if not some.size:
+                return np.zeros(account.size)
+            return account.packed(*self.model.evaluate(self.samples.held_batch(some)))
 
-        total, count = self.workers.numbers(pieces, piece)
-        return float(total / count) if count else math.nan
+        return account.unpacked(self.workers.numbers(pieces, piece))
 
     def _call(self, when: str) -> None:
         if call(self.callbacks, when, self.run):
@@ -318,11 +303,9 @@ class _Fit:
         return {
             "batch_size": str(self.batch_size),
             "shards": str(self.shards),
-            "seed": str(self.seed),
             "optimizer": f"{type(self.optimizer).__name__} {json.dumps(options, sort_keys=True, default=str)}",
             "parameters": f"{self.dtype} {json.dumps(shapes)}",
-            "data": fingerprint(self.data),
-            "validation": f"{len(self.held)} {fingerprint(self.held_data) if len(self.held) else ''}",
+            **self.samples.recipe(),
         }
 
     def _agree(self) -> None:
@@ -370,10 +353,8 @@ class _Fit:
         self.optimizer.load_state_dict(groups["optimizer"])
         for k, group in enumerate(self.groups):
             group.module.update_parameters(groups.get(f"module{k}", {}))
-        if "best0" in groups:
-            self.best = [groups[f"best{k}"] for k in range(len(self.groups))]
-        for name, value in kept["run"].items():
-            setattr(self.run, name, value)
+        best = [groups[f"best{k}"] for k in range(len(self.groups))] if "best0" in groups else None
+        self.account.restore(kept["run"], best)
 
     def _save_if_due(self) -> None:
         now = time.perf_counter()
@@ -386,12 +367,8 @@ class _Fit:
     def _save(self) -> None:
         states = {f"module{k}": group.module.parameters() for k, group in enumerate(self.groups)}
         states["optimizer"] = self.optimizer.state_dict()
-        states |= {f"best{k}": values for k, values in enumerate(self.best or ())}
+        states |= {f"best{k}": values for k, values in enumerate(self.account.best or ())}
         arrays = {f"{group}/{name}": array for group, own in states.items() for name, array in own.items()}
-        run = {
-            "run": {name: getattr(self.run, name) for name in KEPT},
-            "recipe": self.recipe,
-            "version": __version__,
-        }
+        run = {"run": self.account.kept(), "recipe": self.recipe, "version": __version__}
         assert self.folder is not None
         checkpoints.write(self.folder, checkpoints.to_bytes(arrays, run))

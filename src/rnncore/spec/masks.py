@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .types import DTypeLike
 
 RECURRENT, WEIGHT, ZONEOUT, ZONEOUT_C = 2**32, 2**33, 2**34, 2**35
@@ -44,6 +46,12 @@ def mix(z: np.ndarray) -> np.ndarray:
 def draw_call_key(rng: np.random.Generator) -> int:
     """The key of one training call: a uniform 64-bit int from `rng`, which locks itself."""
     return int(rng.integers(_WORD, dtype=np.uint64))
+
+
+def draw_call_keys(rngs: Sequence[Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The keys of one training call of a fleet, uint64 (M,), and those of its rows (M, N) in a training run."""
+    keys = np.array([draw_call_key(rng) for rng in rngs], np.uint64)
+    return keys, np.stack([rng.row_keys for rng in rngs]) if hasattr(rngs[0], "row_keys") else None
 
 
 def layer_key(call_key: int, layer: int) -> int:

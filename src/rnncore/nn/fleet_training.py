@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""A fleet and a loss as a model that `fit` trains: each of its models has the sums and gradients that it has alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError, shown
+from .batches import IGNORED, Supervised
+from .container import leaves_of
+from .fleet_losses import FLEET_LOSSES
+from .order import keyed
+from .samples import FleetBatch, Gathered
+from .sequential import models_of
+
+
+class FleetSupervised(Supervised):
+    """A fleet of modules and a loss.
+
+    Parameters
+    ----------
+    model : Module or Fleet
+        Every module in it that has parameters is a fleet.
+    loss : callable
+        Of one model; those of FLEET_LOSSES, or what they stand for, are computed for all at once.
+    active : bools (M,)
+        Models that run; looked at anew in each call.
+
+    Raises
+    ------
+    ArgumentError
+    """
+
+    def __init__(self, model: Any, loss: Callable[..., tuple[float, np.ndarray]], active: np.ndarray) -> None:
+        alone = {together: one for one, together in FLEET_LOSSES.items()}
+        super().__init__(model, alone.get(loss, loss))
+        for leaf in leaves_of(self.model).values():
+            if leaf.parameters() and not models_of(leaf) == {len(active)}:
+                raise ArgumentError("model", f"fleets of {len(active)} models", shown(leaf))
+        self.together: Callable[..., Any] | None = FLEET_LOSSES.get(self.loss)
+        self.active: np.ndarray = active
+
+    def gradients(self, batch: FleetBatch) -> tuple[np.ndarray, np.ndarray, Any]:
+        """The total loss of each model, how many tokens it is of, and the gradients of the totals."""
+        found, inputs, options = self._read(batch)
+        with keyed(self.draws, lambda: batch.keys, self.reads_steps and not self.batch_first):
+            y, tape = self.model.forward(*inputs, **options)
+        totals, counts, dy = self._sums(y, found)
+        return totals, counts, self.model.backward(tape, dy, input_grad=False)
+
+    def evaluate(self, batch: FleetBatch) -> tuple[np.ndarray, np.ndarray]:
+        """The total losses without dropout, and how many tokens they are of."""
+        found, inputs, options = self._read(batch)
+        return self._sums(self.model(*inputs, **options), found)[:2]
+
+    def _read(self, batch: FleetBatch) -> tuple[Gathered, list[Any], dict[str, Any]]:
+        found = batch.source.gathered(batch.rows)
+        x = found.x.swapaxes(1, 2) if self.reads_steps and not self.batch_first else found.x
+        if not self.takes_lengths:
+            return found, [x], {}
+        return found, [x, found.valid], {"active": self.active}
+
+    def _sums(self, y: np.ndarray, found: Gathered) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Totals, counts and the gradients of the totals."""
+        targets = found.targets
+        if self.together is not None and found.lengths is None:
+            labels = targets.dtype.kind in "iu" and targets.ndim == y.ndim - 1
+            if not labels or (targets != IGNORED).all():
+                return self._of_all_at_once(y, targets)
+        models = len(y)
+        totals, counts, dy = np.zeros(models), np.zeros(models, np.int64), np.zeros_like(y)
+        lengths = [None] * models if found.lengths is None else found.lengths
+        for m in np.flatnonzero(self.active):
+            own, slope = y[m], dy[m]
+            if own.ndim == 3 and self.reads_steps:  # as many steps as the longest of its own samples
+                T = targets[m].shape[1]
+                own, slope = (a[:, :T] if self.batch_first else a[:T] for a in (own, slope))
+            totals[m], counts[m], slope[...] = self._summed(own, targets[m], lengths[m])
+        return totals, counts, dy
+
+    def _of_all_at_once(
+        self, y: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same where every token counts."""
+        assert self.together is not None
+        if y.ndim == 4 and self.reads_steps and not self.batch_first:
+            targets = targets.swapaxes(1, 2)
+        if targets.shape[: y.ndim - 1] != y.shape[:-1]:
+            expected, hint = (
+                f"a target for each of {y.shape[1:-1]} outputs",
+                "return_sequences=False gives one a sample",
+            )
+            raise ShapeError("data", expected, str(targets.shape[1:]), hint)
+        models, count = len(y), math.prod(y.shape[1:-1])
+        kept = targets.shape[y.ndim - 1 :]
+        means, slope = self.together(
+            y.reshape(models, count, y.shape[-1]), targets.reshape(models, count, *kept)
+        )
+        dy = slope * slope.dtype.type(count)
+        return means * count, np.full(models, count), dy.reshape(y.shape)

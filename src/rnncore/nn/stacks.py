@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Modules of one architecture as one fleet of modules, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, UnsupportedError, shown
+from ..layers import Fleet
+from ..layers.module import Module
+from .fleets import FleetAdam, FleetLinear, FleetSGD
+from .linear import Linear
+from .optimisers import SGD, Adam
+from .recurrent import Recurrent
+from .sequential import Sequential, models_of
+
+
+def stack(models: Iterable[Any]) -> Any:
+    """A fleet of copies of models of one architecture, which `fit` trains in one run.
+
+    Parameters
+    ----------
+    models : iterable of recurrent layers or modules
+        Chains of `Recurrent`, `Linear`, and what has no parameters, such as `Dropout` and `Activation`.
+
+    Returns
+    -------
+    Fleet or Module
+        Arrays and parameters of the models with an axis of the models first.
+
+    Raises
+    ------
+    ArgumentError
+        There is none, or they differ.
+    UnsupportedError
+        A module in them has no fleet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def network(seed):
+    ...     return rnncore.nn.Sequential(rnncore.GRU(2, 4, seed=seed), rnncore.Linear(4, 1, seed=seed))
+    >>> fleet = rnncore.nn.stack([network(seed) for seed in range(10)])
+    >>> x = np.ones((10, 5, 1, 2), np.float32)
+    >>> fleet(x).shape, bool((fleet(x)[7] == network(7)(x[7])).all())
+    ((10, 5, 1, 1), True)
+    """
+    sound = isinstance(models, Iterable) and not isinstance(models, (str, np.ndarray, Module))
+    found = list(models) if sound else []
+    if not found:
+        raise ArgumentError("models", "at least one layer or module", shown(models))
+    for k, model in enumerate(found):
+        if description_of(model) is None:
+            raise ArgumentError(f"models[{k}]", "a recurrent layer or a module", shown(model))
+        if description_of(model) != description_of(found[0]):
+            raise ArgumentError(f"models[{k}]", f"a model like {shown(found[0])}", shown(model))
+    return _stacked(found)
+
+
+def description_of(model: Any) -> Any:
+    """What two models of one architecture have in common; None of what is no model."""
+    if hasattr(model, "spec"):
+        return model.spec
+    return model.config() if isinstance(model, Module) else None
+
+
+def _stacked(models: list[Any]) -> Any:
+    first = models[0]
+    if hasattr(first, "spec"):
+        return Fleet.stack(models)
+    if isinstance(first, Sequential):
+        return Sequential(*(_stacked(list(parts)) for parts in zip(*models, strict=True)))
+    if isinstance(first, Recurrent):
+        fleet = Fleet.stack(model.layer for model in models)
+        return Recurrent(fleet, order=first.order, merge=first.merge, return_sequences=first.return_sequences)
+    if isinstance(first, Linear):
+        return FleetLinear.stack(models)
+    if first.parameters() or models_of(first):
+        raise UnsupportedError("models", "recurrent layers, Linear, and what has no parameters", shown(first))
+    return copy.copy(first)
+
+
+def unstack(fleet: Any) -> list[Any]:
+    """The models of a fleet: what `stack` was given, with the parameters of now.
+
+    Parameters
+    ----------
+    fleet : Fleet, or a module of fleets
+
+    Returns
+    -------
+    list of recurrent layers or modules
+
+    Raises
+    ------
+    ArgumentError
+        It is no fleet.
+
+    Examples
+    --------
+    >>> heads = rnncore.nn.FleetLinear(3, 2, models=2, seed=0)
+    >>> rnncore.nn.unstack(heads)[1]
+    Linear(in_features=3, out_features=2, bias=True, dtype='float32')
+    """
+    counts = models_of(fleet) if isinstance(fleet, Module) else set()
+    if len(counts) != 1:
+        raise ArgumentError("fleet", "a fleet of layers or modules", shown(fleet))
+    return [_model_of(fleet, m) for m in range(counts.pop())]
+
+
+def _model_of(fleet: Any, m: int) -> Any:
+    if isinstance(fleet, (Fleet, FleetLinear)):
+        return fleet[m]
+    if isinstance(fleet, Sequential):
+        return Sequential(*(_model_of(part, m) for part in fleet))
+    if isinstance(fleet, Recurrent):
+        return Recurrent(
+            fleet.layer[m], order=fleet.order, merge=fleet.merge, return_sequences=fleet.return_sequences
+        )
+    return copy.copy(fleet)
+
+
+def settings_of(optimizer: Any) -> Any:
+    """What new optimisers that one of a fleet may stand for have in common; None of any other."""
+    if type(optimizer) not in (Adam, SGD) or optimizer.step_count or len(optimizer._groups) != 1:
+        return None
+    if any(moment.any() for moment in optimizer._groups[0].moments.values()):
+        return None
+    own = {name: value for name, value in vars(optimizer).items() if name[0] != "_" and name != "lr"}
+    return type(optimizer), sorted((name, repr(value)) for name, value in own.items())
+
+
+def stack_optimizers(optimizers: Sequence[Any], fleet: Any) -> Any:
+    """The optimiser of a fleet that does what new ones of one kind and settings would do, each at its own rate."""
+    first = optimizers[0]
+    given = {"clip_norm": first.clip_norm, "weight_decay": first.weight_decay, "decoupled": first.decoupled}
+    rates = np.array([optimizer.lr for optimizer in optimizers])
+    if isinstance(first, Adam):
+        return FleetAdam(fleet, rates, first.betas, first.eps, **given)
+    return FleetSGD(fleet, rates, first.momentum, first.nesterov, **given)
