@@ -119,6 +119,7 @@ def words(case: Case) -> str:
         "both directions": case.D == 2,
         "ragged": case.ragged,
         "float64": case.dtype == "float64",
+        case.store: bool(case.store),
         "a whole iteration": case.mode == "fit",
     }
     return ", ".join([CELLS[case.cell], *(part for part, shown in parts.items() if shown)])
