@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 from reports import FLAT, TINY, system
 
-from rnncore.bench import cases, machine, oracle, peers, progress, results, runner, stats
+from rnncore.bench import (
+    cases,
+    machine,
+    oracle,
+    peers,
+    process,
+    progress,
+    results,
+    runner,
+    shapes,
+    stations,
+    stats,
+)
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
 from rnncore.bench.peers import numpy_peer
@@ -26,9 +38,9 @@ needs_oracle = pytest.mark.skipif(not has_oracle(), reason="neither rnncore.refe
 # -- Cases --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", cases.SETS)
+@pytest.mark.parametrize("name", shapes.SETS)
 def test_sets_are_well_formed(name):
-    rows = cases.SETS[name]()
+    rows = shapes.SETS[name]()
     assert rows
     assert len({case.name for case in rows}) == len(rows)
     for case in rows:
@@ -38,7 +50,7 @@ def test_sets_are_well_formed(name):
 
 
 def test_the_odd_set_covers_what_it_is_for():
-    rows = cases.SETS["odd"]()
+    rows = shapes.SETS["odd"]()
     assert {96, 200, 320, 650} <= {case.H for case in rows}
     assert {3, 5, 7, 24, 100} <= {case.N for case in rows}
     assert any(case.I != case.H for case in rows)
@@ -46,7 +58,7 @@ def test_the_odd_set_covers_what_it_is_for():
 
 
 def test_select_orders_by_threads_and_leaves_streams_at_one():
-    chosen = cases.select(["stream", "latency"], (2, 1), cells=["lstm"])
+    chosen = shapes.select(["stream", "latency"], (2, 1), cells=["lstm"])
     threads = [case.threads for _, case in chosen]
     assert threads == sorted(threads)
     assert all(case.threads == 1 for _, case in chosen if case.mode == "step")
@@ -54,9 +66,9 @@ def test_select_orders_by_threads_and_leaves_streams_at_one():
     assert len({case for _, case in chosen}) == len(chosen)
 
 
-@pytest.mark.parametrize("name", cases.SETS)
+@pytest.mark.parametrize("name", shapes.SETS)
 def test_a_name_holds_its_case(name):
-    for case in cases.SETS[name]():
+    for case in shapes.SETS[name]():
         case = dataclasses.replace(case, threads=2)
         assert Case.named(case.name) == case
     with pytest.raises(ValueError, match="row"):
@@ -64,14 +76,14 @@ def test_a_name_holds_its_case(name):
 
 
 def test_select_filters_by_name():
-    assert [case.H for _, case in cases.select(["latency"], match="gru-f32-sequence-T100N1I64H64")] == [64]
+    assert [case.H for _, case in shapes.select(["latency"], match="gru-f32-sequence-T100N1I64H64")] == [64]
 
 
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda: cases.select(["fast"]), "set"),
-        (lambda: cases.select(["odd"], cells=["lst"]), "cell"),
+        (lambda: shapes.select(["fast"]), "set"),
+        (lambda: shapes.select(["odd"], cells=["lst"]), "cell"),
         (lambda: Case("lstm", 0, 1, 1, 1), "T"),
         (lambda: Case("lstm", 1, 1, 1, 1, D=3), "D"),
         (lambda: Case("lstm", 2, 1, 1, 1, mode="step"), "step"),
@@ -256,7 +268,7 @@ def test_wrong_results_are_not_timed(monkeypatch):
 def test_refusals_cost_nothing():
     with runner.Runner(QUICK) as run:
         (found,) = run.row("train", dataclasses.replace(TINY, mode="train"))["systems"]
-        assert not run.stations
+        assert not run.stations.open
     assert (found["status"], found["reason"]) == ("refused", "inference only")
 
 
@@ -270,13 +282,13 @@ def test_run_in_processes_of_their_own():
 
 
 def test_a_failing_process_is_reported():
-    remote = runner.Remote("numpy", 1)
+    remote = stations.Remote("numpy", 1)
     try:
-        with pytest.raises(runner.PeerError, match="AttributeError"):
+        with pytest.raises(process.PeerError, match="AttributeError"):
             remote.call("no_such_method")
         assert remote.call("version") == np.__version__
         remote.process.kill()
-        with pytest.raises(runner.PeerError, match="process ended"):
+        with pytest.raises(process.PeerError, match="process ended"):
             remote.call("version")
     finally:
         remote.close()
@@ -304,6 +316,7 @@ def test_errors_are_relative_and_nan_is_infinite():
     assert oracle.largest_error({"y": np.array([1.0, -3.0])}, right) == 0.25
     assert oracle.largest_error({"y": np.array([1.0, np.nan])}, right) == float("inf")
     assert oracle.largest_error({"y": np.array([1.0])}, right) == float("inf")
+    assert oracle.largest_error({"y": np.array([0.0, 0.5])}, {"y": np.zeros(2)}) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -332,7 +345,7 @@ def test_command_line_measures_writes_and_compares(tmp_path, capsys):
 def test_list_shows_all_sets_and_peers(capsys):
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in (*cases.SETS, *peers.PEERS))
+    assert all(name in shown for name in (*shapes.SETS, *peers.PEERS))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "estimators": (*FORMATS, "forecast", "ragged"),
     "interrupts": (),
     "threadpoolctl": ENGINE,
-    "bench": (*FORMATS, "reference", ""),  # it compares, and so runs the package as its users do
+    "bench": (*FORMATS, "reference", "torch", ""),  # it compares, and so runs the package as its users do
     "verify": (*NN, "cluster"),
     "cli": (*TOP, "bench", "cluster", "interrupts", "verify"),
     "__main__": ("cli", "interrupts"),

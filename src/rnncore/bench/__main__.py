@@ -5,36 +5,22 @@ argparse, so that the study runs with nothing but NumPy installed.
 """
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import builds, cases, imports, limits, machine, page, peers, report, results
+from . import builds, cases, imports, limits, machine, page, peers, report, results, shapes
 from . import options as cell_options
+from .arguments import counts, default_threads, names
 from .process import PeerError
 from .progress import Progress
-from .runner import PAUSE_SECONDS, Plan, Runner, installed
+from .runner import PAUSE_SECONDS, Plan, Runner
 from .study import commands as study_commands
+from .study import measure as study
 
 PROGRAM = "rnncore bench"
 USAGE_ERROR = 2
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(sorted({int(part) for part in text.split(",")}))
-    if counts[0] < 1:
-        raise argparse.ArgumentTypeError(f"expected numbers above 0, got {text!r}")
-    return counts
-
-
-def _default_threads() -> tuple[int, ...]:
-    return (1,) if (os.cpu_count() or 1) == 1 else (1, 2)
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -44,20 +30,20 @@ def _run_parser() -> argparse.ArgumentParser:
         epilog=f"Other commands, each with --help: {' | '.join(f'{PROGRAM} {name}' for name in COMMANDS)}",
     )
     parser.add_argument(
-        "sets", nargs="*", metavar="SET", help=f"any of {', '.join(cases.SETS)} (default: latency)"
+        "sets", nargs="*", metavar="SET", help=f"any of {', '.join(shapes.SETS)} (default: latency)"
     )
     parser.add_argument(
         "--threads",
-        type=_counts,
-        default=_default_threads(),
+        type=counts,
+        default=default_threads(),
         metavar="N,N",
         help="numbers of threads (default: 1,2)",
     )
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument(
         "--peers",
-        type=_names,
+        type=names,
         default=[],
         metavar="NAME,NAME",
         help=f"only these of {', '.join(peers.PEERS)} (default: all installed)",
@@ -72,6 +58,9 @@ def _run_parser() -> argparse.ArgumentParser:
         default=PAUSE_SECONDS,
         help=f"seconds between systems with several threads (default: {PAUSE_SECONDS})",
     )
+    parser.add_argument(
+        "--isa", choices=sorted(peers.HELD), default="", help="hold all systems to this instruction set"
+    )
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
     parser.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
     parser.add_argument(
@@ -83,16 +72,21 @@ def _run_parser() -> argparse.ArgumentParser:
 def _run(arguments: Sequence[str]) -> int:
     options = _run_parser().parse_args(arguments)
     groups = options.sets or ["latency"]
-    rows = cases.select(groups, options.threads, cells=options.cell, match=options.match)
+    rows = shapes.select(groups, options.threads, cells=options.cell, match=options.match)
     if not rows:
         raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
     plan = Plan(
-        options.peers or installed(), options.seconds, options.rounds, options.pause, options.in_process
+        options.peers or peers.installed(),
+        options.seconds,
+        options.rounds,
+        options.pause,
+        options.in_process,
+        options.isa,
     )
     for name in plan.systems:
-        module = peers.load(name).missing()
-        if module:
-            raise ValueError(f"peers: expected installed systems, got {name!r} without the module {module!r}")
+        missing = peers.missing(name)
+        if missing:
+            raise ValueError(f"peers: expected installed systems, got {name!r} without {missing}")
     if options.out:
         results.check_name(options.out)
     described = machine.describe()
@@ -104,6 +98,7 @@ def _run(arguments: Sequence[str]) -> int:
         "rounds": plan.rounds,
         "pause": plan.pause,
         "in_process": plan.in_process,
+        "isa": plan.isa,
     }
     made = results.make(described, bounds, settings, [])
     if options.out:
@@ -157,13 +152,13 @@ def _compare_parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--sets",
-        type=_names,
+        type=names,
         default=["stream", "latency", "throughput", "train"],
         metavar="SET,SET",
         help="of builds (default: stream,latency,throughput,train)",
     )
-    parser.add_argument("--threads", type=_counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
-    parser.add_argument("--cell", type=_names, default=[], metavar="NAME,NAME", help="only these cells")
+    parser.add_argument("--threads", type=counts, default=(1,), metavar="N,N", help="of builds (default: 1)")
+    parser.add_argument("--cell", type=names, default=[], metavar="NAME,NAME", help="only these cells")
     parser.add_argument("--match", default="", metavar="TEXT", help="only rows whose name contains TEXT")
     parser.add_argument("--blocks", type=int, default=15, help="pairs of blocks of each row (default: 15)")
     parser.add_argument("--starts", type=int, default=3, help="starts of both processes (default: 3)")
@@ -199,8 +194,9 @@ def _compare(arguments: Sequence[str]) -> int:
 
 
 def _compare_builds(options: argparse.Namespace) -> int:
+    study_commands.check()
     plan = builds.Plan(options.old, options.new, options.blocks, options.starts, options.seconds)
-    rows = cases.select(options.sets, options.threads, cells=options.cell, match=options.match)
+    rows = shapes.select(options.sets, options.threads, cells=options.cell, match=options.match)
     rows = builds.comparable(rows)
     if not rows:
         raise ValueError("rows: expected at least one, got none that fits --cell, --match and --threads")
@@ -256,7 +252,7 @@ def _limits(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         f"{PROGRAM} limits", description="Measure what this machine can do at best."
     )
-    parser.add_argument("--threads", type=_counts, default=_default_threads(), metavar="N,N")
+    parser.add_argument("--threads", type=counts, default=default_threads(), metavar="N,N")
     parser.add_argument("--seconds", type=float, default=0.05, help="per figure (default: 0.05)")
     options = parser.parse_args(arguments)
     print(report.limits_text(limits.measure(options.threads, seconds=options.seconds)))
@@ -267,14 +263,12 @@ def _list(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(
         f"{PROGRAM} list", description="Show all rows, and which systems there are."
     ).parse_args(arguments)
-    for name in cases.SETS:
-        lines = [[f"  {case.problem_name}", case.source] for _, case in cases.select([name])]
+    for name in shapes.SETS:
+        lines = [[f"  {case.problem_name}", case.source] for _, case in shapes.select([name])]
         print(f"{name}\n" + "\n".join("   ".join(line) for line in lines))
     for name in peers.PEERS:
-        missing = peers.load(name).missing()
-        print(
-            f"{name}: " + (f"no module {missing}" if missing else peers.load(name).version() or "installed")
-        )
+        missing = peers.missing(name)
+        print(f"{name}: " + (f"missing {missing}" if missing else peers.load(name).version() or "installed"))
     return 0
 
 
@@ -283,7 +277,7 @@ def _options(arguments: Sequence[str]) -> int:
         f"{PROGRAM} options",
         description="Measure what options of cells cost beside the usual cell, on one thread.",
     )
-    parser.add_argument("--cell", type=_names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
+    parser.add_argument("--cell", type=names, default=list(cell_options.OPTIONS), metavar="NAME,NAME")
     parser.add_argument("--blocks", type=int, default=15, help="turns of each layer (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.02, help="length of a block (default: 0.02)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the report, a .csv")
@@ -313,6 +307,7 @@ def _claims(arguments: Sequence[str]) -> int:
 
 
 COMMANDS = {
+    "study": study.main,
     "report": _report,
     "html": _html,
     "claims": _claims,

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: rows of cell x T x N x I x H x L x D x dtype x threads, in named sets, each with its
-source.
+"""What is measured: rows of cell x T x N x I x H x L x D x numbers x threads.
 
 A row (`Case`) also knows its parameters' shapes, its random problem (the same numbers in every process) and
-its FLOPs.
+its FLOPs. The named sets of rows are in `shapes`.
 """
 
 import dataclasses
 import re
 import zlib
-from collections.abc import Callable, Iterable
 
 import numpy as np
+
+from ..spec.stores import STORES
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 MODES = ("sequence", "step", "train", "fit")
@@ -21,7 +21,9 @@ STEP_INPUTS = 64
 """Distinct inputs that a stream walks round: enough that no branch predictor learns them, few enough for L1
 or L2."""
 
-_NAME = re.compile(r"(\w+)-f(32|64)-(\w+)-T(\d+)N(\d+)I(\d+)H(\d+)L(\d+)D(\d+)-t(\d+)")
+_NUMBERS = {"f32": ("float32", ""), "f64": ("float64", ""), **{store: ("float32", store) for store in STORES}}
+"""What stands in a row's name to its dtype and store."""
+_NAME = re.compile(r"(\w+)-(\w+)-(\w+)-T(\d+)N(\d+)I(\d+)H(\d+)L(\d+)D(\d+)-t(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Case:
         One inference call over T steps; one step of a stream that keeps its state (T is 1); forward and
         backward; a whole iteration of training: forward, a linear head with one output, mean squared error,
         backward, Adam with `LEARNING_RATE`.
+    store : str
+        How the weights are stored, one of `STORES`; empty for weights in `dtype`. Inputs and outputs stay
+        float32, so this is a row of inference only.
     source : str
         Where the row comes from. Not part of its identity.
     """
@@ -58,6 +63,7 @@ class Case:
     threads: int = 1
     mode: str = "sequence"
     ragged: bool = False
+    store: str = ""
     source: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -74,13 +80,18 @@ class Case:
             raise ValueError(f"D: expected 1 or 2, got {self.D}")
         if self.ragged and self.mode != "sequence":
             raise ValueError(f"ragged: expected mode 'sequence', got {self.mode!r}")
+        if self.store and (self.store not in STORES or self.dtype != "float32" or self.trains):
+            raise ValueError(
+                f"store: expected one of {STORES} for inference in float32, got {self.store!r} for "
+                f"{self.mode} in {self.dtype}"
+            )
         if self.mode == "step" and (self.T != 1 or self.D != 1):
             raise ValueError(f"mode 'step': expected T = 1 and D = 1, got T = {self.T}, D = {self.D}")
 
     @property
     def problem_name(self) -> str:
         """Identity of the computation, whatever the number of threads."""
-        dtype = {"float32": "f32", "float64": "f64"}[self.dtype]
+        dtype = self.store or {"float32": "f32", "float64": "f64"}[self.dtype]
         kind = "ragged" if self.ragged else self.mode
         return f"{self.cell}-{dtype}-{kind}-T{self.T}N{self.N}I{self.I}H{self.H}L{self.L}D{self.D}"
 
@@ -88,12 +99,13 @@ class Case:
     def named(cls, name: str) -> "Case":
         """The case with this `name`; its source is lost. ValueError for another text."""
         found = _NAME.fullmatch(name)
-        if found is None:
+        if found is None or found[2] not in _NUMBERS:
             raise ValueError(f"row: expected a name like lstm-f32-sequence-T100N1I64H64L1D1-t2, got {name!r}")
-        cell, dtype, kind, *sizes = found.groups()
+        cell, numbers, kind, *sizes = found.groups()
+        dtype, store = _NUMBERS[numbers]
         T, N, I, H, L, D, threads = map(int, sizes)  # noqa: E741
         mode = "sequence" if kind == "ragged" else kind
-        return cls(cell, T, N, I, H, L, D, f"float{dtype}", threads, mode, kind == "ragged")
+        return cls(cell, T, N, I, H, L, D, dtype, threads, mode, kind == "ragged", store)
 
     @property
     def trains(self) -> bool:
@@ -109,6 +121,13 @@ class Case:
     def itemsize(self) -> int:
         """Bytes of one element."""
         return np.dtype(self.dtype).itemsize
+
+    @property
+    def weight_itemsize(self) -> int:
+        """Bytes of one element of a weight matrix."""
+        if not self.store:
+            return self.itemsize
+        return 1 if self.store.startswith("int8") else 2
 
     def lengths(self) -> np.ndarray:
         """Valid steps of each row, int64 (N,): T, or if ragged in no order, spread from 1 to T."""
@@ -154,7 +173,9 @@ class Case:
 
     def weight_bytes(self) -> int:
         """Bytes of all weight matrices."""
-        return self.itemsize * sum(int(np.prod(s)) for s in self.parameter_shapes().values() if len(s) == 2)
+        return self.weight_itemsize * sum(
+            int(np.prod(s)) for s in self.parameter_shapes().values() if len(s) == 2
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,182 +219,3 @@ def make_problem(case: Case) -> Problem:
     dy = rng.standard_normal((steps, case.N, case.D * case.H)).astype(case.dtype)
     head = rng.uniform(-bound, bound, (1, case.D * case.H)).astype(case.dtype)
     return Problem(params, x, dy, head)
-
-
-# -- Sets
-# -----------------------------------------------------------------------------------------------------------
-
-CELLS = ("lstm", "gru", "rnn")
-_DEEPBENCH = "DeepBench (Baidu), code/kernels/rnn_problems.h"
-_DEEPCPU = (
-    "sizes in the range of DeepCPU (Zhang et al., USENIX ATC 2018): short batches, dimensions 64 to 1024"
-)
-_TRADING = "public latency models for trading (STAC-ML Markets inference: 2x100, 3x200, 4x1000 units)"
-
-
-def _stream() -> list[Case]:
-    source = "one sample at a time from Python, state kept inside"
-    rows = [
-        Case(cell, 1, 1, h, h, mode="step", source=source) for cell in CELLS for h in (16, 32, 64, 128, 256)
-    ]
-    rows += [Case("lstm", 1, n, 64, 64, mode="step", source="many streams at once") for n in (8, 64)]
-    return rows
-
-
-def _latency() -> list[Case]:
-    source = "sequences at batch 1"
-    rows = [Case(cell, 100, 1, h, h, source=source) for cell in CELLS for h in (64, 128, 256, 512)]
-    return [*rows, Case("lstm", 100, 1, 1024, 1024, source="weights larger than two L2 caches")]
-
-
-def _deepbench() -> list[Case]:
-    training = [
-        ("rnn", 1760, 16, 50),
-        ("rnn", 1760, 64, 50),
-        ("rnn", 2560, 32, 50),
-        ("lstm", 512, 16, 25),
-        ("lstm", 512, 64, 25),
-        ("lstm", 1024, 32, 25),
-        ("lstm", 256, 16, 150),
-        ("gru", 512, 32, 1),
-        ("gru", 2816, 32, 187),
-    ]
-    server = [
-        ("lstm", 512, 1, 25),
-        ("lstm", 512, 4, 25),
-        ("lstm", 1024, 2, 25),
-        ("lstm", 1536, 4, 50),
-        ("lstm", 256, 1, 150),
-        ("gru", 1536, 1, 187),
-        ("gru", 512, 1, 1),
-        ("gru", 1024, 4, 1500),
-    ]
-    device = [("rnn", 32, 1, 672), ("rnn", 64, 1, 96)]
-    rows = []
-    for name, entries in (
-        ("training_set", training),
-        ("inference_server_set", server),
-        ("inference_device_set", device),
-    ):
-        rows += [Case(cell, t, n, h, h, source=f"{_DEEPBENCH}, {name}") for cell, h, n, t in entries]
-    return rows
-
-
-def _deepcpu() -> list[Case]:
-    sizes = [
-        (64, 64, 1),
-        (256, 64, 1),
-        (1024, 64, 1),
-        (64, 256, 1),
-        (64, 1024, 1),
-        (1024, 256, 1),
-        (64, 64, 10),
-        (256, 256, 10),
-    ]
-    return [Case(cell, 100, n, i, h, source=_DEEPCPU) for cell in ("lstm", "gru") for i, h, n in sizes]
-
-
-def _trading() -> list[Case]:
-    rows = []
-    for layers, units, steps, inputs in ((2, 100, 50, 100), (3, 200, 100, 250), (4, 1000, 100, 500)):
-        rows.append(Case("lstm", steps, 1, inputs, units, L=layers, source=f"{_TRADING}: a whole window"))
-        rows.append(
-            Case("lstm", 1, 1, inputs, units, L=layers, mode="step", source=f"{_TRADING}: a sliding step")
-        )
-    return rows
-
-
-def _throughput() -> list[Case]:
-    source = "batched inference"
-    rows = [Case("lstm", 25, n, 512, 512, source=source) for n in (16, 32, 64, 128)]
-    rows += [Case("gru", 50, n, 512, 512, source=source) for n in (16, 32, 64)]
-    rows += [Case("rnn", 50, n, 1024, 1024, source=source) for n in (16, 64)]
-    rows += [Case(cell, 50, 32, h, h, source=source) for cell in CELLS for h in (64, 128, 256)]
-    return [*rows, Case("lstm", 25, 32, 256, 256, dtype="float64", source="double precision")]
-
-
-def _ragged() -> list[Case]:
-    source = "lengths from 1 to T; the row before it is the same batch with all of them T"
-    sizes = [(cell, 50, 32, h) for cell in CELLS for h in (64, 128, 256)] + [("lstm", 100, 24, 200)]
-    return [
-        Case(cell, t, n, h, h, ragged=ragged, source=source)
-        for cell, t, n, h in sizes
-        for ragged in (False, True)
-    ]
-
-
-def _odd() -> list[Case]:
-    source = "sizes that no kernel was made for"
-    rows = [Case(cell, 50, 1, h, h, source=source) for cell in CELLS for h in (96, 200, 320, 650)]
-    rows += [Case("lstm", 50, n, 128, 200, source=source) for n in (3, 5, 7, 24, 100)]
-    rows += [Case("gru", 50, n, 40, 96, source=source) for n in (3, 7, 24)]
-    rows += [Case(cell, 50, 1, 13, 128, source="I far from H") for cell in CELLS]
-    rows += [Case(cell, 50, n, 96, 200, L=2, source="two layers") for cell in CELLS for n in (1, 24)]
-    rows += [Case(cell, 50, n, 96, 128, D=2, source="both directions") for cell in CELLS for n in (1, 24)]
-    return [*rows, Case("lstm", 50, 7, 40, 96, L=2, D=2, source="two layers, both directions")]
-
-
-def _train() -> list[Case]:
-    rows = [
-        Case(cell, 50, 32, h, h, mode="train", source="training step, small sequence models")
-        for cell in CELLS
-        for h in (64, 128, 256)
-    ]
-    rows += [Case(cell, 50, 24, 13, 96, mode="train", source="odd sizes") for cell in CELLS]
-    rows.append(Case("lstm", 30, 7, 40, 96, L=2, D=2, mode="train", source="two layers, both directions"))
-    source = "a whole iteration: linear head, mean squared error, Adam"
-    rows += [Case(cell, 50, 32, 64, 64, mode="fit", source=source) for cell in CELLS]
-    return rows
-
-
-SETS: dict[str, Callable[[], list[Case]]] = {
-    "stream": _stream,
-    "latency": _latency,
-    "deepbench": _deepbench,
-    "deepcpu": _deepcpu,
-    "trading": _trading,
-    "throughput": _throughput,
-    "ragged": _ragged,
-    "odd": _odd,
-    "train": _train,
-}
-
-
-def select(
-    sets: Iterable[str], threads: Iterable[int] = (1,), *, cells: Iterable[str] = (), match: str = ""
-) -> list[tuple[str, Case]]:
-    """Rows of some sets, each once per number of threads, ordered by threads; streams only with one thread.
-
-    Parameters
-    ----------
-    sets : names in `SETS`
-    threads : numbers of threads, each at least 1
-    cells : keep only these; empty keeps all
-    match : keep only rows whose name contains this
-
-    Returns
-    -------
-    list of (set name, Case)
-        A row that stands in two sets is kept in the first.
-
-    Raises
-    ------
-    ValueError
-        Unknown set or cell.
-    """
-    cells = tuple(cells)
-    for cell in cells:
-        if cell not in GATES:
-            raise ValueError(f"cell: expected one of {sorted(GATES)}, got {cell!r}")
-    chosen: dict[Case, str] = {}
-    sets = list(sets)
-    for count in sorted(set(threads)):
-        for name in sets:
-            if name not in SETS:
-                raise ValueError(f"set: expected one of {list(SETS)}, got {name!r}")
-            for row in SETS[name]():
-                case = dataclasses.replace(row, threads=count)
-                wanted = (not cells or case.cell in cells) and match in case.name
-                if wanted and not (case.mode == "step" and count != 1):
-                    chosen.setdefault(case, name)
-    return [(name, case) for case, name in chosen.items()]

@@ -133,6 +133,13 @@ def measure(
     return Limits(best, peaks, bandwidth, latency, (1e-9 * median, 1e-9 * p999))
 
 
+def typical(measure_once: Callable[..., float], *arguments: Any) -> float:
+    """Median of `TRIES` measurements by a function of the extension, in FLOP/s or bytes/s; the last argument is how
+    many seconds they take together."""
+    *how, seconds = arguments
+    return 1e9 * statistics.median(measure_once(*how, seconds / TRIES) for _ in range(TRIES))
+
+
 def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
     """The few rates that bound one case, measured now by the extension.
 
@@ -143,16 +150,11 @@ def measure_for(case: Case, isa: str, *, seconds: float = 0.005) -> Limits:
     Cost: about `seconds` for the peak and for each size of weights that the case reads.
     """
     core = extension()
-    part = seconds / TRIES
-
-    def typical(measure_once: Callable[..., float], *arguments: Any) -> float:
-        return 1e9 * statistics.median(
-            measure_once(*arguments, case.dtype, case.threads, part) for _ in range(TRIES)
-        )
-
-    peak = typical(core.fma_peak, isa)
+    how = (case.dtype, case.threads, seconds)
+    peak = typical(core.fma_peak, isa, *how)
     rates = [
-        (float(size), typical(core.read_bandwidth, isa, size)) for size in sorted(set(_read_sizes(case)))
+        (float(size), typical(core.read_bandwidth, isa, size, *how))
+        for size in sorted(set(_read_sizes(case)))
     ]
     return Limits(isa, {f"{isa}/{case.dtype}/{case.threads}": peak}, {str(case.threads): rates})
 
@@ -165,7 +167,7 @@ def limit_now(case: Case, limits: Limits) -> float:
 
 
 def _read_sizes(case: Case) -> list[int]:
-    rows = GATES[case.cell] * case.H * case.itemsize
+    rows = GATES[case.cell] * case.H * case.weight_itemsize
     return [case.weight_bytes(), rows * case.H, *(rows * case.layer_input(layer) for layer in range(case.L))]
 
 
@@ -213,8 +215,8 @@ def limit_seconds(case: Case, limits: Limits) -> float:
     stream = case.T == 1
     total = 0.0
     for layer, _ in case.directions():
-        input_bytes = rows * case.layer_input(layer) * case.itemsize
-        step_bytes = rows * case.H * case.itemsize
+        input_bytes = rows * case.layer_input(layer) * case.weight_itemsize
+        step_bytes = rows * case.H * case.weight_itemsize
         resident = case.weight_bytes()
         input_flops = 2.0 * case.tokens() * rows * case.layer_input(layer)
         active = case.active()

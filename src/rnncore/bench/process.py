@@ -16,6 +16,10 @@ class PeerError(RuntimeError):
     """What runs in the process failed; the message is its own."""
 
 
+class PeerTimeout(PeerError):
+    """What runs in the process did not answer in time."""
+
+
 class Process:
     """A command that serves an object's methods, in an environment of its own."""
 
@@ -25,15 +29,24 @@ class Process:
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
         )
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object. PeerError when it fails, dies or does not answer in time."""
-        watchdog = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
+    def call(self, method: str, *arguments: Any, timeout: float = TIMEOUT_SECONDS) -> Any:
+        """Call a method of the object. PeerError when it fails or dies, PeerTimeout when it does not answer in time."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.process.kill()
+
+        watchdog = threading.Timer(timeout, end)
         watchdog.start()
         try:
             pickle.dump((method, arguments), self.process.stdin)
             self.process.stdin.flush()
             fine, value = pickle.load(self.process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            if late.is_set():
+                self.process.wait()
+                raise PeerTimeout(f"no answer in {timeout:g} s") from error
             raise PeerError(
                 f"process ended with status {self.process.wait()}: {self._last_words()}"
             ) from error

@@ -16,7 +16,6 @@ SETS = {
     "throughput": "batches",
     "ragged": "batches with lengths of their own",
     "odd": "sizes that no kernel was made for",
-    "deepbench": "DeepBench's shapes",
     "deepcpu": "DeepCPU's shapes",
     "trading": "trading models",
     "train": "training",
@@ -27,7 +26,7 @@ SETS = {
     "real": "models in use",
     "int8": "weights of 8 bits",
 }
-"""Words for the sets of `cases.SETS`, in the order of the page."""
+"""Words for the sets of `shapes.SETS`, in the order of the page."""
 CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 LOST = 0.995
 """Ratios below are losses: what rounds to 1.00 is a draw."""
@@ -120,6 +119,7 @@ def words(case: Case) -> str:
         "both directions": case.D == 2,
         "ragged": case.ragged,
         "float64": case.dtype == "float64",
+        case.store: bool(case.store),
         "a whole iteration": case.mode == "fit",
     }
     return ", ".join([CELLS[case.cell], *(part for part, shown in parts.items() if shown)])

@@ -7,8 +7,6 @@ times); with more than one thread there is a pause between bursts for them to fa
 """
 
 import dataclasses
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,37 +16,11 @@ import numpy as np
 from . import limits as limits_module
 from . import oracle, peers, stats
 from .cases import Case
-from .process import PeerError, Process
-from .worker import Station
+from .process import PeerError
+from .stations import Stations
 
 PAUSE_SECONDS = 0.25
 """Between bursts with several threads: longer than the 200 ms that Intel's OpenMP spins by default."""
-
-
-class Remote(Process):
-    """A `Station` in a process of its own, with the environment its system wants."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        # The same import path as here, whatever put it together, as multiprocessing does.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        environment.update(peers.load(name).environment(threads))
-        super().__init__([sys.executable, "-m", "rnncore.bench.worker", name], environment)
-
-
-class Local:
-    """A `Station` in this process: for tests, debuggers and profilers. Thread environment variables come too
-    late."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        self.station: Station = Station(name)
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the station; its own exceptions come through."""
-        return getattr(self.station, method)(*arguments)
-
-    def close(self) -> None:
-        """Forget the station."""
-        self.station.peer = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +34,7 @@ class Plan:
     rounds : interleaved rounds per row
     pause : seconds between bursts with more than one thread
     in_process : no processes of their own
+    isa : instruction set of `peers.HELD` that the systems are held to, each by its own switch
     """
 
     systems: Sequence[str]
@@ -69,11 +42,16 @@ class Plan:
     rounds: int = 10
     pause: float = PAUSE_SECONDS
     in_process: bool = False
+    isa: str = ""
 
     def __post_init__(self) -> None:
         for name in self.systems:
             if name not in peers.PEERS:
                 raise ValueError(f"peer: expected one of {list(peers.PEERS)}, got {name!r}")
+        if self.isa not in peers.HELD or (self.isa and self.in_process):
+            raise ValueError(
+                f"isa: expected one of {list(peers.HELD)}, and processes of their own, got {self.isa!r}"
+            )
         if not self.systems:
             raise ValueError("peers: expected at least one that is installed, got none")
         if self.rounds < 1 or not self.seconds > 0 or not self.pause >= 0:
@@ -81,11 +59,6 @@ class Plan:
                 "rounds and seconds: expected above 0, and pause at least 0, got "
                 f"{self.rounds}, {self.seconds}, {self.pause}"
             )
-
-
-def installed() -> list[str]:
-    """Names of the peers whose modules are all there."""
-    return [name for name in peers.PEERS if not peers.load(name).missing()]
 
 
 class Runner:
@@ -96,18 +69,13 @@ class Runner:
         """`tick` is called after every burst with a short text, for a progress bar."""
         self.plan = plan
         self.tick = tick
-        self.stations: dict[str, Any] = {}
-        self.judge: Any = None
-        self.threads: int = 0
-        self.right: tuple[str, dict[str, np.ndarray]] = ("", {})
+        self.stations: Stations = Stations(isa=plan.isa, in_process=plan.in_process)
 
     def __enter__(self) -> "Runner":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._close_stations()
-        if self.judge is not None:
-            self.judge.close()
+        self.stations.__exit__(*exception)
 
     def ticks(self, rows: int) -> int:
         """How often `tick` will be called for so many rows."""
@@ -124,7 +92,7 @@ class Runner:
             "refused"), ``reason``, ``error`` (largest relative error) and, where timed, what
             `stats.summarise` gives, ``busy``, ``fraction`` of the limit, ``ratio`` to ``best_other``.
         """
-        self._use_threads(case.threads)
+        self.stations.use_threads(case.threads)
         systems = [self._prepare(name, case) for name in self.plan.systems]
         ready = [system for system in systems if system["status"] == "ok"]
         limits_now = self._measure(case, ready, limits)
@@ -142,38 +110,15 @@ class Runner:
             "systems": systems,
         }
 
-    def _use_threads(self, threads: int) -> None:
-        # Most systems take their number of threads once, at import.
-        if threads != self.threads:
-            self._close_stations()
-            self.threads = threads
-
-    def _close_stations(self) -> None:
-        for station in self.stations.values():
-            station.close()
-        self.stations = {}
-
-    def _open(self, name: str, threads: int) -> Any:
-        return (Local if self.plan.in_process else Remote)(name, threads)
-
-    def _expected(self, case: Case) -> dict[str, np.ndarray]:
-        if self.right[0] != case.problem_name:
-            if self.judge is None:
-                self.judge = self._open("numpy", os.cpu_count() or 1)
-            self.right = (case.problem_name, self.judge.call("expected", case))
-        return self.right[1]
-
     def _prepare(self, name: str, case: Case) -> dict[str, Any]:
         kind = peers.load(name)
         system = {"name": name, "ours": kind.ours, "version": "", "status": "ok", "reason": "", "error": None}
-        refusal = kind.refuses(case) or ("" if kind.takes_lengths or not case.ragged else "takes no lengths")
+        refusal = kind.refusal(case, self.plan.isa)
         if refusal:
             return {**system, "status": "refused", "reason": refusal}
-        right = self._expected(case)
+        right = self.stations.expected(case)
         try:
-            if name not in self.stations:
-                self.stations[name] = self._open(name, case.threads)
-            station = self.stations[name]
+            station = self.stations.station(name)
             system["version"] = station.call("version")
             station.call("prepare", case)
             system["error"] = oracle.largest_error(station.call("check"), right)
@@ -188,9 +133,7 @@ class Runner:
         return system
 
     def _failed(self, system: dict[str, Any], error: Exception) -> dict[str, Any]:
-        station = self.stations.pop(system["name"], None)
-        if station is not None:
-            station.close()
+        self.stations.close(system["name"])
         system.update(status="failed", reason=str(error))
         return system
 
@@ -209,7 +152,9 @@ class Runner:
                 name = system["name"]
                 if system["status"] == "ok":
                     try:
-                        burst = self.stations[name].call("measure", self.plan.seconds / self.plan.rounds)
+                        burst = self.stations.station(name).call(
+                            "measure", self.plan.seconds / self.plan.rounds
+                        )
                         calls[name].append(burst["calls"])
                         busy[name].append(burst["busy"])
                     except PeerError as error:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a peer offers, and the helpers that several share."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 from typing import Any, ClassVar
@@ -8,6 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..cases import Case, Problem
+
+HELD: dict[str, dict[str, str]] = {
+    "": {},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # of NumPy 2.4 and later
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "RNNCORE_ISA": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+}
+"""An instruction set, and the variables by which systems are held to it; each reads its own. Empty: not held."""
 
 
 class Peer:
@@ -27,6 +42,12 @@ class Peer:
     """Importable modules without which the peer is left out."""
     takes_lengths: ClassVar[bool] = False
     """Whether it runs ragged cases, zeros after each row's end."""
+    stores: ClassVar[tuple[str, ...]] = ()
+    """Stores of weights that it has beside those of the dtypes."""
+    isas: ClassVar[tuple[str, ...]] = ()
+    """Instruction sets that the variables in `HELD` hold it to."""
+    asked_for: ClassVar[bool] = False
+    """Whether it runs only when it is named."""
     distribution: ClassVar[str] = ""
     """Whose version is quoted."""
 
@@ -37,7 +58,13 @@ class Peer:
     @classmethod
     def missing(cls) -> str:
         """Module that is not installed, or an empty string."""
-        return next((module for module in cls.needs if importlib.util.find_spec(module) is None), "")
+        return next((module for module in cls.needs if not _is_there(module)), "")
+
+    @classmethod
+    def preload(cls) -> None:
+        """Import the system: what follows is told apart from the cost of importing it."""
+        for module in cls.needs:
+            importlib.import_module(module)
 
     @classmethod
     def version(cls) -> str:
@@ -54,8 +81,19 @@ class Peer:
 
     @classmethod
     def refuses(cls, case: Case) -> str:
-        """Why the system cannot run this case, or an empty string."""
+        """Why the system cannot run this case, or an empty string; lengths and a store only if it takes them."""
         return ""
+
+    @classmethod
+    def refusal(cls, case: Case, isa: str = "") -> str:
+        """Why this case is not run, all told, or an empty string."""
+        if case.ragged and not cls.takes_lengths:
+            return "takes no lengths"
+        if case.store and case.store not in cls.stores:
+            return f"takes no weights in {case.store} here"
+        if isa and isa not in cls.isas:
+            return f"cannot be held to {isa}"
+        return cls.refuses(case)
 
     def forward(self) -> Any:
         """Run the whole sequence; y (T, N, D*H) as an array, or what `result` turns into one."""
@@ -85,6 +123,14 @@ class Peer:
     def result(self, y: Any) -> np.ndarray:
         """What `forward` returned, as (T, N, D*H)."""
         return np.asarray(y)
+
+
+def _is_there(module: str) -> bool:
+    # Finding a module in a package imports the package, which may be missing itself.
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def gate_blocks(array: np.ndarray, order: tuple[int, ...], hidden: int) -> np.ndarray:

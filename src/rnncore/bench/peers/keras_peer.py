@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Keras on TensorFlow: the stock layers inside one tf.function. Inference only; training is compared with the
-others."""
+"""Keras on TensorFlow: the stock layers inside one tf.function; training as Keras' loops of one's own have it."""
 
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cases import Case, Problem
+from ..cases import LEARNING_RATE, Case, Problem
 from .base import Peer, gate_blocks
 
 ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
@@ -35,6 +34,7 @@ class Keras(Peer):
     title = "Keras"
     needs: ClassVar[tuple[str, ...]] = ("keras", "tensorflow")
     distribution = "keras"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
@@ -56,6 +56,12 @@ class Keras(Peer):
         self.x: Any = tf.constant(problem.x.swapaxes(0, 1))
         spec = tf.TensorSpec((case.N, case.T, case.I), case.dtype)
         self.function: Any = tf.function(self._apply, input_signature=[spec])
+        if case.mode == "train":
+            self.dy: Any = tf.constant(problem.dy.swapaxes(0, 1))
+            self.run_train: Any = tf.function(self._train)
+            self.grads: Any = None
+        elif case.mode == "fit":
+            self._make_fit(keras)
 
     @classmethod
     def environment(cls, threads: int) -> dict[str, str]:
@@ -70,12 +76,40 @@ class Keras(Peer):
 
     @classmethod
     def refuses(cls, case: Case) -> str:
-        return "inference only in this harness" if case.trains else ""
+        if case.mode == "fit" and case.cell != "gru":
+            return "has one bias, which Adam moves as far as each of the row's two"
+        return ""
+
+    def _make_fit(self, keras: Any) -> None:
+        self.head: Any = keras.layers.Dense(1, dtype=self.case.dtype)
+        self.head.build((self.case.N, self.case.T, self.case.D * self.case.H))
+        self.head.set_weights([self.problem.head.T, np.zeros(1, self.case.dtype)])
+        self.target: Any = self.tf.constant(self.problem.target.swapaxes(0, 1))
+        self.optimizer: Any = keras.optimizers.Adam(LEARNING_RATE, epsilon=1e-8)
+        self.optimizer.build([*self._variables(), *self.head.trainable_weights])
+        self.run_fit: Any = self.tf.function(self._fit)
 
     def _apply(self, x: Any) -> Any:
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def _variables(self) -> list[Any]:
+        return [variable for layer in self.layers for variable in layer.trainable_weights]
+
+    def _train(self, x: Any, dy: Any) -> Any:
+        wanted = [x, *(variable.value for variable in self._variables())]
+        with self.tf.GradientTape() as tape:
+            tape.watch(x)
+            y = self._apply(x)
+        return tape.gradient(y, wanted, output_gradients=dy)
+
+    def _fit(self, x: Any, target: Any) -> Any:
+        variables = [*self._variables(), *self.head.trainable_weights]
+        with self.tf.GradientTape() as tape:
+            loss = self.tf.reduce_mean((self.head(self._apply(x)) - target) ** 2)
+        self.optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+        return loss
 
     def forward(self) -> Any:
         return self.function(self.x)
@@ -85,7 +119,26 @@ class Keras(Peer):
 
     def reset(self) -> None:
         for layer in self.layers:
-            layer.reset_states()
+            layer.reset_state()
 
     def step(self, x: np.ndarray) -> np.ndarray:
         return self.function(self.tf.constant(x[:, None])).numpy()[:, 0]
+
+    def train(self) -> None:
+        self.grads: Any = self.run_train(self.x, self.dy)
+
+    def fit(self) -> float:
+        return float(self.run_fit(self.x, self.target))
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        dx, *grads = (grad.numpy() for grad in self.grads)
+        found = {"x": dx.swapaxes(0, 1)}
+        order, H = ORDER[self.case.cell], self.case.H
+        for number, (_, tail) in enumerate(self.case.directions()):
+            ih, hh, bias = grads[3 * number : 3 * number + 3]
+            apart = bias if self.case.cell == "gru" else (bias, bias)
+            for name, grad in zip(
+                ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), (ih.T, hh.T, *apart), strict=True
+            ):
+                found[f"{name}_{tail}"] = gate_blocks(grad, order, H)
+        return found

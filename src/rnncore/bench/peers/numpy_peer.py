@@ -39,6 +39,7 @@ class Numpy(Peer):
     title = "NumPy"
     needs: ClassVar[tuple[str, ...]] = ("numpy",)
     distribution = "numpy"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)

@@ -17,6 +17,7 @@ class OpenVino(Peer):
     title = "OpenVINO"
     needs: ClassVar[tuple[str, ...]] = ("openvino", "onnx")
     distribution = "openvino"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)

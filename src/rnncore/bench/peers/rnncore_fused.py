@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...spec.stores import STORES
 from ..cases import LEARNING_RATE, Case, Problem
 from .base import Peer
 
@@ -17,7 +18,9 @@ class RnncoreFused(Peer):
     ours = True
     needs: ClassVar[tuple[str, ...]] = ("rnncore.engine._core",)
     distribution = "rnncore"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
     takes_lengths = True
+    stores: ClassVar[tuple[str, ...]] = STORES
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
@@ -27,6 +30,8 @@ class RnncoreFused(Peer):
         self.layer: Any = make(case.I, case.H, case.L, bidirectional=case.D == 2, dtype=case.dtype)
         self.use_backend: Any = rnncore.use_backend
         self.layer.load_state_dict(problem.params)
+        if case.store:
+            self.layer = self.layer.quantize(case.store)
         self.y: np.ndarray = np.empty((case.T, case.N, case.D * case.H), case.dtype)
         self.grads: Any = None
         self.lengths: np.ndarray | None = case.lengths() if case.ragged else None
@@ -70,12 +75,21 @@ class RnncoreFused(Peer):
         return {**self.grads.params, "x": self.grads.x}
 
 
+class RnncoreAgain(RnncoreFused):
+    """The same build once more: what it and `RnncoreFused` differ by is noise, or a fault of the method."""
+
+    name = "rnncore-again"
+    title = "rnncore again"
+    asked_for = True
+
+
 class RnncoreBlas(RnncoreFused):
     """The comparison: the same layer with one BLAS product per step."""
 
     name = "rnncore-blas"
     title = "rnncore with BLAS"
     needs: ClassVar[tuple[str, ...]] = ("rnncore.engine._core", "scipy")
+    stores: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def environment(cls, threads: int) -> dict[str, str]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PyTorch: torch.nn.RNN, LSTM and GRU, in inference mode where nothing is trained."""
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,15 @@ def build(torch: Any, case: Case, problem: Problem) -> Any:
     return module
 
 
+def quantized(torch: Any, module: Any) -> Any:
+    """The module with weights of 8 bits, by dynamic quantisation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch.ao.quantization will go one day
+        return torch.ao.quantization.quantize_dynamic(
+            torch.nn.Sequential(module), {type(module)}, torch.qint8
+        )[0]
+
+
 class Torch(Peer):
     """PyTorch as its users call it; NumPy arrays enter and leave without a copy."""
 
@@ -24,7 +34,9 @@ class Torch(Peer):
     title = "PyTorch"
     needs: ClassVar[tuple[str, ...]] = ("torch",)
     distribution = "torch"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
     takes_lengths = True
+    stores: ClassVar[tuple[str, ...]] = ("int8",)
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
@@ -33,6 +45,7 @@ class Torch(Peer):
         torch.set_num_threads(case.threads)
         self.torch: Any = torch
         self.module: Any = build(torch, case, problem)
+        self.call: Any = self.module
         self.x: Any = torch.from_numpy(problem.x)
         self.lengths: Any = torch.from_numpy(case.lengths())
         self.state: Any = None
@@ -46,6 +59,9 @@ class Torch(Peer):
             parameters = [*self.module.parameters(), *self.head.parameters()]
             self.optimizer: Any = torch.optim.Adam(parameters, lr=LEARNING_RATE)
         else:
+            self.module.eval()
+            if case.store:
+                self.call = quantized(torch, self.module)
             # Entered once, as a server does, and never left: the process has no other use.
             self.inference: Any = torch.inference_mode()
             self.inference.__enter__()
@@ -54,29 +70,35 @@ class Torch(Peer):
     def environment(cls, threads: int) -> dict[str, str]:
         return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
+    @classmethod
+    def refuses(cls, case: Case) -> str:
+        if case.store and case.cell == "rnn":
+            return "quantises LSTM and GRU only"
+        return "takes no lengths in int8" if case.store and case.ragged else ""
+
     def forward(self) -> Any:
-        return self._forward_packed() if self.case.ragged else self.module(self.x)[0]
+        return self._forward_packed() if self.case.ragged else self.call(self.x)[0]
 
     def _forward_packed(self) -> Any:
         tools = self.torch.nn.utils.rnn
         packed = tools.pack_padded_sequence(self.x, self.lengths, enforce_sorted=False)
-        return tools.pad_packed_sequence(self.module(packed)[0], total_length=self.case.T)[0]
+        return tools.pad_packed_sequence(self.call(packed)[0], total_length=self.case.T)[0]
 
     def reset(self) -> None:
         self.state = None
 
     def step(self, x: np.ndarray) -> np.ndarray:
-        y, self.state = self.module(self.torch.from_numpy(x)[None], self.state)
+        y, self.state = self.call(self.torch.from_numpy(x)[None], self.state)
         return y.numpy()[0]
 
     def train(self) -> None:
         self.module.zero_grad(set_to_none=True)
         self.x.grad = None
-        self.module(self.x)[0].backward(self.dy)
+        self.call(self.x)[0].backward(self.dy)
 
     def fit(self) -> float:
         self.optimizer.zero_grad()
-        loss = self.torch.nn.functional.mse_loss(self.head(self.module(self.x)[0]), self.target)
+        loss = self.torch.nn.functional.mse_loss(self.head(self.call(self.x)[0]), self.target)
         loss.backward()
         self.optimizer.step()
         return loss.item()
@@ -87,3 +109,24 @@ class Torch(Peer):
 
     def result(self, y: Any) -> np.ndarray:
         return y.numpy()
+
+
+class RnncoreTorch(Torch):
+    """The same module and the same calls after `rnncore.torch.accelerate`."""
+
+    name = "rnncore-torch"
+    title = "rnncore.torch"
+    ours = True
+    stores: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("torch", "rnncore.engine._core")
+    distribution = "rnncore"
+
+    def __init__(self, case: Case, problem: Problem) -> None:
+        super().__init__(case, problem)
+        import rnncore
+        import rnncore.torch
+
+        rnncore.set_num_threads(case.threads)
+        report = rnncore.torch.accelerate(self.module)
+        if report.left:
+            raise RuntimeError(f"accelerate: {report}")

@@ -10,12 +10,16 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..report import duration
-from ..reports import CELLS, SETS
+from ..reports import CELLS, SETS, thread_words
 from . import quotes, statistics
 from .document import interval, ratio
 from .tables import OURS, Study, cell_title, set_words, title
 
-STEP = "lstm-f32-step-T1N1I16H16L1D1-t1"
+NAMED = ("torch",)
+"""Systems whose step is named beside the two fastest."""
+COMMAND = "rnncore bench study --out DIR"
+STEP = 16
+"""Units of the step that the first page names."""
 HEADLINES = ("small", "server", "deepcpu", "ragged", "train")
 """Sets that the first page names."""
 
@@ -35,10 +39,10 @@ def render(study: Study) -> str:
         "# Claims",
         f"What the study in this folder found, written by `rnncore bench claims {study.folder.name}`. {_where(study)}",
     ]
-    for name, (command, make) in SECTIONS.items():
+    for name, (options, make) in SECTIONS.items():
         text = make(study)
         if text:
-            parts += [f"## {name}", text, f"Command: `rnncore bench study --out DIR {command}`"]
+            parts += [f"## {name}", text, f"Command: `{' '.join([COMMAND, *options])}`"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,14 +77,22 @@ def _headline(study: Study) -> str:
 
 
 def _a_step(study: Study) -> str:
-    """What a step of a small LSTM takes, from Python."""
-    found = study.times[study.times["row"] == STEP].set_index("system")["ratio"]
-    if OURS not in found.index:
+    """What a step of a small LSTM takes, from Python: of those measured, the one closest to `STEP` units."""
+    times = study.times
+    steps = times[
+        (times["mode"] == "step") & (times["cell"] == "lstm") & (times["N"] == 1) & (times["L"] == 1)
+    ]
+    steps = steps[steps["row"].str.contains("-f32-") & (steps["system"] == OURS)]
+    if not len(steps):
         return ""
-    others = ", ".join(
-        f"{title(name)} {duration(found[name])}" for name in study.others if name in found.index
-    )
-    return f"**A step of an LSTM with H = 16 takes {duration(found[OURS])} from Python** ({others}). "
+    step = steps.loc[(steps["H"] - STEP).abs().idxmin()]
+    found = times[times["row"] == step["row"]].set_index("system")["ratio"]
+    fastest = found[[name for name in study.others if name in found.index]].sort_values()
+    named = dict.fromkeys([*fastest.index[:2], *(name for name in NAMED if name in fastest.index)])
+    others = ", ".join(f"{title(name)} {duration(found[name])}" for name in named)
+    best = ", the first is the fastest other" if len(named) > 1 else ""
+    what = f"A step of an LSTM with H = {step['H']:.0f} takes {duration(found[OURS])} from Python"
+    return f"**{what}** ({others}{best}). "
 
 
 def _sets(study: Study) -> str:
@@ -114,11 +126,7 @@ def _by_cell(name: str) -> Callable[[Study], str]:
         counts = sorted(rows["threads"].unique())
         head = [
             "cell",
-            *(
-                f"{count} thread{'s' * (count != 1)}: {what}"
-                for count in counts
-                for what in ("geo. mean", "worst")
-            ),
+            *(f"{thread_words(int(count))}: {what}" for count in counts for what in ("geo. mean", "worst")),
         ]
         lines = []
         for cell in [one for one in CELLS if (rows["cell"] == one).any()]:
@@ -167,14 +175,14 @@ def _costs(study: Study) -> str:
     return table(["system", "prepare and call once, median", "memory, median"], lines) if lines else ""
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Study], str]]] = {
-    "machine": ("", _where),
-    "headline": ("", _headline),
-    "sets": ("--sets SET --threads N", _sets),
-    "lost": ("", _lost),
-    "train": ("--sets train", _by_cell("train")),
-    "each": ("--sets SET --threads N --systems rnncore,OTHER", _each),
-    "threads": ("--sets SET --threads 1,N --systems rnncore", _threads),
-    "costs": ("", _costs),
+SECTIONS: dict[str, tuple[list[str], Callable[[Study], str]]] = {
+    "machine": ([], _where),
+    "headline": ([], _headline),
+    "sets": (["--sets SET --threads N"], _sets),
+    "lost": ([], _lost),
+    "train": (["--sets train"], _by_cell("train")),
+    "each": (["--sets SET --threads N --systems rnncore,OTHER"], _each),
+    "threads": (["--sets SET --threads 1,N --systems rnncore"], _threads),
+    "costs": ([], _costs),
 }
 """Name to the options of the command that measures it, and what makes the text."""

@@ -154,8 +154,13 @@ def _named(rows: pd.DataFrame, word: str) -> str:
 def _lost(study: Study) -> str:
     found = study.best.sort_values("ratio")
     losses, ties = (found[found["verdict"] == word] for word in ("loss", "tie"))
-    drawn = _picture(study, "lost") if len(losses) else _paragraph("No row is lost.")
-    return drawn + _named(losses, "rows in which another system is faster") + _named(ties, "ties")
+    head = "" if len(losses) else _paragraph("No row is lost; these are the closest.")
+    return (
+        head
+        + _picture(study, "lost")
+        + _named(losses, "rows in which another system is faster")
+        + _named(ties, "ties")
+    )
 
 
 def _heat(study: Study) -> str:
@@ -231,10 +236,12 @@ def _conditions(study: Study) -> str:
     ]
     total = int(found["repeated"].sum())
     settings = study.env["settings"]
-    numbers = study.conditions[["steal", "others"]].apply(pd.to_numeric).median()
+    numbers = study.conditions[["steal", "others"]].apply(pd.to_numeric).median().fillna(0)
+    kept = study.env.get("blocks", {}).get("kept_though_disturbed", 0)
     words = (
         f"{settings.get('blocks')} blocks a row in {settings.get('preparations')} preparations. {total} of "
-        f"{int(found['attempted'].sum())} attempted blocks were disturbed and repeated. Typical block: "
+        f"{int(found['attempted'].sum())} attempted blocks were disturbed and repeated; {kept} were kept though "
+        f"disturbed, after as many attempts as are made. Typical block: "
         f"{numbers['steal']:.1%} stolen by the host, {numbers['others']:.2f} processors taken by other processes. "
         f"Energy: {study.env.get('energy', '')}."
     )

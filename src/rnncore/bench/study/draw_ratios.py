@@ -20,7 +20,8 @@ N_BOUNDS = (1, 4, 8, 16, 32, 64, 128, 256)
 """Upper bounds of the classes that the heat map puts sizes into."""
 HEAT = (1.0, 1.05, 1.5, 2.0, 4.0)
 """Ratios between its colours."""
-SHOWN_LOSSES = 40
+FEWEST_LOSSES, MOST_LOSSES = 5, 40
+"""Rows that the picture of them shows."""
 
 
 def speedup(figure: Any, study: Study) -> None:
@@ -69,7 +70,10 @@ def _verdict_dots(axes: Any, rows: pd.DataFrame, heights: np.ndarray) -> None:
 
 
 def losses(study: Study) -> pd.DataFrame:
-    return study.best[study.best["verdict"] == "loss"].sort_values("ratio").head(SHOWN_LOSSES)
+    """The rows that are lost; where there are few, the closest ones after them."""
+    found = study.best.sort_values("ratio")
+    lost = int((found["verdict"] == "loss").sum())
+    return found.head(min(max(lost, FEWEST_LOSSES), MOST_LOSSES))
 
 
 def lost(figure: Any, study: Study) -> None:
@@ -84,7 +88,7 @@ def lost(figure: Any, study: Study) -> None:
             1.01, place, f"{row.ratio:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8
         )
     axes.axvline(1, color=look.colour("quiet"), linewidth=0.8)
-    axes.set(xlabel="our speed over theirs, with its interval", xlim=(None, 1.02))
+    axes.set(xlabel="our speed over theirs, with its interval")
     axes.set_yticks(
         range(len(rows)), [f"{row.words}, {thread_words(row.threads)}" for row in rows.itertuples()]
     )

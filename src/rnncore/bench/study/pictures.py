@@ -33,7 +33,7 @@ PICTURES = {
     "lost": Picture(
         draw_ratios.lost,
         lambda study: (9.6, 1.2 + 0.24 * len(draw_ratios.losses(study))),
-        lambda study: len(draw_ratios.losses(study)) > 0,
+        lambda study: len(study.best) > 0,
     ),
     "heat": Picture(
         draw_ratios.heat,

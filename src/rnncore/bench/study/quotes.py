@@ -10,7 +10,7 @@ DATA = ("env.json", "rows.csv", "systems.csv", "blocks.csv.xz", "conditions.csv.
 """The study's files; everything else is made of them."""
 PICTURES = {
     "speedup": "How many times as fast as the best other system each row is, by set",
-    "lost": "Rows in which another system is faster, with the intervals of the ratios",
+    "lost": "Rows in which another system is faster, or closest, with the intervals of the ratios",
     "heat": "How many times as fast as the best other system, by hidden size, batch and cell",
     "tails": "Microseconds of a step by hidden size and system: median and tails",
     "limit": "Fraction of the machine's limit by set and system",

@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
@@ -13,25 +12,18 @@ from .. import peers
 from ..cases import Case
 from ..limits import Limits
 from ..reports import CELLS, SETS, thread_words, words
-from . import statistics
+from . import files, statistics
 
-SCHEMA = 1
 OURS = "rnncore"
 AGAIN = "rnncore-again"
 """The same build under another name, in a study that shall find nothing."""
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "rows.csv": ("set", "row", "threads", "listed_steps", "status", "reason"),
-    "systems.csv": (
-        "row", "system", "status", "reason", "version", "error",
-        "first_call", "memory", "calls", "p50", "p99", "p999",
-    ),
-    "blocks.csv.xz": ("row", "system", "block", "preparation", "place", "seconds", "calls", "busy"),
-    "conditions.csv.xz": (
-        "row", "block", "attempt", "accepted", "limit", "register", "l2", "steal", "clock", "others"
-    ),
-}  # fmt: skip
-"""Files and the columns that are read."""
-TEXT = ("set", "row", "system", "status", "reason", "version")
+    "rows.csv": files.ROWS,
+    "systems.csv": files.SYSTEMS,
+    "blocks.csv.xz": files.BLOCKS,
+    "conditions.csv.xz": files.CONDITIONS,
+}
+TEXT = ("set", "row", "system", "status", "reason", "version", "source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +63,7 @@ class Study:
         ValueError
             It is not a study, or one of another schema, or a file lacks a column.
         """
-        env = _env(folder)
+        env = files.read_env(folder)
         found = {name: _table(folder / name, columns) for name, columns in COLUMNS.items()}
         rows, systems, blocks, conditions = found.values()
         rows = rows.join(pd.DataFrame([_facts(name) for name in rows["row"]], rows.index))
@@ -207,11 +199,11 @@ class Study:
         return self.systems[self.systems["status"] != "ok"].merge(places, on="row")
 
     def grouped(self, frame: pd.DataFrame) -> list[tuple[tuple[str, int], pd.DataFrame]]:
-        """The lines of each (set, threads), sets in the order of `SETS`, then of the file."""
-        order = {name: place for place, name in enumerate([*SETS, *self.rows["set"].unique()][::-1])}
+        """The lines of each (set, threads), sets in the order of the file."""
+        order = {name: place for place, name in enumerate(self.rows["set"].unique())}
         groups = frame.groupby(["set", "threads"], sort=False)
         found = [((str(name), int(threads)), part) for (name, threads), part in groups]
-        return sorted(found, key=lambda one: (-order[one[0][0]], one[0][1]))
+        return sorted(found, key=lambda one: (order[one[0][0]], one[0][1]))
 
     @property
     def machine(self) -> str:
@@ -225,17 +217,6 @@ class Study:
         versions = self.env["versions"]
         found = [f"{title(name)} {str(versions.get(name, '')).partition('+')[0]}" for name in self.others]
         return ", ".join(part.strip() for part in found)
-
-
-def _env(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / "env.json"
-    try:
-        env = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        env = None
-    if not isinstance(env, dict) or env.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: expected a study of schema {SCHEMA}, got another file")
-    return env
 
 
 def _table(path: pathlib.Path, columns: tuple[str, ...]) -> pd.DataFrame:
