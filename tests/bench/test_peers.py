@@ -35,7 +35,7 @@ SMALL = [
         Case(cell, 1, 2, 32, 48, L=2, mode="step", store="int8"),
     )
 ]
-SLOW = {"torch-compile": 6}
+SLOW = {"torch-compile": len(SMALL) // len(CELLS), "jax": 3, "keras": 3}
 """Compiling takes seconds a case: every so manyth of the small cases is run."""
 
 
