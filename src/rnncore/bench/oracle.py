@@ -122,8 +122,8 @@ def largest_error(got: dict[str, Any], right: dict[str, np.ndarray]) -> float:
     for name, value in right.items():
         if np.shape(got[name]) != value.shape or not np.isfinite(got[name]).all():
             return float("inf")
-        scale = np.abs(value).max() or 1.0  # a recurrent weight has no gradient where there is one step
-        worst = max(worst, float(np.abs(got[name] - value).max() / scale))
+        size = float(np.abs(value).max()) or 1.0  # of one step, gradients of recurrent weights are zero
+        worst = max(worst, float(np.abs(got[name] - value).max()) / size)
     return worst
 
 
