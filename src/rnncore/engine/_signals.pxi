@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Part of _core.pyx: signals. Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of
-# that thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
+# Part of _core.pyx: signals. Python runs their handlers in its main thread, between two instructions of the
+# interpreter. A long call of that thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends
+# the call.
 
 cdef double SIGNAL_SECONDS = 0.02
 cdef long main_thread
