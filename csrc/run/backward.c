@@ -4,7 +4,7 @@
  * a part and direction per thread, or one after the other on a crew whose threads share the units; then, all threads
  * together, the products over all tokens give the gradients of the parameters and of the input. */
 #include "call.h"
-#include "products.h"
+#include "gradients.h"
 #include "share.h"
 #include "../base/fpenv.h"
 #include "../base/team.h"
