@@ -17,7 +17,7 @@ enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 
 enum { RC_TILE_ROWS = RC_REGISTERS >= 16 ? 8 : 4, RC_TILE_BLOCKS = RC_TILE_ROWS, RC_TILE_GATES = 4 };
 
 /* Those of a store: with 16 registers two of bfloat16's are for a mask and a vector of pairs. (With 12, four of them went through
- * memory in each step: AVX2, LSTM in batches half as fast.) */
+ * memory in each step, which took twice as long: batches of LSTM and GRU.) */
 RC_INLINE int tile_accumulators(const rnncore_store S)
 {
     return S == RNNCORE_STORE_BFLOAT16 && RC_TILE_ACCUMULATORS == 12 ? 10 : RC_TILE_ACCUMULATORS;
