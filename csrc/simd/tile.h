@@ -85,8 +85,8 @@ __attribute__((noinline, unused)) static void tile_rest(rnncore_store S, int row
 /* S, R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
 RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, const int G, const rc_tile *t)
 {
-    const int V = U * G;                      /* weight vectors per k */
-    if (R * V > tile_accumulators(S)) return; /* no product is cut into these */
+    const int V = U * G;                                /* weight vectors per k */
+    if (R * V > tile_accumulators(S)) __builtin_trap(); /* no product is cut into these */
     const int group = rc_store_form_of(S).group;
     const int64_t bytes = RC_LANES * store_bytes(S) * group; /* of a vector of groups */
     vec acc[RC_TILE_ACCUMULATORS];
