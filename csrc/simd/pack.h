@@ -14,14 +14,43 @@
 
 static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
 
+static int64_t row_step(const rc_matrix *m) { return m->row ? m->row : m->k; }
+
 static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
 {
-    return (const real *)m->data + (m->gate[n] * m->units + unit) * m->k;
+    return (const real *)m->data + (m->gate[n] * m->units + unit) * row_step(m);
 }
 
 /* RC_PACK_DEPTH values of k at a time: a cache line of the block is written whole while it is near, a line of the rows read
  * once. Rows lie too far apart for the hardware to guess the next one, so it is asked for ahead. */
 enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
+
+/* Whether rows become lanes square by square. */
+#if RC_F32 && !RC_ISA_SCALAR
+enum { RC_SQUARES = 1 };
+
+/* RC_LANES values of each of `lanes` rows become vectors, `step` apart, whose lanes the rows are; others are zero. Two halves are
+ * merged value by value, as often as lanes double. */
+RC_INLINE void pack_square(real *out, int64_t step, const real *row, int64_t row_length, int64_t lanes)
+{
+    vec a[RC_LANES], b[RC_LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < RC_LANES; i++) a[i] = i < lanes ? v_load(row + i * row_length) : v_zero();
+    for (int n = 1; n < RC_LANES; n *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < RC_LANES / 2; i++) {
+            b[2 * i] = v_zip(a[i], a[i + RC_LANES / 2], 0);
+            b[2 * i + 1] = v_zip(a[i], a[i + RC_LANES / 2], 1);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < RC_LANES; i++) a[i] = b[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < RC_LANES; i++) v_store(out + i * step, a[i]);
+}
+#else
+enum { RC_SQUARES = 0 };
+#endif
 
 /* One gate of the block of units from `first` on, k0 <= k < end. */
 RC_INLINE void pack_corner(const rnncore_store S, char *block, const real *scale, const rc_matrix *m, int n,
@@ -29,7 +58,15 @@ RC_INLINE void pack_corner(const rnncore_store S, char *block, const real *scale
 {
     const int64_t group = rc_store_form_of(S).group, step = m->planes * RC_LANES;
     const real *row = matrix_row(m, n, first);
-    for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
+#if RC_F32 && !RC_ISA_SCALAR
+    if (S == RNNCORE_STORE_REAL && (end - k0) % RC_LANES == 0) {
+        for (int64_t lane = 0; end < m->k && lane < lanes; lane++) __builtin_prefetch(row + lane * row_step(m) + end);
+        for (int64_t k = k0; k < end; k += RC_LANES)
+            pack_square((real *)block + k * step + n * RC_LANES, step, row + k, row_step(m), lanes);
+        return;
+    }
+#endif
+    for (int64_t lane = 0; lane < lanes; lane++, row += row_step(m)) {
         const int64_t place = n * RC_LANES + lane;
         if (end < m->k) __builtin_prefetch(row + end);
         for (int64_t k = k0; k < end; k++)
@@ -59,7 +96,9 @@ RC_INLINE void pack_as(const rnncore_store S, const rc_mat *mat, const rc_matrix
     for (int64_t first = 0; first < m->units; first += RC_LANES, out += bytes) {
         const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
         real *scale = mat->scale ? (real *)(uintptr_t)mat->scale + first : NULL;
-        if (lanes < RC_LANES || m->k % rc_store_form_of(S).group) memset(out, 0, (size_t)bytes);
+        /* Squares have zeros in the lanes that are left over. */
+        const int squares = RC_SQUARES && S == RNNCORE_STORE_REAL && m->k % RC_LANES == 0;
+        if (!squares && (lanes < RC_LANES || m->k % rc_store_form_of(S).group)) memset(out, 0, (size_t)bytes);
 #if RC_F32
         for (int n = 0; scale && n < m->planes; n++)
             pack_scales(scale + n * mat->units, (int32_t *)(uintptr_t)mat->offset + n * mat->units + first, m, n, first,
