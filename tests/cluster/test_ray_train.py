@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""Workers that Ray Train starts: it connects them by gloo, and `connect` takes what it finds."""
+
+import hashlib
+
+import pytest
+from fitting import FULL, FULL_LABELS, train
+
+from rnncore import cluster
+
+
+def trained(comm=None):
+    """Hash of the parameters, and how many workers there were."""
+    parameters, run = train((FULL, FULL_LABELS), comm=comm)
+    return hashlib.sha256(parameters).hexdigest(), run.workers
+
+
+def work():
+    """What each of Ray's workers does."""
+    import ray.train
+
+    digest, workers = trained(cluster.connect())
+    ray.train.report({"digest": digest, "workers": workers})
+
+
+@pytest.mark.full
+def test_ray_train_gives_one_workers_bits(ray, tmp_path):
+    torch_of_ray = pytest.importorskip("ray.train.torch")
+    trainer = torch_of_ray.TorchTrainer(
+        work,
+        torch_config=torch_of_ray.TorchConfig(backend="gloo"),
+        scaling_config=ray.train.ScalingConfig(num_workers=2),
+        run_config=ray.train.RunConfig(storage_path=str(tmp_path)),
+    )
+    found = trainer.fit().metrics
+    assert (found["digest"], found["workers"]) == (trained()[0], 2)
