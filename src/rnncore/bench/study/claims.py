@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..report import duration
-from ..reports import CELLS, SETS
+from ..words import CELLS, SETS
 from . import quotes, statistics
 from .document import interval, ratio
 from .tables import OURS, Study, cell_title, set_words, title

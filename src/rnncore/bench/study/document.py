@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..report import duration
-from ..reports import SETS, thread_words
+from ..words import SETS, thread_words
 from . import look, pictures, quotes
 from .tables import OURS, Study, set_words, title
 
