@@ -41,6 +41,8 @@ def made(folder, seed=0, **factors):
     maker.row("small", STEP, {"rnncore": 2e-7, "torch": 7e-5, "rnncore-blas": 2e-6}, limit=1e-7)
     for case in PAIR:
         maker.row("deepcpu", case, {"rnncore": 0.5e-3, "torch": 1.5e-3}, limit=2e-4)
+    for case in WON[:2]:
+        maker.row("train", dataclasses.replace(case, mode="train"), {"rnncore": 1e-3, "torch": 4e-3})
     maker.skip("server", SKIPPED, "a call takes 9 s")
     return maker.write(folder)
 
@@ -89,7 +91,7 @@ def test_one_build_under_two_names_is_compared_with_itself(tmp_path):
 
 def test_sets_are_summed_up_by_threads(study):
     found = study.sets.set_index(["set", "threads"])
-    assert list(found.index) == [("deepcpu", 1), ("deepcpu", 2), ("server", 1), ("small", 1)]
+    assert list(found.index) == [("deepcpu", 1), ("deepcpu", 2), ("server", 1), ("small", 1), ("train", 1)]
     assert found.loc[("deepcpu", 1), "ratio"] == close(2.0)
     assert found.loc[("deepcpu", 2), "ratio"] == close(3.0)
     assert found.loc[("server", 1), ["win", "tie", "loss"]].to_list() == [0, 1, 1]
@@ -226,7 +228,7 @@ def test_every_claim_has_a_figure_with_an_interval_and_a_command(claimed):
     assert quotes.digest(claimed) in text
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert [part.partition("\n")[0] for part in sections] == [
-        "machine", "headline", "sets", "lost", "each", "threads", "costs"
+        "machine", "headline", "sets", "lost", "train", "each", "threads", "costs"
     ]  # fmt: skip
     assert all("Command: `rnncore bench study" in part for part in sections)
     row = next(line for line in text.splitlines() if "(`deepcpu`) | 1 |" in line)
@@ -236,12 +238,13 @@ def test_every_claim_has_a_figure_with_an_interval_and_a_command(claimed):
 
 
 def test_claims_name_what_is_lost_and_count_the_rest(claimed):
+    assert re.search(r"\| LSTM \| 4\.0\d \(", quotes.section(claimed, "train"))
     assert "GRU, T = 100, N = 4, I = H = 1024 | PyTorch | 0.50 (" in quotes.section(claimed, "lost")
     words = quotes.section(claimed, "headline")
     assert re.search(
         r"A step of an LSTM with H = 16 takes \d+ ns from Python\*\* \(PyTorch [\d.]+ us\)", words
     )
-    assert re.search(r"Of 15 rows 13 are faster than every other system, 1 are ties, 1 are lost", words)
+    assert re.search(r"Of 17 rows 15 are faster than every other system, 1 are ties, 1 are lost", words)
 
 
 def test_pages_quote_claims_and_pictures(claimed, tmp_path):

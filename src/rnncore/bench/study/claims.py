@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..report import duration
-from ..words import CELLS, SETS
+from ..words import CELLS, SETS, thread_words
 from . import quotes, statistics
 from .document import interval, ratio
 from .tables import OURS, Study, cell_title, set_words, title
@@ -122,11 +122,7 @@ def _by_cell(name: str) -> Callable[[Study], str]:
         counts = sorted(rows["threads"].unique())
         head = [
             "cell",
-            *(
-                f"{count} thread{'s' * (count != 1)}: {what}"
-                for count in counts
-                for what in ("geo. mean", "worst")
-            ),
+            *(f"{thread_words(int(count))}: {what}" for count in counts for what in ("geo. mean", "worst")),
         ]
         lines = []
         for cell in [one for one in CELLS if (rows["cell"] == one).any()]:
