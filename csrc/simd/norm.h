@@ -26,7 +26,7 @@ static inline norm_sums norm_zero(void)
 }
 
 /* All chains in one, by halves. */
-static real norm_total(const norm_sums *s)
+__attribute__((noinline)) static real norm_total(const norm_sums *s)
 {
     real lanes[RC_NORM_LANES];
     for (int i = 0; i < RC_NORM_VECTORS; i++) v_store(lanes + i * RC_LANES, s->lane[i]);
@@ -35,29 +35,22 @@ static real norm_total(const norm_sums *s)
     return lanes[0];
 }
 
-/* `count` values from x on, zeros after them; all of them where a vector is full. */
-RC_INLINE vec norm_load(const real *x, int64_t count)
+/* The first `count` lanes of v, zeros after them. */
+RC_INLINE vec norm_first(vec v, int64_t count)
 {
-    if (count >= RC_LANES) return v_load(x);
-    real lanes[RC_LANES] = {0};
-    memcpy(lanes, x, (size_t)count * sizeof(real));
-    return v_load(lanes);
+#define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
+    static const real ones[2 * 16] = {ONES_8, ONES_8};
+#undef ONES_8
+    return count >= RC_LANES ? v : v_where_positive(v_load(ones + 16 - count), v);
 }
 
-/* v - mean, zeros after `count`. */
-RC_INLINE vec norm_centre(const real *x, int64_t count, vec mean)
-{
-    const vec d = v_sub(v_load(x), mean);
-    if (count >= RC_LANES) return d;
-    real lanes[RC_LANES];
-    v_store(lanes, d);
-    return norm_load(lanes, count);
-}
+/* `count` values from x on, zeros after them; rows are whole vectors. */
+RC_INLINE vec norm_load(const real *x, int64_t count) { return norm_first(v_load(x), count); }
 
 RC_INLINE void add_values(norm_sums *s, const real *v, int64_t units)
 {
     for (int64_t u = 0; u < units; u += RC_NORM_LANES) {
-#pragma GCC unroll 32
+#pragma GCC unroll 16
         for (int i = 0; i < RC_NORM_VECTORS; i++) {
             const int64_t at = u + i * RC_LANES;
             if (at < units) s->lane[i] = v_add(s->lane[i], norm_load(v + at, units - at));
@@ -68,11 +61,11 @@ RC_INLINE void add_values(norm_sums *s, const real *v, int64_t units)
 RC_INLINE void add_squares(norm_sums *s, const real *v, int64_t units, vec mean)
 {
     for (int64_t u = 0; u < units; u += RC_NORM_LANES) {
-#pragma GCC unroll 32
+#pragma GCC unroll 16
         for (int i = 0; i < RC_NORM_VECTORS; i++) {
             const int64_t at = u + i * RC_LANES;
             if (at >= units) continue;
-            const vec d = norm_centre(v + at, units - at, mean);
+            const vec d = norm_first(v_sub(v_load(v + at), mean), units - at);
             s->lane[i] = v_fma(d, d, s->lane[i]);
         }
     }
@@ -93,7 +86,7 @@ RC_INLINE void add_gradients(norm_sums *of_du, norm_sums *of_duu, const real *d,
                              int64_t units)
 {
     for (int64_t k = 0; k < units; k += RC_NORM_LANES) {
-#pragma GCC unroll 32
+#pragma GCC unroll 16
         for (int i = 0; i < RC_NORM_VECTORS; i++) {
             const int64_t at = k + i * RC_LANES, left = units - at;
             if (left <= 0) continue;

@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")
+pytest.importorskip("pandas")
+
 from rnncore.bench import builds
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case, make_problem
@@ -20,11 +23,11 @@ def row(ratios, group="latency", same_bits=True):
     """A row whose blocks have these ratios of new to old."""
     times = np.ones((len(ratios), 2))
     times[:, 1] = ratios
-    return builds.Row(group, TINY, times, same_bits)
+    return builds.Row(group, TINY, times, np.arange(len(ratios)) * 3 // len(ratios), same_bits)
 
 
 def test_a_set_is_the_geometric_mean_of_its_cases_medians():
-    found = builds.summarise([row([0.5, 0.5, 9.0]), row([8.0, 1.0, 8.0])])
+    found = builds.summarise([row([0.5, 0.5, 9.0] * 3), row([8.0, 1.0, 8.0] * 3)])
     assert found["ratio"] == pytest.approx(2.0)
     assert found["low"] <= 2.0 <= found["high"]
     assert found["cases"] == 2
@@ -33,7 +36,7 @@ def test_a_set_is_the_geometric_mean_of_its_cases_medians():
 def test_the_interval_is_as_wide_as_the_blocks_disagree():
     steady = builds.summarise([row([1.1] * 9)])
     shaken = builds.summarise([row([0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6])])
-    assert steady["low"] == steady["high"] == steady["ratio"]
+    assert 1.09 < steady["low"] < steady["ratio"] < steady["high"] < 1.11
     assert shaken["low"] < shaken["ratio"] < shaken["high"]
 
 
@@ -43,7 +46,7 @@ def test_only_a_sure_change_counts():
     assert builds.slower([row([0.5] * 9)], 0.02) == []
     text = builds.table([sure, small, row([0.5] * 9, "train", same_bits=False)], 0.02)
     assert [line.split()[-1] for line in text.splitlines() if "geometric" in line] == [
-        "slower", "1.010", "faster"
+        "slower", "1.011", "faster"
     ]  # fmt: skip
     assert "faster, other bits" in text
 

@@ -35,8 +35,8 @@ SMALL = [
         Case(cell, 1, 2, 32, 48, L=2, mode="step", store="int8"),
     )
 ]
-SLOW = {"torch-compile", "keras", "jax"}
-"""They compile or trace every case: only the first of them are run without --full."""
+SLOW = {"torch-compile": 6}
+"""Compiling takes seconds a case: every so manyth of the small cases is run."""
 
 
 def available(name):
@@ -55,7 +55,7 @@ def error(station, case):
 @pytest.mark.parametrize("name", peers.BUILT_IN)
 def test_every_small_case_that_is_not_refused_is_right(name):
     kind = available(name)
-    taken = [case for case in SMALL if not kind.refusal(case)]
+    taken = [case for case in SMALL if not kind.refusal(case)][:: SLOW.get(name, 1)]
     assert {case.cell for case in taken} == set(CELLS)
     station = stations.Remote(name, 1)
     try:
@@ -70,7 +70,7 @@ def test_every_small_case_that_is_not_refused_is_right(name):
     assert first["memory"] is None or first["memory"] > 0
 
 
-@pytest.mark.parametrize("name", ["rnncore", "rnncore-again", "numpy", "onednn"])
+@pytest.mark.parametrize("name", ["rnncore", "numpy", "onednn"])
 def test_small_cases_are_right_in_this_process(name):
     kind = available(name)
     station = stations.Local(name, 1)
@@ -102,7 +102,7 @@ def test_a_stream_goes_on_after_it_was_reset():
 
 def test_variables_of_an_instruction_set_join_those_of_the_threads():
     alone, held = (peers.environment("jax", 1, isa) for isa in ("", "avx2"))
-    assert held["XLA_FLAGS"] == f"{alone['XLA_FLAGS']} --xla_cpu_max_isa=AVX2"
+    assert held["XLA_FLAGS"] == f"--xla_cpu_max_isa=AVX2 {alone['XLA_FLAGS']}"
     assert held["RNNCORE_ISA"] == "avx2" and "RNNCORE_ISA" not in alone
 
 

@@ -79,6 +79,13 @@ def test_figures_of_four_digits_are_no_better_known():
     assert statistics.verdicts(statistics.estimates(values, ["row"])).to_list() == ["tie"]
 
 
+def test_one_block_tells_nothing():
+    frame = pd.DataFrame({"row": [0], "preparation": [0], "value": [2.0]})
+    found = statistics.estimates(frame, ["row"])
+    assert found[["ratio", "low", "high"]].to_numpy().tolist() == [[2.0, 0.0, np.inf]]
+    assert statistics.geometric_mean(found)["high"] == np.inf
+
+
 @pytest.mark.parametrize("preparations", [[0] * 8, [0, 1, 2, 3], [0, 0, 0, 1]])
 def test_any_number_of_preparations_and_blocks_will_do(preparations):
     values = np.exp(np.linspace(-0.1, 0.3, len(preparations)))

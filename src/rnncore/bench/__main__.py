@@ -194,6 +194,7 @@ def _compare(arguments: Sequence[str]) -> int:
 
 
 def _compare_builds(options: argparse.Namespace) -> int:
+    study_commands.check()
     plan = builds.Plan(options.old, options.new, options.blocks, options.starts, options.seconds)
     rows = shapes.select(options.sets, options.threads, cells=options.cell, match=options.match)
     rows = builds.comparable(rows)

@@ -3,8 +3,9 @@
 
 A case is timed in short blocks, one of each build after the other, in random order; the two blocks of a pair are
 milliseconds apart, so what the machine does in the meantime hits both. A block's time is that of its fastest burst,
-which leaves out what interruptions add; a case's figure is the median over the pairs of new / old. All cases are timed
-in several starts of both processes: where memory comes to lie, which moves small cases by 1 or 2 %, is drawn anew.
+which leaves out what interruptions add; a case's figure is the mean over the starts of the median over the pairs of
+new / old. All cases are timed in several starts of both processes: where memory comes to lie, which moves small cases
+by 1 or 2 %, is drawn anew, and the starts are what intervals are made of (`study.statistics`, extra `study`).
 """
 
 import dataclasses
@@ -16,13 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from . import stats
 from .cases import STEP_INPUTS, Case, make_problem
 from .process import Process
 from .report import text_table
 
 WORKER = pathlib.Path(__file__).with_name("build_worker.py")
-RESAMPLES = 2000
 BURST_SECONDS = 1e-3
 """Shorter bursts would time the clock, longer ones would rarely pass without an interruption."""
 MOST_BURSTS = 20
@@ -40,6 +39,8 @@ class Row:
     case : Case
     times : ndarray (blocks, 2)
         Seconds of a run, old and new.
+    starts : ndarray (blocks,)
+        Which start of the processes a block belongs to.
     same_bits : bool
         Whether both builds gave the same outputs (in training: and gradients), to the last bit.
     """
@@ -47,6 +48,7 @@ class Row:
     group: str
     case: Case
     times: np.ndarray
+    starts: np.ndarray
     same_bits: bool
 
     @property
@@ -181,8 +183,9 @@ def measure(
                 times[index].append(found)
                 same[index] &= equal
                 tick(case.name)
+    starts = np.repeat(np.arange(plan.starts), plan.shares())
     return [
-        Row(group, case, np.concatenate(parts), equal)
+        Row(group, case, np.concatenate(parts), starts, equal)
         for (group, case), parts, equal in zip(rows, times, same, strict=True)
     ]
 
@@ -198,24 +201,24 @@ def comparable(rows: Sequence[tuple[str, Case]]) -> list[tuple[str, Case]]:
     return [(group, case) for group, case in rows if case.mode != "fit" and not case.store]
 
 
-def summarise(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
-    """Geometric mean over cases of the medians over blocks, with a 95 % interval.
-
-    The interval is a bootstrap's: blocks drawn with replacement, in each case anew.
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Geometric mean over cases, with a 95 % interval.
 
     Returns
     -------
     dict
         ``ratio``, ``low``, ``high``, ``cases``.
     """
-    rng = np.random.default_rng(seed)
-    logs = np.log(np.array([row.ratios for row in rows]))
-    drawn = np.zeros(RESAMPLES)
-    for case in logs:
-        drawn += np.median(case[rng.integers(len(case), size=(RESAMPLES, len(case)))], axis=1)
-    low, high = np.exp(np.quantile(drawn / len(logs), (0.025, 0.975)))
-    ratio = stats.geometric_mean(np.exp(np.median(logs, axis=1)))
-    return {"ratio": ratio, "low": float(low), "high": float(high), "cases": len(rows)}
+    import pandas as pd
+
+    from .study import statistics
+
+    blocks = [
+        pd.DataFrame({"case": index, "preparation": row.starts, "value": row.ratios})
+        for index, row in enumerate(rows)
+    ]
+    found = statistics.geometric_mean(statistics.estimates(pd.concat(blocks), ["case"]))
+    return {**{name: found[name] for name in ("ratio", "low", "high")}, "cases": len(rows)}
 
 
 def table(rows: Sequence[Row], moved: float) -> str:

@@ -108,6 +108,11 @@ class Stations:
             self.open[name] = self._start(name, self.threads, self.isa)
         return self.open[name]
 
+    def settle(self) -> None:
+        """Wait until the threads of all systems sleep, or for as long as is waited for one that does not."""
+        for station in self.open.values():
+            station.settle()
+
     def close(self, name: str) -> None:
         """End a system's process, where there is one."""
         station = self.open.pop(name, None)

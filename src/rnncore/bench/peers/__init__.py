@@ -76,5 +76,6 @@ def environment(name: str, threads: int, isa: str = "") -> dict[str, str]:
     """Environment variables for the process of a peer: its threads, and an instruction set of `HELD` it is held to."""
     found = dict(load(name).environment(threads))
     for variable, value in HELD[isa].items():
-        found[variable] = f"{found[variable]} {value}" if variable in found else value
+        # First, for XLA stops at a word that is no flag.
+        found[variable] = f"{value} {found[variable]}" if variable in found else value
     return found

@@ -15,7 +15,7 @@ HELD: dict[str, dict[str, str]] = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # of NumPy 2.4 and later
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "OPENBLAS_CORETYPE": "Haswell",
         "RNNCORE_ISA": "avx2",
@@ -90,7 +90,7 @@ class Peer:
         if case.ragged and not cls.takes_lengths:
             return "takes no lengths"
         if case.store and case.store not in cls.stores:
-            return f"no weights in {case.store}"
+            return f"takes no weights in {case.store} here"
         if isa and isa not in cls.isas:
             return f"cannot be held to {isa}"
         return cls.refuses(case)

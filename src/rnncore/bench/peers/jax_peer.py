@@ -50,6 +50,7 @@ class Jax(Peer):
 
         if case.dtype == "float64":
             jax.config.update("jax_enable_x64", True)
+        jax.clear_caches()  # what was compiled for the case before
         self.jax: Any = jax
         self.cell: Any = make_cell(jax, case.cell)
         self.params: dict[str, Any] = {

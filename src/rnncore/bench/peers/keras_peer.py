@@ -74,6 +74,12 @@ class Keras(Peer):
             "CUDA_VISIBLE_DEVICES": "",
         }
 
+    @classmethod
+    def refuses(cls, case: Case) -> str:
+        if case.mode == "fit" and case.cell != "gru":
+            return "has one bias, which Adam moves as far as each of the row's two"
+        return ""
+
     def _make_fit(self, keras: Any) -> None:
         self.head: Any = keras.layers.Dense(1, dtype=self.case.dtype)
         self.head.build((self.case.N, self.case.T, self.case.D * self.case.H))

@@ -45,6 +45,7 @@ class Torch(Peer):
         torch.set_num_threads(case.threads)
         self.torch: Any = torch
         self.module: Any = build(torch, case, problem)
+        self.call: Any = self.module
         self.x: Any = torch.from_numpy(problem.x)
         self.lengths: Any = torch.from_numpy(case.lengths())
         self.state: Any = None
@@ -60,7 +61,7 @@ class Torch(Peer):
         else:
             self.module.eval()
             if case.store:
-                self.module = quantized(torch, self.module)
+                self.call = quantized(torch, self.module)
             # Entered once, as a server does, and never left: the process has no other use.
             self.inference: Any = torch.inference_mode()
             self.inference.__enter__()
@@ -76,28 +77,28 @@ class Torch(Peer):
         return "takes no lengths in int8" if case.store and case.ragged else ""
 
     def forward(self) -> Any:
-        return self._forward_packed() if self.case.ragged else self.module(self.x)[0]
+        return self._forward_packed() if self.case.ragged else self.call(self.x)[0]
 
     def _forward_packed(self) -> Any:
         tools = self.torch.nn.utils.rnn
         packed = tools.pack_padded_sequence(self.x, self.lengths, enforce_sorted=False)
-        return tools.pad_packed_sequence(self.module(packed)[0], total_length=self.case.T)[0]
+        return tools.pad_packed_sequence(self.call(packed)[0], total_length=self.case.T)[0]
 
     def reset(self) -> None:
         self.state = None
 
     def step(self, x: np.ndarray) -> np.ndarray:
-        y, self.state = self.module(self.torch.from_numpy(x)[None], self.state)
+        y, self.state = self.call(self.torch.from_numpy(x)[None], self.state)
         return y.numpy()[0]
 
     def train(self) -> None:
         self.module.zero_grad(set_to_none=True)
         self.x.grad = None
-        self.module(self.x)[0].backward(self.dy)
+        self.call(self.x)[0].backward(self.dy)
 
     def fit(self) -> float:
         self.optimizer.zero_grad()
-        loss = self.torch.nn.functional.mse_loss(self.head(self.module(self.x)[0]), self.target)
+        loss = self.torch.nn.functional.mse_loss(self.head(self.call(self.x)[0]), self.target)
         loss.backward()
         self.optimizer.step()
         return loss.item()

@@ -95,6 +95,7 @@ class Blocks:
                     self._prepare(system, case, preparation)
             if preparation == 0:
                 self._gate(systems, case)
+            self.stations.settle()
             kept += self._share(systems, case, preparation, [int(block) for block in share], attempts)
             for system in systems.values():
                 if preparation == 0 and system["status"] == "ok":
@@ -123,6 +124,9 @@ class Blocks:
             zlib.crc32(f"{self.plan.seed} {case.name} {name} {preparation}".encode()) if preparation else 0
         )
         self._ask(system, "prepare", case, place, timeout=PREPARE_SECONDS)
+        if preparation:
+            # Some systems compile at the first call: that belongs into no block.
+            self._ask(system, "measure", 0.0, 0.0, timeout=PREPARE_SECONDS)
 
     def _gate(self, systems: dict[str, dict[str, Any]], case: Case) -> None:
         """Mark the systems whose outputs are wrong, and those that are too slow to have their turns."""

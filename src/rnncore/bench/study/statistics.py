@@ -56,7 +56,7 @@ def estimates(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
             part = found[start : start + CHUNK]
             samples = tuple(np.stack(one) for one in zip(*(ratios[key] for key in part), strict=True))
             centre, half = _interval(samples)
-            freedom = len(shape) - 1 or shape[0] - 1
+            freedom = max(1, len(shape) - 1 or shape[0] - 1)
             lines += [
                 (*key, *pair, freedom, sum(shape)) for key, *pair in zip(part, centre, half, strict=True)
             ]
@@ -67,7 +67,8 @@ def estimates(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _interval(samples: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Centre and half width of many ratios, (ratios,); samples are (ratios, blocks), one for each preparation."""
     medians = np.stack([np.median(one, axis=-1) for one in samples], axis=-1)
-    centre, half = medians.mean(axis=-1), np.full(len(medians), ROUNDING)
+    known = medians.shape[1] > 1 or samples[0].shape[1] > 1
+    centre, half = medians.mean(axis=-1), np.full(len(medians), ROUNDING if known else np.inf)
     if len(samples) > 1:
         half = np.maximum(half, _student(len(samples) - 1) * stats.sem(medians, axis=-1))
     if min(one.shape[-1] for one in samples) > 1:
@@ -120,7 +121,7 @@ def geometric_mean(ratios: pd.DataFrame) -> dict[str, float]:
     freedom = ratios["freedom"].to_numpy(dtype=float)
     variances = (ratios["half"].to_numpy() / _student(freedom)) ** 2
     total = variances.sum()
-    together = total**2 / (variances**2 / freedom).sum()
+    together = total**2 / (variances**2 / freedom).sum() if np.isfinite(total) else 1.0
     half = float(_student(together) * np.sqrt(total) / len(ratios))
     centre = float(np.log(ratios["ratio"]).mean())
     return {
