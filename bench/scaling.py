@@ -7,7 +7,8 @@ peak and the weights at the bandwidth of so many threads, and, where rows are to
 flag from one core to another and back for each doubling of the threads. Without `--threads`: powers of two and all
 cores that the process may use.
 
-Where two hardware threads share a core, give one of each: `taskset -c 0-7 python bench/scaling.py`.
+Hardware threads of one core count once. Where the system does not tell them apart, give one of each:
+`taskset -c 0-7 python bench/scaling.py`.
 """
 
 import argparse

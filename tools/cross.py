@@ -25,10 +25,10 @@ FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-ffp-contract=off", "-fno-math-errno", "-
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wvla", "-Werror"]
 # What nothing here runs is only compiled: quickly, and without the checks that Zig adds to such code.
 OPTIMISED, QUICK = ["-O2"], ["-O0", "-fno-sanitize=all"]
-FOLDERS = ("base", "model", "run", "io", "isa")
+FOLDERS = ("base", "model", "run", "nn", "io", "isa")
 # Programs of tests/c with their arguments; the first ones also where a processor is emulated, for its threads crawl.
 EMULATED = {"bits": [], "test_fma": ["quick"], "test_sized": []}
-PROGRAMS = EMULATED | {"test_core": [], "test_file": [], "test_team": ["quick"]}
+PROGRAMS = EMULATED | {"test_core": [], "test_file": [], "test_refusals": [], "test_team": ["quick"]}
 LIMIT = 1800  # seconds of a program
 
 

@@ -165,9 +165,15 @@ class Bench:
             objects.append(made)
             if not self.passes("bits", objects):
                 return "killed"
-        tests = ("test_params", "test_tiles", "test_segments", "test_core", "test_layout", "test_blas") + (
-            () if kernels else ("test_cancel", "test_team")
-        )
+        tests = (
+            "test_params",
+            "test_tiles",
+            "test_segments",
+            "test_core",
+            "test_refusals",
+            "test_layout",
+            "test_blas",
+        ) + (() if kernels else ("test_cancel", "test_team"))
         if not all(self.passes(test, objects) for test in tests):
             return "killed"
         return "survived" if path != "simd/vmath.h" or self.ulp_passes() else "killed"

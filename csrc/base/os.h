@@ -48,7 +48,7 @@ void rc_mutex_unlock(rc_mutex *mutex);
 void rc_condition_init(rc_condition *condition);
 void rc_condition_destroy(rc_condition *condition);
 void rc_condition_wait(rc_condition *condition, rc_mutex *mutex);
-void rc_condition_wake_all(rc_condition *condition);
+void rc_condition_wake(rc_condition *condition); /* one that waits */
 
 /* Whether it runs; *thread stays where it is until it has been joined. */
 int rc_thread_start(rc_thread *thread, void *(*main)(void *), void *argument);

@@ -67,7 +67,7 @@ void rc_mutex_unlock(rc_mutex *mutex) { pthread_mutex_unlock(mutex); }
 void rc_condition_init(rc_condition *condition) { pthread_cond_init(condition, NULL); }
 void rc_condition_destroy(rc_condition *condition) { pthread_cond_destroy(condition); }
 void rc_condition_wait(rc_condition *condition, rc_mutex *mutex) { pthread_cond_wait(condition, mutex); }
-void rc_condition_wake_all(rc_condition *condition) { pthread_cond_broadcast(condition); }
+void rc_condition_wake(rc_condition *condition) { pthread_cond_signal(condition); }
 
 int rc_thread_start(rc_thread *thread, void *(*main)(void *), void *argument)
 {

@@ -42,7 +42,7 @@ void rc_condition_wait(rc_condition *condition, rc_mutex *mutex)
     (void)mutex;
 }
 
-void rc_condition_wake_all(rc_condition *condition) { (void)condition; }
+void rc_condition_wake(rc_condition *condition) { (void)condition; }
 
 int rc_thread_start(rc_thread *thread, void *(*main)(void *), void *argument)
 {

@@ -61,7 +61,7 @@ void rc_condition_wait(rc_condition *condition, rc_mutex *mutex)
 {
     SleepConditionVariableSRW(variable_of(condition), lock_of(mutex), INFINITE, 0);
 }
-void rc_condition_wake_all(rc_condition *condition) { WakeAllConditionVariable(variable_of(condition)); }
+void rc_condition_wake(rc_condition *condition) { WakeConditionVariable(variable_of(condition)); }
 
 static DWORD WINAPI thread_main(void *argument)
 {

@@ -39,11 +39,12 @@ struct rnncore_team {
 
 /* -- Threads ----------------------------------------------------------------------------------------------------------- */
 
-static void wait_for_call(rnncore_team *team, unsigned seen)
+/* Waits for a call other than the one seen; *looks counts those since the last call that this thread was part of. */
+static void wait_for_call(rnncore_team *team, unsigned seen, int *looks)
 {
-    for (int i = 0; atomic_load_explicit(&team->generation, memory_order_acquire) == seen; i++) {
-        if (i < RC_LINGER_PAUSES) {
-            rc_pause(i);
+    while (atomic_load_explicit(&team->generation, memory_order_acquire) == seen) {
+        if (*looks < RC_LINGER_PAUSES) {
+            rc_pause((*looks)++);
             continue;
         }
         rc_mutex_lock(&team->sleep);
@@ -54,11 +55,14 @@ static void wait_for_call(rnncore_team *team, unsigned seen)
     }
 }
 
-static void wake_sleepers(rnncore_team *team)
+/* So many sleepers as a call of `threads` threads has seats for beside those that are awake: a large team sleeps through small
+ * calls. */
+static void wake_sleepers(rnncore_team *team, int threads)
 {
-    if (atomic_load(&team->sleepers) == 0) return;
+    const int asleep = atomic_load(&team->sleepers), awake = team->started - asleep; /* the caller is awake */
+    if (asleep == 0 || threads <= awake) return;
     rc_mutex_lock(&team->sleep);
-    rc_condition_wake_all(&team->wake);
+    for (int i = awake; i < threads; i++) rc_condition_wake(&team->wake);
     rc_mutex_unlock(&team->sleep);
 }
 
@@ -77,8 +81,9 @@ static void *thread_main(void *argument)
 {
     rnncore_team *team = argument;
     unsigned seen = 0;
+    int looks = 0;
     for (;;) {
-        wait_for_call(team, seen);
+        wait_for_call(team, seen, &looks);
         if (atomic_load(&team->stop)) return NULL;
         seen = atomic_load_explicit(&team->generation, memory_order_acquire);
         const int seat = take_seat(team);
@@ -86,6 +91,7 @@ static void *thread_main(void *argument)
         const rc_fpenv outside = rc_fpenv_enter(); /* a thread is born with that of whoever started it */
         team->work(team->context, &(rc_worker){team, seat, NULL});
         rc_fpenv_leave(outside);
+        looks = 0;
         seen = atomic_load_explicit(&team->generation, memory_order_acquire); /* of the call just left */
         atomic_fetch_add_explicit(&team->left, 1, memory_order_release);
     }
@@ -117,7 +123,7 @@ void rc_team_run(rnncore_team *team, int threads, rc_work_fn *work, void *contex
     atomic_store_explicit(&team->left, 0, memory_order_relaxed);
     atomic_store_explicit(&team->door, (uint64_t)threads << DOOR_SEATS_SHIFT, memory_order_release);
     atomic_fetch_add(&team->generation, 1);
-    wake_sleepers(team);
+    wake_sleepers(team, threads);
 
     work(context, &(rc_worker){team, 0, stop});
     const int joined = joined_of(atomic_exchange_explicit(&team->door, 0, memory_order_acq_rel));
@@ -149,7 +155,7 @@ void rnncore_team_destroy(rnncore_team *team)
     if (team->owner == rc_os_process()) {
         atomic_store(&team->stop, 1);
         atomic_fetch_add(&team->generation, 1);
-        wake_sleepers(team);
+        wake_sleepers(team, team->started);
         for (int i = 1; i < team->started; i++) rc_thread_join(&team->threads[i]);
         rc_condition_destroy(&team->wake);
         rc_mutex_destroy(&team->sleep);
@@ -177,7 +183,7 @@ void rc_items_run(rc_items *items, int64_t count, rc_item_fn *item, void *contex
 /* -- Crews ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct crew_seat {
-    /* Twice the number of syncs this thread has reached; the leader's is odd when it goes on alone after that one. */
+    /* Twice the number of rounds of syncs this thread has reached, odd when it knows that the leader goes on alone after this one. */
     _Alignas(RC_ALIGN) _Atomic uint64_t reached;
     _Atomic uint64_t finished; /* the last round this thread has left; it reads nothing of that round any more */
 } crew_seat;
@@ -186,19 +192,22 @@ struct rc_crew {
     _Alignas(RC_ALIGN) _Atomic uint64_t round; /* rounds begun * RC_CREW_SEATS + threads in this one */
     rc_round_fn *work;                         /* of the round; stable while it has members */
     void *context;
-    uint64_t tick; /* syncs before the round */
+    uint64_t tick; /* rounds of syncs before the round */
     atomic_int closed;
     rnncore_team *team;
-    int threads, stalled, alone; /* the leader's: goes on alone in this call; does not try */
-    double opened, waited;       /* seconds: when the call began, and how much of it the leader has waited */
-    double patience;             /* seconds after that for which it waits for threads to join */
+    int threads, walkers;  /* that take items; that share steps */
+    int stalled, alone;    /* the leader's: goes on alone in this call; does not try */
+    double opened, waited; /* seconds: when the call began, and how much of it the leader has waited */
+    double patience;       /* seconds after that for which it waits for threads to join */
     crew_seat seat[RC_CREW_SEATS];
 };
 
-rc_crew *rc_crew_create(int threads, double patience)
+rc_crew *rc_crew_create(int threads, int walkers, double patience)
 {
-    rc_crew *crew = rnncore_alloc(sizeof *crew);
-    if (crew) *crew = (rc_crew){.threads = threads < RC_CREW_SEATS ? threads : RC_CREW_SEATS - 1, .patience = patience};
+    rc_crew *crew = walkers > 1 ? rnncore_alloc(sizeof *crew) : NULL;
+    if (!crew) return NULL;
+    if (threads >= RC_CREW_SEATS) threads = RC_CREW_SEATS - 1;
+    *crew = (rc_crew){.threads = threads, .walkers = walkers < threads ? walkers : threads, .patience = patience};
     return crew;
 }
 
@@ -248,16 +257,17 @@ static uint64_t wait_for(const _Atomic uint64_t *value, uint64_t least, double *
     return seen;
 }
 
-/* Threads for the next round: those that have joined the call. Gives threads that are awake a moment to come, and those that
+/* Threads for the next round: those that have joined the call, `most` at most. Gives threads that are awake a moment to come, and those that
  * sleep the time that the call has for them. */
-static int muster(const rc_crew *crew)
+static int muster(const rc_crew *crew, int most)
 {
     rnncore_team *team = crew->team;
     if (!team || crew->stalled || crew->alone) return 1;
     for (int i = 0;; i++) {
         const int here = 1 + joined_of(atomic_load_explicit(&team->door, memory_order_acquire));
-        if (here >= crew->threads) return crew->threads;
-        if (i >= RC_MUSTER_SPINS || atomic_load_explicit(&team->sleepers, memory_order_relaxed)) {
+        if (here >= most) return most;
+        if (i >= RC_MUSTER_SPINS ||
+            team->started - atomic_load_explicit(&team->sleepers, memory_order_relaxed) < most) {
             if (rc_os_seconds() >= crew->opened + crew->patience) return here;
             if (i % RC_MUSTER_SPINS == RC_MUSTER_SPINS - 1) rc_os_yield(); /* it may have woken up on this core */
         }
@@ -265,9 +275,9 @@ static int muster(const rc_crew *crew)
     }
 }
 
-void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
+static void run_round(rc_crew *crew, int most, rc_round_fn *round, void *context)
 {
-    const int count = crew ? muster(crew) : 1;
+    const int count = crew ? muster(crew, most) : 1;
     rc_slice slice = {.index = 0, .count = count, .crew = crew, .tick = crew ? crew->tick : 0};
     if (count == 1) {
         round(context, &slice);
@@ -281,6 +291,11 @@ void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
     round(context, &slice);
     for (int i = 1; i < count; i++) wait_for(&crew->seat[i].finished, number, &crew->waited);
     crew->tick = slice.tick;
+}
+
+void rc_crew_round(rc_crew *crew, rc_round_fn *round, void *context)
+{
+    run_round(crew, crew ? crew->walkers : 1, round, context);
 }
 
 typedef struct crew_items {
@@ -301,7 +316,7 @@ static void round_of_items(void *context, rc_slice *slice)
 void rc_crew_items(rc_crew *crew, rc_items *items, int64_t count, rc_item_fn *item, void *context,
                    const rc_worker *leader)
 {
-    rc_crew_round(crew, round_of_items, &(crew_items){items, count, item, context, leader->stop});
+    run_round(crew, crew->threads, round_of_items, &(crew_items){items, count, item, context, leader->stop});
 }
 
 void rc_crew_follow(rc_crew *crew, const rc_worker *worker)
@@ -327,21 +342,30 @@ void rc_slice_dismiss(rc_slice *slice)
     if (slice->count > 1) slice->crew->stalled = 1;
 }
 
+/* Threads meet in rounds: in the first one each waits for the RC_MEET - 1 before it in the circle, in the next one for as many that
+ * are RC_MEET apart, and so on, so that each hears of all. Few threads need one round. The leader's news that it goes on alone
+ * travels with it; a thread that has gone on to the next sync has heard that it does not. */
 int rc_slice_sync(rc_slice *slice)
 {
     rc_crew *crew = slice->crew;
-    if (slice->count == 1) return 1;
-    const uint64_t tick = ++slice->tick;
-    const int leads = slice->index == 0, goes_alone = leads && crew->stalled;
+    const int count = slice->count, leads = slice->index == 0;
+    if (count == 1) return 1;
+    uint64_t last = slice->tick;
+    for (int apart = 1; apart < count; apart *= RC_MEET) last++;
+    uint64_t goes_alone = leads && crew->stalled;
     const double before = leads ? crew->waited : 0;
-    atomic_store_explicit(&crew->seat[slice->index].reached, 2 * tick + (uint64_t)goes_alone, memory_order_release);
-    for (int i = 0; i < slice->count; i++) {
-        if (i == slice->index) continue;
-        const uint64_t reached = wait_for(&crew->seat[i].reached, 2 * tick, leads ? &crew->waited : NULL);
-        if (i == 0 && reached == 2 * tick + 1) return 0;
+    for (int apart = 1; apart < count; apart *= RC_MEET) {
+        const uint64_t tick = ++slice->tick;
+        atomic_store_explicit(&crew->seat[slice->index].reached, 2 * tick + goes_alone, memory_order_release);
+        for (int i = apart; i < count && i < RC_MEET * apart; i += apart) {
+            const int other = slice->index >= i ? slice->index - i : slice->index - i + count;
+            const uint64_t reached = wait_for(&crew->seat[other].reached, 2 * tick, leads ? &crew->waited : NULL);
+            if (reached / 2 <= last) goes_alone |= reached & 1;
+        }
     }
+    if (!leads) return !goes_alone;
     /* A leader that goes alone stays alone: the others leave the call. */
-    if (leads && !goes_alone && crew->waited > before) crew->stalled = waits_too_long(crew);
+    if (!goes_alone && crew->waited > before) crew->stalled = waits_too_long(crew);
     if (goes_alone) {
         slice->count = 1;
         dismiss(crew);

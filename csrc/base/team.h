@@ -50,8 +50,9 @@ typedef struct rc_slice {
 
 typedef void rc_round_fn(void *context, rc_slice *slice);
 
-/* `patience`: seconds that the first round may wait for threads that sleep. NULL: no memory; the leader is alone, then. */
-rc_crew *rc_crew_create(int threads, double patience);
+/* `walkers`: how many of the threads share steps; all take items. `patience`: seconds that the first round may wait for threads
+ * that sleep. NULL: there is one walker, or no memory; the leader is alone, then. */
+rc_crew *rc_crew_create(int threads, int walkers, double patience);
 void rc_crew_destroy(rc_crew *crew);
 void rc_crew_open(rc_crew *crew, const rc_worker *leader); /* before the first round */
 

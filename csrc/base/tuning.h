@@ -25,9 +25,10 @@
 
 /* Tokens that a weight gradient adds at a time: a panel of their inputs (64 x 256 bytes) and their gates stay in L1 while the
  * units pass, beside whatever a neighbour on the core needs (96 and 128 are as fast on a core of one's own, and 10 % slower on
- * a shared one). And bytes of the rows of a gradient that one piece of work adds to, over all tokens: they stay in L2. */
+ * a shared one). And bytes of the rows of a gradient that one piece of work adds to, over all tokens, at most half of L2: they
+ * stay there. (Half as many: LSTM, H = 200, forward and backward 1 to 2 % longer, as each piece copies the inputs.) */
 #define RC_OUTER_TOKENS 64
-#define RC_OUTER_BYTES ((int64_t)256 << 10)
+#define RC_OUTER_BYTES ((int64_t)512 << 10)
 
 /* Parts of a core's L2, as 1/n of it. On one thread backward multiplies a few steps at a time when all gates exceed the first
  * part and the weight gradients do not exceed the second; those steps have gates of the third. (L2 of 2 MB, LSTM and GRU: 5 to 7 %
@@ -116,10 +117,15 @@
 /* Steps of a chunk when layers run behind each other on several threads: how late each one starts. */
 #define RC_WAVE_STEPS 8
 
-/* Fewest multiply-adds of one time step worth splitting between threads: a flag and the other half of the state cost 0.3 us,
- * as much as 20000 of them. (T = 100, one row, two threads against one: GRU, H = 64 and LSTM, H = 64 lose 0 to 15 %, RNN,
- * H = 128 is even, LSTM, H = 96 wins 28 %.) */
-#define RC_MIN_STEP_WORK 20000
+/* What each thread costs the others that share a time step with it, as multiply-adds: its flag and its part of the state. So n
+ * threads take work / n + n times this, which is least at the root of their quotient, and two are worth it from 20000 on. (T = 100,
+ * one row, two threads against one: GRU, H = 64 and LSTM, H = 64 lose 0 to 15 %, RNN, H = 128 is even, LSTM, H = 96 wins 28 %.
+ * bench/scaling.py measures more of them.) */
+#define RC_MEETING_WORK 5000
+
+/* Threads that meet at once: each reads the flags of all others. More meet in several rounds, as 64 lines of 64 readers each would
+ * take as long as a step. */
+#define RC_MEET 8
 
 /* Packing a parameter takes about as long as so many multiply-adds with it; whether a fleet's is worth threads. */
 #define RC_PACK_TOKENS 8

@@ -4,7 +4,7 @@
  * a part and direction per thread, or one after the other on a crew whose threads share the units; then, all threads
  * together, the products over all tokens give the gradients of the parameters and of the input. */
 #include "call.h"
-#include "products.h"
+#include "gradients.h"
 #include "share.h"
 #include "../base/fpenv.h"
 #include "../base/team.h"
@@ -384,8 +384,8 @@ static rnncore_status run_backward(const rnncore_plan *plan, const void *weights
     call.parts = header->parts;
     call.threads = rc_worth_threads(plan, 2 * call.valid, args->threads);
     set_segments(&call, header->segments);
-    if (rc_shares_units(plan, args, call.parts, call.threads)) /* NULL: on fewer threads */
-        call.crew = rc_crew_create(call.threads, rc_patience(plan, 2 * call.valid));
+    const int units = rc_backward_units(plan, args, call.parts, call.threads);
+    call.crew = rc_crew_create(call.threads, units, rc_patience(plan, 2 * call.valid));
     status = run_call(&call);
     rc_crew_destroy(call.crew);
     return status;

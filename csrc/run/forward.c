@@ -252,7 +252,7 @@ static rnncore_status run_forward(const rnncore_plan *plan, const void *weights,
         record_states(&call);
     }
     if (call.strategy.split == RC_SPLIT_UNITS)
-        call.crew = rc_crew_create(call.strategy.threads, rc_patience(plan, call.valid));
+        call.crew = rc_crew_create(call.strategy.threads, call.strategy.threads, rc_patience(plan, call.valid));
     rc_team_run(args->team, call.strategy.threads, forward_work, &call, &call.stop);
     rc_crew_destroy(call.crew);
     rnncore_free(memory);

@@ -48,12 +48,33 @@ static int64_t few_rows(int64_t weights, int fits, int taped)
     return fits ? RC_FEW_ROWS : RC_MANY_ROWS;
 }
 
+/* Multiply-adds of a step of all rows. */
+static int64_t step_work(const rnncore_plan *plan, int64_t batch, int64_t columns)
+{
+    return batch * plan->cell->gates * plan->hidden * columns;
+}
+
+/* How many of the threads are worth sharing the units of a step of so much work: 1 where it is not. */
+static int unit_threads(const rnncore_plan *plan, int64_t work, int threads)
+{
+    int64_t n = 1;
+    while (n < threads && n < plan->blocks && (n + 1) * (n + 1) * RC_MEETING_WORK <= work) n++;
+    return (int)n;
+}
+
+/* Whether the layers of so many threads behind each other end sooner than their steps, shared by units, one after the other. */
+static int layers_are_faster(const rnncore_plan *plan, int64_t work, int threads, int units)
+{
+    const int64_t layers = plan->config.num_layers;
+    return threads <= layers || layers * (work / units + units * RC_MEETING_WORK) >= work;
+}
+
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)
 {
     const int threads = rc_worth_threads(plan, valid, a->threads);
     const int64_t recurrent = rc_recurrent_columns(plan);
-    const int64_t step_weights =
-        plan->cell->gates * plan->hidden * (recurrent ? recurrent : rc_input_size(plan, plan->config.num_layers - 1));
+    const int64_t columns = recurrent ? recurrent : rc_input_size(plan, plan->config.num_layers - 1);
+    const int64_t step_weights = step_work(plan, 1, columns), work = step_work(plan, a->batch, columns);
     const int fits =
         rc_store_bytes(plan->config.store, plan->out, plan->cell->gates * plan->hidden, plan->elem) <= plan->l2_bytes;
     const int parts = a->batch < 1 ? 1 : a->batch < threads ? (int)a->batch : threads;
@@ -62,21 +83,21 @@ rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_a
     if (a->batch >= threads && !recurrent) return by_rows; /* its product has the rows of a whole chunk */
     if (a->batch >= threads && a->batch > few_rows(step_weights, fits, a->tape != NULL) * threads) return by_rows;
     if (plan->directions == 2 && threads == 2) return (rc_strategy){RC_SPLIT_DIRECTIONS, 2, 1};
-    if (can_follow_layers(plan, a) && fits) {
+    const int units = a->backend == RNNCORE_FUSED ? unit_threads(plan, work, threads) : 1;
+    if (can_follow_layers(plan, a) && fits && layers_are_faster(plan, work, threads, units)) {
         const int64_t layers = plan->config.num_layers;
         return (rc_strategy){RC_SPLIT_LAYERS, layers < threads ? (int)layers : threads, 1};
     }
-    if (a->backend == RNNCORE_FUSED && a->batch * step_weights >= RC_MIN_STEP_WORK)
-        return (rc_strategy){RC_SPLIT_UNITS, threads, 1};
-    return by_rows;
+    /* A row alone costs about twice what it costs among many. */
+    return units > 1 && 2 * units >= parts ? (rc_strategy){RC_SPLIT_UNITS, units, 1} : by_rows;
 }
 
 /* -- Backward ---------------------------------------------------------------------------------------------------------- */
 
-int rc_shares_units(const rnncore_plan *plan, const rnncore_backward_args *a, int64_t parts, int threads)
+int rc_backward_units(const rnncore_plan *plan, const rnncore_backward_args *a, int64_t parts, int threads)
 {
-    return parts == 1 && plan->directions < threads && a->backend == RNNCORE_FUSED &&
-           a->batch * plan->cell->gates * plan->hidden * rc_recurrent_columns(plan) >= RC_MIN_STEP_WORK;
+    if (parts > 1 || plan->directions >= threads || a->backend != RNNCORE_FUSED) return 1;
+    return unit_threads(plan, step_work(plan, a->batch, rc_recurrent_columns(plan)), threads);
 }
 
 int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads)
@@ -85,7 +106,8 @@ int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads)
     const int64_t widest = input > recurrent ? input : recurrent;
     const int64_t bytes = plan->cell->gates * plan->hidden * widest * plan->elem;
     const int64_t shared = threads > 1 ? threads * RC_PIECES_PER_THREAD / (2 * plan->directions) : 1;
-    const int64_t cached = (bytes + RC_OUTER_BYTES - 1) / RC_OUTER_BYTES, ranges = shared > cached ? shared : cached;
+    const int64_t most = plan->l2_bytes / 2 < RC_OUTER_BYTES ? plan->l2_bytes / 2 : RC_OUTER_BYTES;
+    const int64_t cached = (bytes + most - 1) / most, ranges = shared > cached ? shared : cached;
     return ranges < 1 ? 1 : ranges < plan->out ? ranges : plan->out;
 }
 

@@ -29,8 +29,8 @@ double rc_patience(const rnncore_plan *plan, int64_t tokens);
 /* Depends on the request only, not on the threads that turn up; backward goes by the parts of its forward call. */
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *args, int64_t valid);
 
-/* Backward: whether its threads share the units of steps: they would have no run of their own, and a step is worth sharing. */
-int rc_shares_units(const rnncore_plan *plan, const rnncore_backward_args *args, int64_t parts, int threads);
+/* Backward: how many of its threads share the units of steps; 1 where each has a run of its own, or a step is not worth it. */
+int rc_backward_units(const rnncore_plan *plan, const rnncore_backward_args *args, int64_t parts, int threads);
 
 /* Ranges of the units of each weight gradient of a layer: as the request says, whatever threads turn up. */
 int64_t rc_unit_ranges(const rnncore_plan *plan, int64_t layer, int threads);

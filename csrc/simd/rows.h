@@ -89,20 +89,24 @@ static void rc_add_products(void *out, const void *const *a, int64_t first_a, co
     memcpy(sum + whole, lanes, (size_t)(n - whole) * sizeof(real));
 }
 
-/* Draws of 53 bits below it have probability p. */
-static uint64_t threshold_of(double p) { return (uint64_t)ceil(p * 9007199254740992.0); /* 2^53 */ }
+/* Draws of 53 bits below it have probability p. Signed, as vectors compare. */
+static int64_t threshold_of(double p) { return (int64_t)ceil(p * 9007199254740992.0); /* 2^53 */ }
 
-static int is_drawn(uint64_t key, uint64_t i, uint64_t threshold) { return rc_splitmix64(key, i) >> 11 < threshold; }
+RC_INLINE int is_drawn(uint64_t counter, int64_t threshold)
+{
+    return (int64_t)(rc_splitmix64_mix(counter) >> 11) < threshold;
+}
 
 /* Inverted dropout: keeps a value when its 53 random bits are not below p, and multiplies it by 1 / (1 - p); what is dropped
  * is multiplied by 0, so NaN stays NaN. a NULL: of ones. */
 static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64_t first, double p)
 {
-    const uint64_t threshold = threshold_of(p);
+    const int64_t threshold = threshold_of(p);
     const real scale = (real)(1.0 / (1.0 - p));
+    uint64_t counter = rc_splitmix64_counter(key, first);
     RC_INDEPENDENT
-    for (int64_t i = 0; i < n; i++) {
-        const real factor = is_drawn(key, first + (uint64_t)i, threshold) ? 0 : scale;
+    for (int64_t i = 0; i < n; i++, counter += RC_SPLITMIX_STEP) {
+        const real factor = is_drawn(counter, threshold) ? 0 : scale;
         ((real *)out)[i] = a ? ((const real *)a)[i] * factor : factor;
     }
 }
@@ -111,11 +115,12 @@ static void rc_dropout(void *out, const void *a, int64_t n, uint64_t key, uint64
 static void rc_zoneout_mask(void *out, const void *prev, const void *next, int64_t n, uint64_t key, uint64_t first,
                             double p)
 {
-    const uint64_t threshold = threshold_of(p);
+    const int64_t threshold = threshold_of(p);
+    uint64_t counter = rc_splitmix64_counter(key, first);
     RC_INDEPENDENT
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++, counter += RC_SPLITMIX_STEP) {
         const real was = ((const real *)prev)[i], is = ((const real *)next)[i]; /* both, or it is no vector */
-        ((real *)out)[i] = is_drawn(key, first + (uint64_t)i, threshold) ? was : is;
+        ((real *)out)[i] = is_drawn(counter, threshold) ? was : is;
     }
 }
 
@@ -129,12 +134,14 @@ static void rc_blend(void *out, const void *prev, const void *next, int64_t n, d
 /* d, the gradient of what zoneout gave, becomes that of next; kept gets that of prev. */
 static void rc_unzone(void *d, void *kept, int64_t n, uint64_t key, uint64_t first, double p)
 {
-    const uint64_t threshold = threshold_of(p);
+    const int64_t threshold = threshold_of(p);
+    uint64_t counter = rc_splitmix64_counter(key, first);
     RC_INDEPENDENT
-    for (int64_t i = 0; i < n; i++) {
-        const int zoned = is_drawn(key, first + (uint64_t)i, threshold);
-        ((real *)kept)[i] = zoned ? ((real *)d)[i] : 0;
-        if (zoned) ((real *)d)[i] = 0;
+    for (int64_t i = 0; i < n; i++, counter += RC_SPLITMIX_STEP) {
+        const int zoned = is_drawn(counter, threshold);
+        const real all = ((real *)d)[i];
+        ((real *)kept)[i] = zoned ? all : 0; /* both are written, whatever is drawn, or it is no vector */
+        ((real *)d)[i] = zoned ? 0 : all;
     }
 }
 

@@ -15,6 +15,7 @@
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
 enum { RC_TILE_ROWS = RC_REGISTERS >= 16 ? 8 : 4, RC_TILE_BLOCKS = RC_TILE_ROWS, RC_TILE_GATES = 4 };
+enum { RC_TILE_WIDE_ROWS = RC_TILE_ACCUMULATORS < 6 ? 1 : 6 };
 
 typedef struct rc_tile {
     int64_t k;             /* length of the chains */
@@ -136,15 +137,15 @@ static inline int cut_begin(const cut *c, int i) { return i * c->size + (i < c->
 static inline int cut_size(const cut *c, int i) { return c->size + (i < c->larger); }
 
 /* The largest tile: as many accumulators as there are registers, rows before blocks (an input that is broadcast is reused
- * by all blocks, a weight by all rows; weights are what is far away). With one or two gates 6 x 4 beats 8 x 3 (3 x 4 with
- * 12), if there are blocks for it. */
+ * by all blocks, a weight by all rows; weights are what is far away). With one or two gates 6 x 4 beats 8 x 3, and with 12
+ * 6 x 2 beats 8 x 1 and 3 x 4, if there are blocks for it. */
 static cut cut_rows(int rows, int blocks, int gates)
 {
 #define MOST(gates) (RC_TILE_ACCUMULATORS / (gates) < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / (gates) : RC_TILE_ROWS)
     static const int most[RC_TILE_GATES + 1] = {0, MOST(1), MOST(2), MOST(3), MOST(4)}; /* of one block */
 #undef MOST
     const int wide = gates < 3 && blocks * gates >= 4;
-    return cut_evenly(rows, wide ? RC_TILE_ACCUMULATORS / 4 : most[gates]);
+    return cut_evenly(rows, wide ? RC_TILE_WIDE_ROWS : most[gates]);
 }
 
 /* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16

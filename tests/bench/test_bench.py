@@ -316,6 +316,7 @@ def test_errors_are_relative_and_nan_is_infinite():
     assert oracle.largest_error({"y": np.array([1.0, -3.0])}, right) == 0.25
     assert oracle.largest_error({"y": np.array([1.0, np.nan])}, right) == float("inf")
     assert oracle.largest_error({"y": np.array([1.0])}, right) == float("inf")
+    assert oracle.largest_error({"y": np.array([0.0, 0.5])}, {"y": np.zeros(2)}) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ import rnncore
 SHAPE = tables.Shape(6, 11, 5, 19)
 # Work for several threads.
 WIDE = tables.Shape(30, 13, 20, 45)
-# Steps worth sharing (RC_MIN_STEP_WORK), in most cells even those of many rows (RC_FEW_ROWS_WEIGHTS).
+# Steps worth sharing (RC_MEETING_WORK), in most cells even those of many rows (RC_FEW_ROWS_WEIGHTS).
 FEW, FEW_LENGTHS = tables.Shape(36, 5, 7, 145), np.array([36, 20, 0, 36, 3])
 
 

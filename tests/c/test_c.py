@@ -29,6 +29,7 @@ PROGRAMS = {
     "test_layout": ((), "test_layout: "),
     "test_modules": ((), "test_modules: "),
     "test_params": ((), "test_params: "),
+    "test_refusals": ((), "test_refusals: "),
     "test_segments": ((), "test_segments: "),
     "test_sessions": ((), "test_sessions: "),
     "test_sized": ((), "test_sized: "),

@@ -12,6 +12,7 @@
 #include "rnncore.h"
 
 #include "../../csrc/base/os.h"
+#include "../../csrc/base/team.h"
 #include "check.h"
 #include "model.h"
 
@@ -72,6 +73,13 @@ static const struct sharing {
     {"units, two phases, dropout", RNNCORE_GRU_RESET_BEFORE, 40, 2, 16, 136, 0, 1, 1, 4, 0.3},
 };
 
+/* Worth more than eight threads. */
+static const struct sharing wide[] = {
+    {"many threads, units", RNNCORE_LSTM, 10, 5, 200, 200, 0, 1, 0, 0, 0},
+    {"many threads, two layers", RNNCORE_GRU, 40, 3, 16, 200, 0, 2, 0, 0, 0},
+    {"many threads, rows", RNNCORE_RNN_TANH, 60, 70, 40, 40, 0, 1, 1, 0, 0},
+};
+
 static const struct sharing plain = {.segments = 0};
 
 /* What a call with a tape and its backward leave in all outputs. */
@@ -123,6 +131,11 @@ static void test_sharing(void)
     for (size_t i = 0; i < sizeof sharings / sizeof *sharings; i++)
         for (int threads = 2; threads <= 4; threads++)
             for (int recording = 0; recording < 2; recording++) check_sharing(&sharings[i], threads, recording);
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        for (int recording = 0; recording < 2; recording++) {
+            check_sharing(&wide[i], 16, recording);
+            check_sharing(&wide[i], 64, recording);
+        }
 }
 
 /* Calls that ask for few and for many threads in turn: nobody takes a seat that the running call does not have. */
@@ -144,6 +157,68 @@ static void test_changing_threads(void)
     rnncore_team_destroy(team);
     rnncore_free(alone);
     model_free(&m);
+}
+
+/* -- Meeting ---------------------------------------------------------------------------------------------------------- */
+
+enum { MEETINGS = 50 };
+
+typedef struct meeting {
+    rc_crew *crew;
+    int threads, walkers;
+    int place[2]
+             [RC_CREW_SEATS]; /* what each thread writes before they meet, in turns; plain, for sanitizers to watch */
+    int most, steps;          /* threads that have met; meetings of the leader */
+} meeting;
+
+static void meet(void *context, rc_slice *slice)
+{
+    meeting *m = context;
+    for (int step = 1; step <= MEETINGS; step++) {
+        const int count = slice->count;
+        m->place[step % 2][slice->index] = step;
+        if (!rc_slice_sync(slice)) return;
+        for (int i = 0; i < count; i++) CHECK(m->place[step % 2][i] == step);
+        if (slice->index > 0) continue;
+        m->steps = step;
+        if (count > m->most) m->most = count;
+    }
+}
+
+static void meeting_work(void *context, const rc_worker *worker)
+{
+    meeting *m = context;
+    if (worker->seat > 0) {
+        rc_crew_follow(m->crew, worker);
+        return;
+    }
+    rc_crew_open(m->crew, worker);
+    for (int i = 0; i < 3; i++) {
+        memset(m->place, 0, sizeof m->place);
+        rc_crew_round(m->crew, meet, m);
+        CHECK(m->steps == MEETINGS);
+    }
+    rc_crew_close(m->crew);
+}
+
+/* Many more threads than cores: all of a round have met each time, or its leader goes on alone and the others leave. */
+static void test_meetings(void)
+{
+    static const int sizes[][2] = {{2, 2}, {8, 8}, {9, 9}, {16, 5}, {20, 20}, {63, 63}, {80, 80}};
+    check_subject = "meetings";
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int round = 0; round < rounds; round++) {
+            meeting m = {.threads = sizes[i][0], .walkers = sizes[i][1]};
+            rnncore_team *team;
+            m.crew = rc_crew_create(m.threads, m.walkers, 0.05);
+            CHECK(m.crew != NULL);
+            if (!m.crew || !CHECK_STATUS(rnncore_team_create(m.threads, &team), RNNCORE_OK)) return;
+            rc_team_run(team, m.threads, meeting_work, &m, NULL);
+            CHECK(m.most <= m.walkers);
+            rnncore_team_destroy(team);
+            rc_crew_destroy(m.crew);
+        }
+    }
 }
 
 /* A call may be allowed fewer threads in backward than its forward had. */
@@ -253,6 +328,7 @@ int main(int count, char **arguments)
     test_empty_teams();
     test_sharing();
     test_changing_threads();
+    test_meetings();
     test_fewer_threads_backward();
     test_many_callers();
 #if HAS_FORK

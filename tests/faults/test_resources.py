@@ -153,9 +153,30 @@ def test_quotas_of_control_groups(tmp_path, membership, files, expected):
 
 @pytest.mark.parametrize("allowed, expected", [(None, 4), (0.5, 1), (1.9, 1), (3.0, 3), (64.0, 4)])
 def test_threads_are_whole_cores_of_the_quota(monkeypatch, allowed, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+    monkeypatch.setattr(cores, "physical", len)
     monkeypatch.setattr(cores, "quota", lambda: allowed)
     assert cores.usable() == expected
+
+
+@pytest.mark.parametrize(
+    "siblings, allowed, expected",
+    [
+        (["0,2", "1,3", "0,2", "1,3"], {0, 1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], {0, 1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], {1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], {0, 1}, 1),
+        (["0", "1", "2", "3"], {0, 1, 2, 3}, 4),
+        (["0-1", "0-1", "", "junk"], {0, 1, 2, 3}, 3),
+        ([], {0, 1, 2}, 3),
+    ],
+    ids=["far", "near", "one without", "one core", "no siblings", "not told of all", "not told"],
+)
+def test_hardware_threads_of_a_core_count_once(tmp_path, siblings, allowed, expected):
+    for number, text in enumerate(siblings):
+        (tmp_path / f"cpu{number}" / "topology").mkdir(parents=True)
+        (tmp_path / f"cpu{number}" / "topology" / "thread_siblings_list").write_text(text + "\n")
+    assert cores.physical(allowed, str(tmp_path)) == expected
 
 
 def test_without_control_groups_all_cores_are_allowed(tmp_path):

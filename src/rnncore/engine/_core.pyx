@@ -80,51 +80,7 @@ cdef int check(str field, rnncore_status status) except -1:
     raise _ERRORS[name](field, "a call the core accepts", rnncore_status_text(status).decode())
 
 
-# Signals: Python runs their handlers in its main thread, between two instructions of the interpreter. A long call of
-# that thread runs them on its way; the exception of one, such as KeyboardInterrupt, ends the call.
-
-cdef double SIGNAL_SECONDS = 0.02
-cdef long main_thread
-
-
-def remember_main_thread():
-    """This process's main thread is `threading`'s: another one in a child that another thread has forked."""
-    global main_thread
-    main_thread = threading.main_thread().ident
-
-
-remember_main_thread()
-
-
-cdef int run_handlers(void *raised) noexcept nogil:
-    """Whether a signal's handler has raised; its exception goes to `raised`."""
-    with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            Py_INCREF(error)
-            (<PyObject **>raised)[0] = <PyObject *>error
-            return 1
-    return 0
-
-
-ctypedef fused call_args:
-    rnncore_forward_args
-    rnncore_backward_args
-
-
-cdef inline void end_by_signals(call_args *args, PyObject **raised) noexcept:
-    raised[0] = NULL
-    if <long>PyThread_get_thread_ident() == main_thread:
-        args.cancel, args.cancel_context, args.cancel_every = run_handlers, raised, SIGNAL_SECONDS
-
-
-cdef int check_call(str field, rnncore_status status, PyObject *raised) except -1:
-    if status != RNNCORE_CANCELLED:
-        return check(field, status)
-    error = <object>raised
-    Py_DECREF(error)
-    raise error
+include "_signals.pxi"
 
 
 def isas():
@@ -145,61 +101,7 @@ def cells():
     return names
 
 
-@cython.final
-cdef class Spare:
-    """One block that its last owner gave back, kept for the next one of about its size.
-
-    Memory fresh from the system costs a page fault and zeros for every page: a third of a small training call's time.
-    """
-
-    cdef void *data
-    cdef size_t size
-
-    cdef void *take(self, size_t size, size_t *got) noexcept:
-        cdef void *data = self.data
-        self.data = NULL
-        got[0] = self.size
-        if data != NULL and not size <= self.size <= 2 * size:
-            rnncore_free(data)
-            data = NULL
-        if data == NULL:
-            got[0] = size
-            data = rnncore_alloc(size)
-        return data
-
-    cdef void give(self, void *data, size_t size) noexcept:
-        rnncore_free(self.data)
-        self.data, self.size = data, size
-
-    def __dealloc__(self):
-        rnncore_free(self.data)
-
-
-@cython.final
-cdef class Memory:
-    """A block for weights, a tape, a stream or an array; with the object it goes to `spare`, if any, or is freed."""
-
-    cdef void *data
-    cdef size_t size
-    cdef Spare spare
-
-    def __cinit__(self, str field, size_t size, Spare spare=None):
-        if size == 0:
-            raise errors.SizeError(field, "sizes whose buffers fit 2**63 - 1 bytes", "more")
-        self.size = size
-        self.data = spare.take(size, &self.size) if spare is not None else rnncore_alloc(size)
-        if self.data == NULL:
-            raise errors.MemoryExhaustedError(field, f"{size} bytes", "less")
-        self.spare = spare
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
-
-    def __dealloc__(self):
-        if self.spare is None:
-            rnncore_free(self.data)
-        else:
-            self.spare.give(self.data, self.size)
+include "_memory.pxi"
 
 
 @cython.final
@@ -458,29 +360,4 @@ include "_modules.pxi"
 include "_fleets.pxi"
 include "_streams.pxi"
 include "_sessions.pxi"
-
-
-# XLA ------------------------------------------------------------------------------------------------------------------
-
-_kept = []  # teams that calls from XLA may still be using
-
-
-def xla_handlers():
-    """Capsules of the handlers of xla.c, by name."""
-    return {
-        "rnncore_forward": PyCapsule_New(<void *>rnncore_xla_forward, NULL, NULL),
-        "rnncore_backward": PyCapsule_New(<void *>rnncore_xla_backward, NULL, NULL),
-    }
-
-
-def xla_config(spec):
-    """The config of a Spec without its names, as the handlers read it: hexadecimal digits."""
-    cdef rnncore_config config = config_of(spec)
-    return (<const char *>&config)[:sizeof(config)].hex()
-
-
-def xla_team(Team team):
-    """Let all calls that come from XLA use this team, which stays for good."""
-    if team not in _kept:
-        _kept.append(team)
-    rnncore_xla_set_team(team.team)
+include "_xla.pxi"

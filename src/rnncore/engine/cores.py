@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How many cores this process may use: those it may run on, and what a container's quota leaves of them."""
+"""How many cores this process may use: those it may run on, and what a container's quota leaves of them.
+
+Hardware threads of one core count once: they share its multipliers and caches, and what keeps those busy gains nothing
+from two.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 
 _CGROUPS = "/sys/fs/cgroup"
 _MEMBERSHIP = "/proc/self/cgroup"
+_PROCESSORS = "/sys/devices/system/cpu"
 
 
 def _read(*path: str) -> str:
@@ -42,8 +47,26 @@ def quota(root: str = _CGROUPS, membership: str = _MEMBERSHIP) -> float | None:
     return min((cores for cores in found if cores is not None), default=None)
 
 
+def _numbers(text: str) -> set[int]:
+    """The processors that a list of the kernel names, such as "0-3,8"."""
+    ranges = [part.partition("-") for part in text.strip().split(",")]
+    if not all(first.isdecimal() and (last or first).isdecimal() for first, _, last in ranges):
+        return set()
+    return {number for first, _, last in ranges for number in range(int(first), int(last or first) + 1)}
+
+
+def physical(processors: set[int], root: str = _PROCESSORS) -> int:
+    """Cores that the processors belong to: all of them where the system does not tell which share one."""
+    left, cores = set(processors), 0
+    while left:
+        number = left.pop()
+        left -= _numbers(_read(root, f"cpu{number}", "topology", "thread_siblings_list"))
+        cores += 1
+    return cores
+
+
 def usable() -> int:
     """Cores for the threads of a call, at least 1: more threads than a quota's whole cores would be stopped in turn."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = physical(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = quota()
     return cores if allowed is None else max(1, min(cores, int(allowed)))

@@ -56,7 +56,8 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Threads that a call may use; at first RNNCORE_NUM_THREADS, or the cores it may run on within its quota."""
+    """Threads that a call may use; at first RNNCORE_NUM_THREADS, or the cores it may run on within its quota,
+    however many hardware threads each of them has."""
     return _num_threads
 
 

@@ -40,9 +40,8 @@ def render(study: Study) -> str:
         f"What the study in this folder found, written by `rnncore bench claims {study.folder.name}`. {_where(study)}",
     ]
     for name, (options, make) in SECTIONS.items():
-        text = make(study)
-        if text:
-            parts += [f"## {name}", text, f"Command: `{' '.join([COMMAND, *options])}`"]
+        text = make(study) or "Not measured."
+        parts += [f"## {name}", text, f"Command: `{' '.join([COMMAND, *options])}`"]
     return "\n\n".join(parts) + "\n"
 
 

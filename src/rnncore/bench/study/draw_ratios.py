@@ -88,7 +88,10 @@ def lost(figure: Any, study: Study) -> None:
             1.01, place, f"{row.ratio:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8
         )
     axes.axvline(1, color=look.colour("quiet"), linewidth=0.8)
-    axes.set(xlabel="our speed over theirs, with its interval")
+    low, high = 0.7 * rows["ratio"].min(), 1.4 * max(1.0, rows["ratio"].max())
+    low, high = max(low, 0.98 * rows["low"].min()), min(high, 1.02 * max(1.0, rows["high"].max()))
+    axes.set(xlabel="our speed over theirs, with its interval", xscale="log", xlim=(low, high))
+    look.log_ticks(axes.xaxis, (*(tick / 10 for tick in range(1, 13)), 1.5, 2, 3, 5), low, high)
     axes.set_yticks(
         range(len(rows)), [f"{row.words}, {thread_words(row.threads)}" for row in rows.itertuples()]
     )

@@ -148,12 +148,13 @@ def _roofs(axes: Any, study: Study, right: float) -> None:
     for size, rate in {table[0], table[len(table) // 2], table[-1]}:
         axes.plot(x, np.minimum(peak, rate * x) / 1e9, color=look.colour("quiet"), linewidth=1.2)
         amount = f"{size / 2**10:.0f} KB" if size < 2**20 else f"{size / 2**20:.0f} MB"
+        along = dict(
+            rotation=np.degrees(np.arctan2(rate / 1e9, 1)),
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+        )
         axes.text(
-            0.1,
-            0.82 * min(peak, 0.1 * rate) / 1e9,
-            f"{amount} of weights: {rate / 1e9:.0f} GB/s",
-            va="top",
-            **style,
+            0.11, 1.12 * 0.11 * rate / 1e9, f"{amount} of weights: {rate / 1e9:.0f} GB/s", **along, **style
         )
     axes.text(right, 1.06 * peak / 1e9, f"peak {peak / 1e9:.0f} GFLOP/s", ha="right", **style)
 
@@ -177,7 +178,7 @@ def costs(figure: Any, study: Study) -> None:
                 axes.text(
                     1.01,
                     place,
-                    f"{values.median():.3g}",
+                    f"{values.median():.3g}" if values.median() < 1000 else f"{values.median():.0f}",
                     transform=axes.get_yaxis_transform(),
                     va="center",
                     fontsize=8,

@@ -1,87 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * See gradients.h. Weight gradients run over RC_OUTER_TOKENS tokens at a time, input gradients over RC_INPUT_TOKENS; rows
- * of operands are used where they are, except by BLAS, which needs them side by side. */
-#include "products.h"
+ * Gradients of parameters, see gradients.h: RC_OUTER_TOKENS tokens at a time; rows of operands are used where they are, except by
+ * BLAS, which needs them side by side. */
+#include "gradient_scratch.h"
 
 #include <string.h>
 
 #include "../base/blas.h"
 
-/* Where a walk over the tokens of a part stands. */
-typedef struct cursor {
-    int64_t step, slot;
-} cursor;
-
-static void advance(const rc_batch *batch, cursor *at)
-{
-    if (++at->slot >= rc_batch_active(batch, at->step)) {
-        at->slot = 0;
-        at->step++;
-    }
-}
-
-/* The cursor at a token: the last step that does not begin after it. */
-static cursor find(const rc_batch *batch, int64_t token)
-{
-    int64_t low = 0, high = batch->steps;
-    while (high - low > 1) {
-        const int64_t middle = low + (high - low) / 2;
-        if (rc_batch_offset(batch, middle) <= token) low = middle;
-        else high = middle;
-    }
-    return (cursor){low, token - rc_batch_offset(batch, low)};
-}
-
-static int64_t widest(const rnncore_plan *plan)
-{
-    int64_t most = rc_round_up(plan->config.input_size, plan->kernels->lanes);
-    const int64_t out = rc_round_up(plan->directions * plan->out, plan->kernels->lanes);
-    if (out > most) most = out;
-    return plan->ld > most ? plan->ld : most;
-}
-
-/* -- Scratch memory of a thread ------------------------------------------------------------------------------------- */
-
-typedef struct scratch {
-    const void **gates, **rows; /* [RC_OUTER_TOKENS or RC_INPUT_TOKENS] */
-    char *panel;                /* [RC_OUTER_TOKENS][RC_PANEL_BYTES] */
-    char *zero;                 /* one row of zeros */
-    char *result;               /* [RC_INPUT_TOKENS][widest] */
-    char *gathered;             /* [tokens][widest], where operands are copied, for BLAS or through a mask */
-    char *gathered_gates;       /* [tokens][gates_ld], for BLAS */
-} scratch;
-
-enum { MOST_TOKENS = RC_INPUT_TOKENS > RC_OUTER_TOKENS ? RC_INPUT_TOKENS : RC_OUTER_TOKENS };
-
-static scratch lay_out(const rnncore_plan *plan, int gathers, rc_arena *arena)
-{
-    const int64_t row = widest(plan) * plan->elem, gates_row = plan->record_ld * plan->elem;
-    const int64_t gathered = gathers ? MOST_TOKENS : 0;
-    return (scratch){
-        .gates = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
-        .rows = rc_arena_take(arena, MOST_TOKENS, sizeof(void *)),
-        .panel = rc_arena_take(arena, RC_OUTER_TOKENS, RC_PANEL_BYTES),
-        .zero = rc_arena_take(arena, 1, row),
-        .result = rc_arena_take(arena, RC_INPUT_TOKENS, row),
-        .gathered = rc_arena_take(arena, gathered, row),
-        .gathered_gates = rc_arena_take(arena, gathered, gates_row),
-    };
-}
-
-static scratch scratch_of(const rnncore_plan *plan, int gathers, char *memory)
-{
-    rc_arena arena = rc_arena_over(memory, SIZE_MAX);
-    return lay_out(plan, gathers, &arena);
-}
-
 int64_t rc_gradient_scratch_bytes(const rnncore_plan *plan, int gathers)
 {
     rc_arena arena = rc_arena_counting();
-    lay_out(plan, gathers, &arena);
+    rc_scratch_lay_out(plan, gathers, &arena);
     return (int64_t)rc_arena_bytes(&arena);
 }
-
-/* -- Weight gradients ----------------------------------------------------------------------------------------------- */
 
 int rc_gradient_count(const rnncore_plan *plan)
 {
@@ -178,7 +109,7 @@ static const void *operand_row(const rc_gradient_source *s, const product *p, in
 
 /* A copy of a row of h through the mask of its slot. */
 static const void *dropped_row(const rc_gradient_source *s, const void *row, int64_t part, int64_t slot,
-                               const scratch *own, int64_t token)
+                               const rc_scratch *own, int64_t token)
 {
     const rnncore_plan *plan = s->plan;
     const char *mask = s->workspace[part * plan->directions + s->direction].mask + slot * plan->out_ld * plan->elem;
@@ -203,7 +134,7 @@ static int range_of(const product *p, int plane, int64_t begin, int64_t end, int
 }
 
 static void add_bias(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
-                     const scratch *own, int add)
+                     const rc_scratch *own, int add)
 {
     int64_t first, last;
     for (int i = 0; p->bias && i < p->planes; i++) {
@@ -215,7 +146,7 @@ static void add_bias(const rc_gradient_source *s, const product *p, int64_t begi
 }
 
 static void add_elementwise(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
-                            const scratch *own, int add)
+                            const rc_scratch *own, int add)
 {
     int64_t first, last;
     for (int i = 0; i < p->planes; i++) {
@@ -229,7 +160,7 @@ static void add_elementwise(const rc_gradient_source *s, const product *p, int64
 }
 
 static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
-                        const scratch *own, int add)
+                        const rc_scratch *own, int add)
 {
     const int64_t elem = s->plan->elem;
     int64_t first, last;
@@ -254,7 +185,7 @@ static void add_by_blas(const rc_gradient_source *s, const product *p, int64_t b
 
 /* Units [begin, end), counted over all planes, over the tokens whose rows are in `own`. */
 static void add_tokens(const rc_gradient_source *s, const product *p, int64_t begin, int64_t end, int64_t tokens,
-                       const scratch *own, int add)
+                       const rc_scratch *own, int add)
 {
     add_bias(s, p, begin, end, tokens, own, add);
     if (!p->weight) return;
@@ -296,7 +227,7 @@ static void clear(const product *p, int64_t begin, int64_t end, int64_t elem)
 
 /* Token `slot` of a part at a step goes into row `tokens` of the scratch memory. */
 static void take_token(const rc_gradient_source *s, const product *p, int64_t step, int64_t part, int64_t slot,
-                       int64_t tokens, const scratch *own)
+                       int64_t tokens, const rc_scratch *own)
 {
     const rc_batch *batch = &s->batch[part];
     const int64_t token = rc_batch_offset(batch, step) + slot;
@@ -312,7 +243,7 @@ static void take_token(const rc_gradient_source *s, const product *p, int64_t st
 void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, int64_t ranges, int add, char *memory)
 {
     const product p = describe(s, index);
-    const scratch own = scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
+    const rc_scratch own = rc_scratch_of(s->plan, s->backend == RNNCORE_BLAS || s->workspace, memory);
     const int64_t begin = p.planes * p.units * range / ranges, end = p.planes * p.units * (range + 1) / ranges;
     const int dealt = s->batch[0].row != NULL;
     int64_t tokens = 0, blocks = 0;
@@ -334,73 +265,4 @@ void rc_weight_gradient(const rc_gradient_source *s, int index, int64_t range, i
     }
     if (tokens) add_tokens(s, &p, begin, end, tokens, &own, add);
     else if (!add) clear(&p, begin, end, s->plan->elem);
-}
-
-/* -- Input gradients ------------------------------------------------------------------------------------------------ */
-
-/* result = gate gradients . W_ih */
-static void multiply(const rc_input_task *t, int64_t size, int64_t ld, const scratch *own)
-{
-    const rnncore_plan *plan = t->plan;
-    const rc_weights weights = rc_weights_of(plan, t->weights, t->layer, t->direction);
-    const rc_packed *x = &weights.term[RC_TERM_X];
-    const int64_t row = plan->record_ld * plan->elem;
-    if (t->backend == RNNCORE_BLAS) {
-        rc_gemm_run(&plan->config, &(rc_gemm){.m = t->tokens,
-                                              .n = size,
-                                              .k = x->backward.k,
-                                              .a = t->gates,
-                                              .lda = plan->record_ld,
-                                              .b = x->rows,
-                                              .ldb = size,
-                                              .c = own->result,
-                                              .ldc = ld});
-        return;
-    }
-    for (int64_t i = 0; i < t->tokens; i++) own->rows[i] = t->gates + i * row;
-    plan->kernels->product[x->backward.store](&(rc_product){.mat = &x->backward,
-                                                            .rows = t->tokens,
-                                                            .block_end = ld / plan->kernels->lanes,
-                                                            .in = own->rows,
-                                                            .init = own->zero,
-                                                            .out = own->result,
-                                                            .out_row = ld});
-}
-
-/* Whether the other direction has been at the row of this step. */
-static int comes_second(const rc_input_task *t, int64_t step, int64_t slot)
-{
-    const int64_t other = rc_batch_length(t->batch, slot) - 1 - step;
-    const int64_t mine = step / t->segment_steps, others = other / t->segment_steps;
-    return t->plan->directions == 2 && (others > mine || (others == mine && t->direction == 1));
-}
-
-/* out += row, element by element where the caller's features are apart. */
-static void add_row(const rc_input_task *t, char *out, char *row, int64_t size)
-{
-    const int64_t elem = t->plan->elem;
-    if (t->dx.feature == elem) {
-        t->plan->kernels->add(out, row, size);
-        return;
-    }
-    for (int64_t i = 0; i < size; i++) t->plan->kernels->add(out + i * t->dx.feature, row + i * elem, 1);
-}
-
-void rc_input_gradient(const rc_input_task *t, char *memory)
-{
-    const rnncore_plan *plan = t->plan;
-    const scratch own = scratch_of(plan, t->backend == RNNCORE_BLAS, memory);
-    const int64_t size = rc_input_size(plan, t->layer), ld = rc_round_up(size, plan->kernels->lanes);
-    memset(own.zero, 0, (size_t)(ld * plan->elem));
-    multiply(t, size, ld, &own);
-    cursor at = find(t->batch, t->first);
-    for (int64_t i = 0; i < t->tokens; i++, advance(t->batch, &at)) {
-        const int64_t time = rc_batch_time(t->batch, t->direction, at.step, at.slot);
-        const int second = comes_second(t, at.step, at.slot);
-        char *row = own.result + i * ld * plan->elem, *out = rc_rows_at(&t->dx, t->batch, time, at.slot);
-        if (second) add_row(t, out, row, size);
-        else rc_copy(out, t->dx.feature, row, plan->elem, size, plan->elem);
-        if (rc_drops_input(plan, t->layer) && (second || plan->directions == 1)) /* compact: above layer 0 */
-            rc_drop_row(plan, &t->keys, t->layer - 1, time, rc_batch_row(t->batch, at.slot), out, size);
-    }
 }

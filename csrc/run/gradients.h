@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The big products of backward, over all tokens at once: gradients of parameters and of inputs from gate gradients. */
-#ifndef RC_PRODUCTS_H
-#define RC_PRODUCTS_H
+#ifndef RC_GRADIENTS_H
+#define RC_GRADIENTS_H
 
 #include "sequence.h"
 #include "../base/tuning.h"
