@@ -17,7 +17,6 @@ from .tables import OURS, Study, cell_title, set_words, title
 
 NAMED = ("torch",)
 """Systems whose step is named beside the two fastest."""
-COMMAND = "rnncore bench study --out DIR"
 STEP = 16
 """Units of the step that the first page names."""
 HEADLINES = ("small", "server", "deepcpu", "ragged", "train")
@@ -39,9 +38,10 @@ def render(study: Study) -> str:
         "# Claims",
         f"What the study in this folder found, written by `rnncore bench claims {study.folder.name}`. {_where(study)}",
     ]
+    command = f"rnncore bench study --{study.env['settings']['profile']} --out DIR"
     for name, (options, make) in SECTIONS.items():
         text = make(study) or "Not measured."
-        parts += [f"## {name}", text, f"Command: `{' '.join([COMMAND, *options])}`"]
+        parts += [f"## {name}", text, f"Command: `{' '.join([command, *options])}`"]
     return "\n\n".join(parts) + "\n"
 
 
