@@ -416,6 +416,19 @@ typedef struct rnncore_update_args {
  * is not finite nothing else is written. Results do not depend on threads or instruction set. */
 RNNCORE_API rnncore_status rnncore_update(const rnncore_update_args *args, double *norm);
 
+/* What the models of a fleet have each for itself, (M), or NULL: that of the call. */
+typedef struct rnncore_fleet_rates {
+    size_t struct_size;
+    const double *lr, *grad_scale;
+    const int64_t *step;
+} rnncore_fleet_rates;
+
+/* As rnncore_update for each model that runs, which the threads of `args` share out. Arrays of the tensors are those of all
+ * models, one behind the other, and `size` is that of one; of `fleet` models and active are read; rates may be NULL. norms (M): a
+ * model whose norm is not finite stays as it was, one that rests keeps its norm, too. */
+RNNCORE_API rnncore_status rnncore_fleet_update(const rnncore_update_args *args, const rnncore_fleet *fleet,
+                                                const rnncore_fleet_rates *rates, double *norms);
+
 /* -- Modules around layers ------------------------------------------------------------------------------------------ */
 
 /* What linear heads, attention, normalisation and losses need, with the same promise: results do not depend on threads or

@@ -22,6 +22,7 @@ typedef struct piece {
 
 typedef struct update_call {
     const rnncore_update_args *args;
+    int64_t model;    /* of a fleet, whose arrays stand one behind the other */
     rc_update update; /* without its arrays */
     int64_t count;
     piece *pieces;
@@ -33,10 +34,10 @@ static const rc_kernels *kernels_of(const update_call *call, const piece *p)
     return rc_find_kernels(call->args->isa, p->tensor->dtype);
 }
 
-static char *at(const void *array, const piece *p)
+static char *at(const update_call *call, const void *array, const piece *p)
 {
     const int64_t elem = p->tensor->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
-    return array ? (char *)(uintptr_t)array + p->first * elem : NULL;
+    return array ? (char *)(uintptr_t)array + (call->model * p->tensor->size + p->first) * elem : NULL;
 }
 
 static double square_sum(const rc_kernels *kernels, const void *a, int64_t n) { return kernels->dot(a, a, n); }
@@ -46,7 +47,7 @@ static void norm_item(void *context, int64_t i, const rc_worker *worker)
     update_call *call = context;
     piece *p = &call->pieces[i];
     (void)worker;
-    p->square_sum = square_sum(kernels_of(call, p), at(p->tensor->grads, p), p->size);
+    p->square_sum = square_sum(kernels_of(call, p), at(call, p->tensor->grads, p), p->size);
 }
 
 static void update_item(void *context, int64_t i, const rc_worker *worker)
@@ -56,10 +57,10 @@ static void update_item(void *context, int64_t i, const rc_worker *worker)
     const rc_kernels *kernels = kernels_of(call, p);
     rc_update update = call->update;
     (void)worker;
-    update.values = at(p->tensor->values, p);
-    update.grads = at(p->tensor->grads, p);
-    update.moment1 = at(p->tensor->moment1, p);
-    update.moment2 = at(p->tensor->moment2, p);
+    update.values = at(call, p->tensor->values, p);
+    update.grads = at(call, p->tensor->grads, p);
+    update.moment1 = at(call, p->tensor->moment1, p);
+    update.moment2 = at(call, p->tensor->moment2, p);
     if (call->args->method == RNNCORE_ADAM) kernels->adam(&update, p->size);
     else kernels->sgd(&update, p->size);
 }
@@ -139,15 +140,11 @@ static rc_update factors(const rnncore_update_args *a, double scale)
     };
 }
 
-static rnncore_status run_update(const rnncore_update_args *given, double *norm)
+static rnncore_status run_update(const rnncore_update_args *args, int64_t model, double *norm)
 {
-    rnncore_update_args own;
-    const rnncore_update_args *args = &own;
-    update_call call = {.args = args};
-    rnncore_status status = RC_TAKE(&own, given, team);
-    if (!status) status = check(args, &call.count);
+    update_call call = {.args = args, .model = model};
+    const rnncore_status status = check(args, &call.count);
     if (status) return status;
-    if (!norm) return RNNCORE_ERROR_ARGUMENT;
     call.pieces = rnncore_alloc((size_t)call.count * sizeof *call.pieces);
     if (!call.pieces) return RNNCORE_ERROR_MEMORY;
     cut(&call);
@@ -171,7 +168,61 @@ static rnncore_status run_update(const rnncore_update_args *given, double *norm)
 rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
 {
     const rc_fpenv outside = rc_fpenv_enter();
-    const rnncore_status status = run_update(args, norm);
+    rnncore_update_args own;
+    rnncore_status status = RC_TAKE(&own, args, team);
+    if (!status) status = norm ? run_update(&own, 0, norm) : RNNCORE_ERROR_ARGUMENT;
     rc_fpenv_leave(outside);
     return status;
+}
+
+/* -- Fleets -------------------------------------------------------------------------------------------------------- */
+
+typedef struct fleet_update {
+    rnncore_update_args args;
+    rnncore_fleet fleet;
+    rnncore_fleet_rates rates;
+    double *norms;
+    rc_items items;
+    atomic_int status; /* of a model that failed */
+} fleet_update;
+
+static void model_item(void *context, int64_t m, const rc_worker *worker)
+{
+    fleet_update *call = context;
+    rnncore_update_args own = call->args;
+    (void)worker;
+    if (call->fleet.active && !call->fleet.active[m]) return;
+    own.threads = 1;
+    own.team = NULL;
+    if (call->rates.lr) own.lr = call->rates.lr[m];
+    if (call->rates.grad_scale) own.grad_scale = call->rates.grad_scale[m];
+    if (call->rates.step) own.step = call->rates.step[m];
+    const rnncore_status status = run_update(&own, m, &call->norms[m]);
+    if (status) atomic_store(&call->status, (int)status);
+}
+
+static void fleet_work(void *context, const rc_worker *worker)
+{
+    fleet_update *call = context;
+    rc_items_run(&call->items, call->fleet.models, model_item, call, worker);
+}
+
+rnncore_status rnncore_fleet_update(const rnncore_update_args *args, const rnncore_fleet *fleet,
+                                    const rnncore_fleet_rates *rates, double *norms)
+{
+    const rc_fpenv outside = rc_fpenv_enter();
+    fleet_update call = {.norms = norms};
+    int64_t pieces = 0, size = 0;
+    rnncore_status status = RC_TAKE(&call.args, args, team);
+    if (!status) status = RC_TAKE(&call.fleet, fleet, team);
+    if (!status && rates) status = RC_TAKE(&call.rates, rates, step);
+    if (!status) status = check(&call.args, &pieces);
+    if (!status && (call.fleet.models < 0 || (call.fleet.models && !norms))) status = RNNCORE_ERROR_ARGUMENT;
+    for (int64_t i = 0; !status && i < call.args.count; i++) size += call.args.tensors[i].size;
+    const double worth = (double)size * (double)call.fleet.models / (RC_UPDATE_SIZE * RC_UPDATE_PIECES);
+    const int threads = worth < call.args.threads ? (worth < 1 ? 1 : (int)worth) : call.args.threads;
+    atomic_init(&call.status, RNNCORE_OK);
+    if (!status) rc_team_run(call.args.team, threads, fleet_work, &call, NULL);
+    rc_fpenv_leave(outside);
+    return status ? status : (rnncore_status)atomic_load(&call.status);
 }

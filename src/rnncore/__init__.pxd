@@ -192,6 +192,13 @@ cdef extern from "rnncore.h" nogil:
         rnncore_team *team
 
     rnncore_status rnncore_update(const rnncore_update_args *args, double *norm)
+    ctypedef struct rnncore_fleet_rates:
+        size_t struct_size
+        const double *lr
+        const double *grad_scale
+        const int64_t *step
+    rnncore_status rnncore_fleet_update(const rnncore_update_args *args, const rnncore_fleet *fleet,
+                                        const rnncore_fleet_rates *rates, double *norms)
 
     # -- Modules around layers
     ctypedef enum rnncore_form:

@@ -33,6 +33,8 @@ class Cell(StrEnum):
     gru = "gru"
     lstm = "lstm"
     rnn = "rnn"
+    min_gru = "min_gru"
+    min_lstm = "min_lstm"
 
 
 def _version(wanted: bool) -> None:

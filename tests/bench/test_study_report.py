@@ -305,3 +305,14 @@ def test_no_study_gives_one_sentence_and_two(tmp_path, capsys):
     (tmp_path / "env.json").write_text(json.dumps({"schema": 3}))
     assert main(["html", str(tmp_path)]) == 2 and main(["claims", str(tmp_path / "none")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("others", [{}, {"rnncore-blas": 2e-3}, {"numpy": 9e-3}], ids=" ".join)
+def test_whatever_was_measured_is_shown(tmp_path, others):
+    """Alone, beside a variant of ours, without limits."""
+    maker = Maker(blocks=4, preparations=2)
+    maker.row("deepcpu", WON[0], {"rnncore": 1e-3, **others})
+    made = tables.Study.read(maker.write(tmp_path))
+    text = document.render(made)
+    assert Reader(text).wrong == [] and "Abacus" in text
+    assert "## headline" in claims.render(made)

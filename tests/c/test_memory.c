@@ -152,6 +152,23 @@ static rnncore_status run_update(model *m)
     return status;
 }
 
+static rnncore_status run_fleet_update(model *m)
+{
+    double norm = -1;
+    const rnncore_tensor tensor = {m->y, m->x, m->dx, m->dh0, 4, RNNCORE_FLOAT32};
+    const rnncore_fleet one = {.struct_size = sizeof one, .models = 1};
+    const rnncore_update_args args = {.struct_size = sizeof args,
+                                      .method = RNNCORE_ADAM,
+                                      .grad_scale = 1,
+                                      .step = 1,
+                                      .tensors = &tensor,
+                                      .count = 1,
+                                      .threads = 1};
+    const rnncore_status status = rnncore_fleet_update(&args, &one, NULL, &norm);
+    CHECK(status ? norm == -1 : norm >= 0);
+    return status;
+}
+
 /* What never allocates, and so never runs out of memory. */
 static rnncore_status run_the_rest(model *m)
 {
@@ -287,6 +304,7 @@ static const struct operation {
     {"memory", make_memory, 0},
     {"team", make_team, 0},
     {"update", run_update, 0},
+    {"fleet's update", run_fleet_update, 0},
     {"stream", run_stream, 0},
     {"sessions", step_sessions, 1},
     {"fleet's weights", pack_fleet, 0},

@@ -20,6 +20,7 @@ ENDS_WITH(rnncore_update_args, team);
 ENDS_WITH(rnncore_multiply_args, biases);
 ENDS_WITH(rnncore_rows_args, isa);
 ENDS_WITH(rnncore_fleet, team);
+ENDS_WITH(rnncore_fleet_rates, step);
 
 typedef struct version_1 {
     size_t struct_size;

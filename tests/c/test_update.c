@@ -210,10 +210,70 @@ static void test_rules(void)
     rnncore_team_destroy(team);
 }
 
+/* -- Fleets ------------------------------------------------------------------------------------------------------------ */
+
+enum { MODELS = 5, EACH = SIZE / MODELS };
+
+static void fill(void)
+{
+    for (int i = 0; i < SIZE; i++) {
+        grads[i] = (double)(i * 7 % 33 - 16) / 8;
+        values[i] = (double)(i * 5 % 17 - 8) / 4;
+        moment1[i] = moment2[i] = 0;
+    }
+    grads[3 * EACH + 9] = (double)NAN; /* one that diverges */
+}
+
+static void test_fleet(rnncore_team *team)
+{
+    static double expected[SIZE];
+    static const unsigned char active[MODELS] = {1, 1, 0, 1, 1};
+    static const double lr[MODELS] = {0.5, 0.25, 1, 0.125, 0}, scale[MODELS] = {1, -2, 1, 0.5, 0.25};
+    static const int64_t step[MODELS] = {1, 2, 3, 1, 7};
+    double norms[MODELS] = {0}, norm = 0;
+    const rnncore_tensor all = {values, grads, moment1, moment2, EACH, RNNCORE_FLOAT64};
+    const rnncore_fleet fleet = {.struct_size = sizeof fleet, .models = MODELS, .active = active};
+    rnncore_fleet_rates rates = {sizeof rates, lr, scale, step};
+    rnncore_update_args args = sound;
+    check_subject = "a fleet";
+    fill();
+    for (int m = 0; m < MODELS; m++) {
+        const rnncore_tensor own = {values + m * EACH, grads + m * EACH, moment1 + m * EACH, moment2 + m * EACH, EACH,
+                                    RNNCORE_FLOAT64};
+        args.tensors = &own, args.lr = lr[m], args.grad_scale = scale[m], args.step = step[m];
+        if (active[m]) CHECK_STATUS(rnncore_update(&args, &norm), RNNCORE_OK);
+    }
+    memcpy(expected, values, sizeof expected);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        fill();
+        args = sound;
+        args.tensors = &all, args.threads = threads, args.team = threads > 1 ? team : NULL;
+        norms[2] = -3;
+        CHECK_STATUS(rnncore_fleet_update(&args, &fleet, &rates, norms), RNNCORE_OK);
+        CHECK(!memcmp(expected, values, sizeof expected) && isnan(norms[3]) && norms[2] == -3 && norms[4] == norm);
+    }
+    CHECK_STATUS(rnncore_fleet_update(&args, &fleet, NULL, norms), RNNCORE_OK);
+    CHECK_STATUS(rnncore_fleet_update(&args, &fleet, &rates, NULL), RNNCORE_ERROR_ARGUMENT);
+    CHECK_STATUS(rnncore_fleet_update(&args, NULL, &rates, norms), RNNCORE_ERROR_ARGUMENT);
+    rates.step = (const int64_t[MODELS]){1, 1, 1, 1, 0};
+    CHECK_STATUS(rnncore_fleet_update(&args, &fleet, &rates, norms), RNNCORE_ERROR_ARGUMENT);
+    args.threads = 0;
+    CHECK_STATUS(rnncore_fleet_update(&args, &fleet, NULL, norms), RNNCORE_ERROR_ARGUMENT);
+}
+
+static void test_fleets(void)
+{
+    rnncore_team *team;
+    if (!CHECK_STATUS(rnncore_team_create(3, &team), RNNCORE_OK)) return;
+    test_fleet(team);
+    rnncore_team_destroy(team);
+}
+
 int main(void)
 {
     test_refusals();
     test_nothing_written();
     test_rules();
+    test_fleets();
     return check_result("test_update");
 }

@@ -164,6 +164,7 @@ def test_bad_series_are_refused(case):
     ("name", "value"),
     [
         ("cell", "transformer"),
+        ("cell", ["gru"]),
         ("horizon", 0),
         ("horizon", 2.5),
         ("context", 0),

@@ -92,6 +92,21 @@ def test_a_model_that_diverges_leaves_the_others():
     assert (fleet.parameters()["weight_hh_l0"][4] != before["weight_hh_l0"][4]).all()
 
 
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_threads_share_the_models(name):
+    _, of_fleet, options = OPTIMISERS[name]
+    found = []
+    for threads in (1, 2):
+        heads = nn.FleetLinear(90, 30, models=40, seed=0)  # worth several threads
+        optimiser = of_fleet(heads, lr=np.geomspace(1e-3, 0.1, 40), **options)
+        grads = {k: np.random.default_rng(1).random(v.shape, "f4") for k, v in heads.parameters().items()}
+        norms = optimiser.step(grads, active=np.arange(40) != 7, num_threads=threads)
+        found.append((norms, heads.state_dict(), optimiser.state_dict()))
+    assert_same_bits(*found)
+    with pytest.raises(ArgumentError, match="num_threads"):
+        optimiser.step(grads, num_threads=0)
+
+
 def test_a_run_goes_on_from_its_state():
     whole, parts = fleets(), fleets()
     optimiser = nn.FleetAdam(list(whole), lr=RATES)

@@ -41,7 +41,7 @@ class Job:
         (module, optimizer), (x, target, held) = self.made, self.samples
         arrays = (x, target, *(held if isinstance(held, tuple) else () if held is None else (held,)))
         described, settings = description_of(module), settings_of(optimizer)
-        if described is None or settings is None or optimizer._groups[0].module is not module:
+        if described is None or settings is None or [g.module for g in optimizer._groups] != [module]:
             return None
         if not all(isinstance(array, np.ndarray) for array in arrays):
             return None

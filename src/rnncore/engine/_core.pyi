@@ -177,6 +177,8 @@ def update_fleet(
     nesterov: bool = False,
     clip_norm: float = 0.0,
     isa: str | None = None,
+    threads: int = 1,
+    team: Team | None = None,
 ) -> None: ...
 def update(
     method: str,

@@ -66,9 +66,24 @@ def rows(str operation, int64_t count, int64_t n, a, str isa, *, b=None, index=N
     check("x", status)
 
 
+cdef rnncore_tensor *tensor_table(list tensors, int64_t models) except NULL:
+    """What the core's optimisers read of (values, grads, moment1, moment2) of so many models; the caller frees it."""
+    cdef Py_ssize_t i
+    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((len(tensors) + 1) * sizeof(rnncore_tensor))
+    if table == NULL:
+        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
+    for i in range(len(tensors)):
+        values, grads, moment1, moment2 = tensors[i]
+        table[i].values, table[i].grads = address(values), address(grads)
+        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
+        table[i].size = values.size // models
+        table[i].dtype = dtype_of(values)
+    return table
+
+
 def update_fleet(str method, int64_t models, list tensors, lr, step, active, grad_scale, norms, *, double beta1,
                  double beta2=0.0, double eps=0.0, double weight_decay=0.0, bint decoupled=True, bint nesterov=False,
-                 double clip_norm=0.0, str isa=None):
+                 double clip_norm=0.0, str isa=None, int threads=1, Team team=None):
     """One step of each model's own optimiser; arrays of `tensors` are (M, ...), as of `update`.
 
     Parameters
@@ -77,50 +92,25 @@ def update_fleet(str method, int64_t models, list tensors, lr, step, active, gra
         `step` counts from 1; norms get what `update` returns, and models that are not active keep theirs.
     """
     cdef rnncore_update_args args
-    cdef rnncore_status status = RNNCORE_OK
-    cdef Py_ssize_t i, count = len(tensors)
-    cdef int64_t m
-    cdef const double *lrs = <const double *>address(lr)
-    cdef const double *scales = <const double *>address(grad_scale)
-    cdef const int64_t *steps = <const int64_t *>address(step)
-    cdef const unsigned char *runs = <const unsigned char *>address(active)
+    cdef rnncore_fleet fleet = fleet_of(models, active)
+    cdef rnncore_fleet_rates rates
+    cdef rnncore_status status
     cdef double *found = <double *>address(norms)
     cdef bytes name = isa.encode()
-    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((count + 1) * sizeof(rnncore_tensor))
-    cdef int64_t *bytes_of = <int64_t *>malloc((count + 1) * sizeof(int64_t))
-    if table == NULL or bytes_of == NULL:
-        free(table)
-        free(bytes_of)
-        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
-    for i in range(count):
-        values, grads, moment1, moment2 = tensors[i]
-        table[i].values, table[i].grads = address(values), address(grads)
-        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
-        table[i].size = values.size // models
-        table[i].dtype = dtype_of(values)
-        bytes_of[i] = values.nbytes // models
+    cdef rnncore_tensor *table = tensor_table(tensors, models)
     memset(&args, 0, sizeof(args))
-    args.struct_size = sizeof(args)
+    args.struct_size, rates.struct_size = sizeof(args), sizeof(rates)
+    rates.lr, rates.grad_scale = <const double *>address(lr), <const double *>address(grad_scale)
+    rates.step = <const int64_t *>address(step)
     args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD
-    args.beta1, args.beta2, args.eps = beta1, beta2, eps
+    args.beta1, args.beta2, args.eps, args.step = beta1, beta2, eps, 1
     args.weight_decay, args.decoupled, args.nesterov = weight_decay, decoupled, nesterov
     args.clip_norm = clip_norm
-    args.tensors, args.count = table, count
-    args.isa, args.threads = name, 1
+    args.tensors, args.count = table, len(tensors)
+    args.isa, args.threads, args.team = name, threads, team.team if team is not None else NULL
     with nogil:
-        for m in range(models):
-            args.lr, args.step, args.grad_scale = lrs[m], steps[m], scales[m]
-            if runs[m] and status == RNNCORE_OK:
-                status = rnncore_update(&args, &found[m])
-            for i in range(count):
-                table[i].values = <char *>table[i].values + bytes_of[i]
-                table[i].grads = <const char *>table[i].grads + bytes_of[i]
-                if table[i].moment1 != NULL:
-                    table[i].moment1 = <char *>table[i].moment1 + bytes_of[i]
-                if table[i].moment2 != NULL:
-                    table[i].moment2 = <char *>table[i].moment2 + bytes_of[i]
+        status = rnncore_fleet_update(&args, &fleet, &rates, found)
     free(table)
-    free(bytes_of)
     check("tensors", status)
 
 
@@ -143,17 +133,8 @@ def update(str method, list tensors, *, double lr, double beta1, int64_t step, d
     cdef rnncore_update_args args
     cdef rnncore_status status
     cdef double norm = 0
-    cdef Py_ssize_t i
     cdef bytes name = isa.encode() if isa is not None else None
-    cdef rnncore_tensor *table = <rnncore_tensor *>malloc((len(tensors) + 1) * sizeof(rnncore_tensor))
-    if table == NULL:
-        raise errors.MemoryExhaustedError("tensors", "a table of pointers", "nothing")
-    for i in range(len(tensors)):
-        values, grads, moment1, moment2 = tensors[i]
-        table[i].values, table[i].grads = address(values), address(grads)
-        table[i].moment1, table[i].moment2 = address(moment1), address(moment2)
-        table[i].size = values.size
-        table[i].dtype = RNNCORE_FLOAT32 if values.dtype.itemsize == 4 else RNNCORE_FLOAT64
+    cdef rnncore_tensor *table = tensor_table(tensors, 1)
     memset(&args, 0, sizeof(args))
     args.struct_size = sizeof(args)
     args.method = RNNCORE_ADAM if method == "adam" else RNNCORE_SGD

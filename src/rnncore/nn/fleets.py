@@ -12,6 +12,7 @@ import numpy as np
 from .. import spec
 from ..engine import _core, sums
 from ..engine.backends import current_isa
+from ..engine.threads import team_for, threads_for
 from ..errors import ArgumentError, ShapeError, shown
 from ..layers.module import Module, Tape
 from ..spec.fleets import check_active
@@ -205,7 +206,14 @@ class FleetOptimizer(_Optimizer):
         names = ", ".join(type(group.module).__name__ for group in self._groups)
         return f"{type(self).__name__}([{names}], models={self.models})"
 
-    def step(self, grads: Any, *, active: ArrayLike | None = None, grad_scale: Any = 1.0) -> np.ndarray:
+    def step(
+        self,
+        grads: Any,
+        *,
+        active: ArrayLike | None = None,
+        grad_scale: Any = 1.0,
+        num_threads: int | None = None,
+    ) -> np.ndarray:
         """Update the parameters of all models once, each as its own optimiser would.
 
         Parameters
@@ -216,6 +224,8 @@ class FleetOptimizer(_Optimizer):
             False: the model rests; its parameters, moments and count of steps stay.
         grad_scale : float, or floats (M,)
             Gradients are multiplied by this first; of each model by its own.
+        num_threads : int, optional
+            At most this many threads, which share the models; `get_num_threads()` if left out.
 
         Returns
         -------
@@ -230,6 +240,8 @@ class FleetOptimizer(_Optimizer):
         """
         dense = self._check(grads)
         scale = self._of_models("grad_scale", grad_scale)
+        spec.check_num_threads(num_threads)
+        threads = threads_for(num_threads)
         given, rates = check_active(active, self.models), self._rates(self.lr)
         runs = np.ones(self.models, bool) if given is None else given
         norms = np.zeros(self.models)
@@ -242,7 +254,7 @@ class FleetOptimizer(_Optimizer):
             _core.update_fleet(
                 self._method, self.models, tensors, rates, self.step_count + 1, runs, scale, norms,
                 weight_decay=self.weight_decay, decoupled=self.decoupled, clip_norm=self.clip_norm or 0.0,
-                isa=current_isa(), **self._options(),
+                isa=current_isa(), threads=threads, team=team_for(threads), **self._options(),
             )  # fmt: skip
         self.step_count += runs & np.isfinite(norms)
         return norms

@@ -151,6 +151,11 @@ def _writing_all(modules: list[Any]) -> Iterator[list[dict[str, np.ndarray]]]:
         ]
 
 
+def diverged(norm: float) -> ArgumentError:
+    """What a step raises that does nothing, as the gradients' norm is not finite."""
+    return ArgumentError("grads", "finite gradients", f"a norm of {norm}", "the training has diverged")
+
+
 class _Optimizer:
     """What Adam and SGD share: checks, one call of the core for all parameters, state for resuming."""
 
@@ -214,8 +219,7 @@ class _Optimizer:
             ]
             norm = self._update(tensors, scale, threads_for(num_threads))
             if not math.isfinite(norm):
-                hint = "the training has diverged"
-                raise ArgumentError("grads", "finite gradients", f"a norm of {norm}", hint)
+                raise diverged(norm)
         self.step_count += 1
         return norm
 
@@ -239,19 +243,11 @@ class _Optimizer:
     def _update(self, tensors: list[tuple[Any, ...]], scale: float, threads: int) -> float:
         """The step in C; the norm of the gradients, which is not finite if nothing was done."""
         return _core.update(
-            self._method,
-            tensors,
-            lr=_finite_number("lr", self.lr, 0.0),
-            step=self.step_count + 1,
-            weight_decay=self.weight_decay,
-            decoupled=self.decoupled,
-            grad_scale=scale,
-            clip_norm=self.clip_norm or 0.0,
-            isa=backends.current_isa(),
-            threads=threads,
-            team=team_for(threads),
+            self._method, tensors, lr=_finite_number("lr", self.lr, 0.0), step=self.step_count + 1,
+            weight_decay=self.weight_decay, decoupled=self.decoupled, grad_scale=scale,
+            clip_norm=self.clip_norm or 0.0, isa=backends.current_isa(), threads=threads, team=team_for(threads),
             **self._options(),
-        )
+        )  # fmt: skip
 
     def _options(self) -> dict[str, Any]:
         """The method's own arguments of `_core.update`."""

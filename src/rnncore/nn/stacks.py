@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,20 +125,43 @@ def _model_of(fleet: Any, m: int) -> Any:
 
 
 def settings_of(optimizer: Any) -> Any:
-    """What new optimisers that one of a fleet may stand for have in common; None of any other."""
-    if type(optimizer) not in (Adam, SGD) or optimizer.step_count or len(optimizer._groups) != 1:
+    """What optimisers that one of a fleet may stand for have in common; None of any other."""
+    if type(optimizer) not in (Adam, SGD):
         return None
-    if any(moment.any() for moment in optimizer._groups[0].moments.values()):
-        return None
-    own = {name: value for name, value in vars(optimizer).items() if name[0] != "_" and name != "lr"}
-    return type(optimizer), sorted((name, repr(value)) for name, value in own.items())
+    own = {name: value for name, value in vars(optimizer).items() if name[0] != "_"}
+    alike = [(name, repr(value)) for name, value in own.items() if name not in {"lr", "step_count"}]
+    return type(optimizer), len(optimizer._groups), sorted(alike)
 
 
-def stack_optimizers(optimizers: Sequence[Any], fleet: Any) -> Any:
-    """The optimiser of a fleet that does what new ones of one kind and settings would do, each at its own rate."""
+def stack_optimizers(optimizers: Sequence[Any], fleets: Any) -> Any:
+    """The optimiser of fleets that goes on as those of one kind and settings would, each at its own rate."""
     first = optimizers[0]
     given = {"clip_norm": first.clip_norm, "weight_decay": first.weight_decay, "decoupled": first.decoupled}
     rates = np.array([optimizer.lr for optimizer in optimizers])
     if isinstance(first, Adam):
-        return FleetAdam(fleet, rates, first.betas, first.eps, **given)
-    return FleetSGD(fleet, rates, first.momentum, first.nesterov, **given)
+        found: Any = FleetAdam(fleets, rates, first.betas, first.eps, **given)
+    else:
+        found = FleetSGD(fleets, rates, first.momentum, first.nesterov, **given)
+    found.step_count[:] = [optimizer.step_count for optimizer in optimizers]
+    for m, optimizer in enumerate(optimizers):
+        for own, of_fleet in _moments(optimizer, found):
+            of_fleet[m] = own
+    return found
+
+
+def unstack_optimizers(fleet: Any, optimizers: Sequence[Any]) -> None:
+    """Let those that were stacked go on as the fleet's would."""
+    for m, optimizer in enumerate(optimizers):
+        optimizer.step_count = int(fleet.step_count[m])
+        optimizer.lr = float(np.broadcast_to(fleet.lr, (fleet.models,))[m])
+        for own, of_fleet in _moments(optimizer, fleet):
+            own[...] = of_fleet[m]
+
+
+def _moments(optimizer: Any, fleet: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The moments of each parameter beside those of the fleet's."""
+    for own, of_fleet in zip(optimizer._groups, fleet._groups, strict=True):
+        for name, views in own.views.items():
+            for one, other in zip(views, of_fleet.views[name], strict=True):
+                if one is not None:
+                    yield one, other

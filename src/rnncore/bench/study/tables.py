@@ -23,6 +23,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "blocks.csv.xz": files.BLOCKS,
     "conditions.csv.xz": files.CONDITIONS,
 }
+SUMMED = (
+    "set", "threads", "rows", "ratio", "low", "high", "median", "worst", "win", "tie", "loss", "fraction"
+)  # fmt: skip
+"""What is known of a set."""
 TEXT = ("set", "row", "system", "status", "reason", "version", "source")
 
 
@@ -154,7 +158,7 @@ class Study:
                     "fraction": statistics.geometric_mean(limit)["ratio"] if len(limit) else None,
                 }
             )
-        return pd.DataFrame(lines)
+        return pd.DataFrame(lines, columns=SUMMED)
 
     @functools.cached_property
     def pairs(self) -> pd.DataFrame:
@@ -165,7 +169,8 @@ class Study:
             for key, part in self.ratios.groupby(keys, sort=False)
         ]
         tests = statistics.signed_rank(self.ratios, keys)
-        return pd.DataFrame(lines).merge(tests.drop(columns="shapes"), on=keys, how="left")
+        frame = pd.DataFrame(lines, columns=[*keys, "rows", "ratio", "low", "high"])
+        return frame.merge(tests.drop(columns="shapes"), on=keys, how="left")
 
     @functools.cached_property
     def scaling(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from ...errors import ArgumentError
 from . import calendars, intervals, seasons
 from .inputs import as_lines, dates_of, freq_of
 from .linear import Choice, fit_linear
-from .network import Job, Member
+from .network import Job, Member, title_of
 from .panel import Panel
 from .training import Entry
 from .views import Lens, possible_views
@@ -94,8 +94,7 @@ def check_share(name, value, high=np.inf):
 def prepare(model, series, known=None, past=None):
     """Check settings and series, fit the linear paths, and make the networks; gives a `Prepared`."""
     horizon = check_int("horizon", model.horizon)
-    if model.cell not in ("lstm", "gru", "rnn"):
-        raise ArgumentError("cell", "'lstm', 'gru' or 'rnn'", repr(model.cell))
+    title_of(model.cell)
     if model.budget is not None and check_share("budget", model.budget) == 0:
         raise ArgumentError("budget", "seconds > 0", model.budget)
     first = (

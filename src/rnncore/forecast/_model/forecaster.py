@@ -14,6 +14,7 @@ from ...errors import ArgumentError
 from . import fitting, intervals, seasons
 from .files import ForecasterFile
 from .inputs import as_lines, tail
+from .network import title_of
 from .origins import Fitted
 from .panel import Line, Panel
 from .results import Backtest, Forecast
@@ -38,7 +39,7 @@ class Forecaster(ForecasterFile):
     ----------
     horizon : int
         Steps to forecast at once.
-    cell : "gru", "lstm" or "rnn"
+    cell : {"gru", "lstm", "rnn", "min_gru", "min_lstm"}
     seasons : sequence of int, optional
         Steps in each season, shortest first; () for none. Left out, dates say them or the autocorrelation does.
     context : int, optional
@@ -307,7 +308,7 @@ class Forecaster(ForecasterFile):
         windows = self._windows(panel)
         truth, there = windows.targets(origins)
         quantiles, bounds = self._quantiles(panel, origins, intervals.check_levels(levels), windows)
-        forecasts = {f"rnncore {self.cell.upper()}": quantiles[..., 1]}
+        forecasts = {f"rnncore {title_of(self.cell)}": quantiles[..., 1]}
         forecasts["linear autoregression"] = self._clip(self._linear(panel, origins))
         forecasts |= seasons.naive_forecasts(panel, origins, self.horizon, self.seasons_)
         lines = panel.which[origins]

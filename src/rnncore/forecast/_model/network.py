@@ -11,12 +11,15 @@ training minimises their quantile loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ... import layers
+from ...errors import ArgumentError, shown
 from ...nn import Adam, Linear, quantile_loss
 from ...nn.schedules import cos_pi
+from ...spec import CELLS
 
 QUANTILES = np.array([0.1, 0.5, 0.9])
 MEDIAN = 1
@@ -24,6 +27,13 @@ START = np.array([-1.0, 0.0, 1.0], np.float32)
 """Outputs before training, about the quantiles of a normal distribution."""
 CHUNK = 512
 """Windows that are forecast in one call: their inputs stay within some megabytes."""
+
+
+def title_of(cell):
+    """The name of a cell's layer; ArgumentError unless it is a cell."""
+    if not isinstance(cell, str) or cell not in CELLS:
+        raise ArgumentError("cell", "one of " + ", ".join(CELLS), shown(cell))
+    return CELLS[cell].title
 
 
 @dataclass
@@ -39,8 +49,7 @@ class Member:
     @classmethod
     def make(cls, path, anchor, spread, width, cell, hidden_size, seed):
         """A new network for inputs of this width; its head gives START until it is trained."""
-        kind = getattr(layers, cell.upper())
-        layer = kind(width, hidden_size, seed=seed)
+        layer = getattr(layers, title_of(cell))(width, hidden_size, seed=seed)
         head = Linear(hidden_size, len(QUANTILES), seed=0)
         head.update_parameters({"weight": np.zeros_like(head.parameters()["weight"]), "bias": START})
         return cls(path, anchor, spread, layer, head)
@@ -68,6 +77,15 @@ class Member:
         return np.concatenate(found)
 
 
+class Drawn(NamedTuple):
+    """A batch of windows: origins, inputs, the linear path's forecasts, and what dropout leaves of the outputs."""
+
+    origins: np.ndarray
+    x: np.ndarray
+    linear: np.ndarray
+    mask: np.ndarray
+
+
 class Job:
     """The training of one member: its windows, its optimiser, and its best parameters so far."""
 
@@ -80,24 +98,19 @@ class Job:
         )
         self.best, self.best_state = np.inf, self.state()
 
-    def step(self, share_done):
-        """One step of the optimiser on a batch of windows; returns the loss."""
-        member, windows, settings = self.member, self.windows, self.settings
+    def kind(self):
+        """What jobs that can be trained together have in common."""
+        shape, member = self.windows.shape, self.member
+        return repr((member.layer, member.head, self.settings, shape.context, shape.horizon))
+
+    def draw(self):
+        """The batch of a step."""
+        settings, horizon = self.settings, self.windows.shape.horizon
         origins = self.rng.choice(self.train, settings.batch_size)
-        x, linear = member.inputs(windows, origins)
-        y, _, tape = member.layer.forward(x, num_threads=settings.num_threads)
-        ahead = y[windows.shape.context :]
-        kept = self.rng.random(ahead.shape, dtype=np.float32) >= settings.dropout
-        mask = kept.astype(np.float32) / np.float32(1 - settings.dropout)
-        outputs, head_tape = member.head.forward(ahead * mask)
-        loss, doutputs = self.loss(outputs, origins, linear)
-        head_grads = member.head.backward(head_tape, doutputs)
-        dy = np.zeros_like(y)
-        dy[windows.shape.context :] = head_grads.x * mask
-        grads = member.layer.backward(tape, dy, input_grad=False)
-        self.optimizer.lr = settings.lr * learning_rate(share_done)
-        self.optimizer.step([grads.params, head_grads.params])
-        return loss
+        x, linear = self.member.inputs(self.windows, origins)
+        shape = (horizon, len(origins), settings.hidden_size)
+        kept = self.rng.random(shape, dtype=np.float32) >= settings.dropout
+        return Drawn(origins, x, linear, kept.astype(np.float32) / np.float32(1 - settings.dropout))
 
     def loss(self, outputs, origins, linear):
         """Quantile loss in spreads of the lines, and its gradient with respect to the outputs."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The run that trains the networks of one or several `Forecaster`s together, a step of each in turn.
+"""The run that trains the networks of one or several `Forecaster`s together, a step of all of them at a time.
 
 Networks that see the same series through different views race: after a fifth of the run the view that is
 behind drops out. A run keeps within a budget of seconds, can be stopped at any step, and goes on from its checkpoint.
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import ArgumentError
+from .crew import crews_of
 from .modelfile import prefixed, read_file, strip, write_file
 
 CHECKPOINT_FORMAT = "rnncore-forecaster-checkpoint-2"
@@ -82,7 +83,7 @@ class Run:
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.identity = identity
         self.round, self.spent, self.stopped = 0, 0.0, False
-        self.boundary = None
+        self.boundary, self._crews = None, None
         self._written = time.perf_counter()
         self._resume()
 
@@ -109,7 +110,7 @@ class Run:
         if self.round == 0:
             self._judge()
         while self.round < self.steps and not self.stopped:
-            losses = [entry.job.step(self.round / self.steps) for entry in self.running()]
+            losses = self._step()
             self.round += 1
             every = min(max(self.steps // CHECKS, STRETCH[0]), STRETCH[1])
             due = self.round % every == 0 or self.round == self.steps
@@ -119,12 +120,20 @@ class Run:
                 self._plan()
             self._report(float(np.mean(losses)))
 
+    def _step(self):
+        """A step of every network; the losses."""
+        if self._crews is None:
+            self._crews = crews_of([entry.job for entry in self.running()])
+        return [loss for crew in self._crews for loss in crew.step(self.round / self.steps)]
+
     def _judge(self):
         for entry in self.running():
             entry.job.judge()
 
     def _check(self):
         """Judge all, let the slower view drop out, and remember where the run stands."""
+        for crew in self._crews:
+            crew.give_back()
         self._judge()
         if self.round >= RACE * self.steps:
             self._end_race()
@@ -144,6 +153,7 @@ class Run:
             for entry in self.running():
                 if entry.model == model and entry.view != best:
                     entry.runs = False
+                    self._crews = None  # those that are left make up new ones
 
     def _plan(self):
         """Fit the number of steps to what is left of the budget, at the speed of the rounds since the last plan."""
