@@ -15,7 +15,13 @@
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
 enum { RC_TILE_ROWS = RC_REGISTERS >= 16 ? 8 : 4, RC_TILE_BLOCKS = RC_TILE_ROWS, RC_TILE_GATES = 4 };
-enum { RC_TILE_WIDE_ROWS = RC_TILE_ACCUMULATORS < 6 ? 1 : 6 };
+
+/* Those of a store: with 16 registers two of bfloat16's are for a mask and a vector of pairs. (With 12, four of them went through
+ * memory in each step, which took twice as long: batches of LSTM and GRU.) */
+RC_INLINE int tile_accumulators(const rnncore_store S)
+{
+    return S == RNNCORE_STORE_BFLOAT16 && RC_TILE_ACCUMULATORS == 12 ? 10 : RC_TILE_ACCUMULATORS;
+}
 
 typedef struct rc_tile {
     int64_t k;             /* length of the chains */
@@ -79,7 +85,8 @@ __attribute__((noinline, unused)) static void tile_rest(rnncore_store S, int row
 /* S, R, U and G are constants where this is inlined: the loops over them unroll and acc lives in registers. */
 RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, const int G, const rc_tile *t)
 {
-    const int V = U * G; /* weight vectors per k */
+    const int V = U * G;                      /* weight vectors per k */
+    if (R * V > tile_accumulators(S)) return; /* no product is cut into these */
     const int group = rc_store_form_of(S).group;
     const int64_t bytes = RC_LANES * store_bytes(S) * group; /* of a vector of groups */
     vec acc[RC_TILE_ACCUMULATORS];
@@ -136,25 +143,31 @@ static inline cut cut_evenly(int total, int most)
 static inline int cut_begin(const cut *c, int i) { return i * c->size + (i < c->larger ? i : c->larger); }
 static inline int cut_size(const cut *c, int i) { return c->size + (i < c->larger); }
 
-/* The largest tile: as many accumulators as there are registers, rows before blocks (an input that is broadcast is reused
- * by all blocks, a weight by all rows; weights are what is far away). With one or two gates 6 x 4 beats 8 x 3, and with 12
- * 6 x 2 beats 8 x 1 and 3 x 4, if there are blocks for it. */
-static cut cut_rows(int rows, int blocks, int gates)
+/* total / gates, by constants. */
+RC_INLINE int over_gates(const int total, int gates)
 {
-#define MOST(gates) (RC_TILE_ACCUMULATORS / (gates) < RC_TILE_ROWS ? RC_TILE_ACCUMULATORS / (gates) : RC_TILE_ROWS)
-    static const int most[RC_TILE_GATES + 1] = {0, MOST(1), MOST(2), MOST(3), MOST(4)}; /* of one block */
-#undef MOST
-    const int wide = gates < 3 && blocks * gates >= 4;
-    return cut_evenly(rows, wide ? RC_TILE_WIDE_ROWS : most[gates]);
+    if (gates == 1) return total;
+    if (gates == 2) return total / 2;
+    return gates == 3 ? total / 3 : total / 4;
+}
+
+/* The largest tile: as many accumulators as there are registers for, rows before blocks (an input that is broadcast is reused
+ * by all blocks, a weight by all rows; weights are what is far away). With one or two gates and blocks for it, 6 x 4 beats 8 x 3,
+ * and with 12 accumulators 6 x 2 beats 8 x 1 and 3 x 4. */
+RC_INLINE cut cut_rows(int rows, int blocks, int gates, const int accumulators)
+{
+    if (gates < 3 && blocks * gates >= 4) return cut_evenly(rows, accumulators / (accumulators < 24 ? 2 : 4));
+    const int most = over_gates(accumulators, gates);
+    return cut_evenly(rows, most < RC_TILE_ROWS ? most : RC_TILE_ROWS);
 }
 
 /* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16
  * streams, 9.0 with 8; GRU 34.4 with 24 accumulators, 32.2 with 12). Where a cache does not hold them all, what the last
  * walk left in it is found again only if the tiles are small against it. */
-static cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block)
+RC_INLINE cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block, const int accumulators)
 {
-    const int least = RC_TILE_ACCUMULATORS < 12 ? RC_TILE_ACCUMULATORS : 12;
-    const int held = (rows == 1 && p->mat->planes > 1 ? least : RC_TILE_ACCUMULATORS) / (p->mat->planes * rows);
+    const int least = accumulators < 12 ? accumulators : 12;
+    const int held = (rows == 1 && p->mat->planes > 1 ? least : accumulators) / (p->mat->planes * rows);
     const int most = held < RC_TILE_BLOCKS ? held : RC_TILE_BLOCKS;
     if (rows == 1 && p->large && p->mat->k) {
         const int64_t few = RC_WALK_BYTES / w_block;
@@ -180,8 +193,9 @@ RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const
     const int blocks = (int)(p->block_end - p->block_begin);
     if (p->rows <= 0 || blocks <= 0) return;
     const int64_t w_block = rc_store_bytes(S, p->mat->k, p->mat->planes * RC_LANES, sizeof(real));
-    const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes);
-    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0), w_block);
+    const int accumulators = tile_accumulators(S);
+    const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes, accumulators);
+    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0), w_block, accumulators);
     for (int j = 0; j < by_blocks.parts; j++) {
         const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
         const int64_t b = p->block_begin + cut_begin(&by_blocks, part);

@@ -65,20 +65,17 @@ class Station:
         """
         self.peer = None
         self.ballast = []
-        if self.alone:
-            gc.unfreeze()
         gc.collect()
+        if (
+            self.alone
+        ):  # what is alive without a peer is the library, which later collections need not look through
+            gc.freeze()
         self.ballast = _blocks(place) if place else []
         problem = make_problem(case)
         memory.forget_peak()
         begin = time.perf_counter()
         self.peer = self.kind(case, problem)
         self.first_seconds = time.perf_counter() - begin
-        if (
-            self.alone
-        ):  # What lives on is left out of the collections before each burst: a large library's are slow.
-            gc.collect()
-            gc.freeze()
 
     def check(self) -> dict[str, np.ndarray]:
         """Outputs of the part of the case that is checked, in the form of `oracle.expected`."""

@@ -2,6 +2,7 @@
 """JAX: a compiled scan with the input product hoisted out of it, the way its users write a fast recurrent
 layer."""
 
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,53 +36,22 @@ def make_cell(jax: Any, cell: str) -> Any:
     return {"rnn": rnn, "lstm": lstm, "gru": gru}[cell]
 
 
-class Jax(Peer):
-    """jax.jit of the whole stack; weights are arguments, held on the device."""
+class Network:
+    """What is compiled for a case: everything but its numbers."""
 
-    name = "jax"
-    title = "JAX"
-    needs: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
-    distribution = "jax"
-    isas: ClassVar[tuple[str, ...]] = ("avx2",)
-
-    def __init__(self, case: Case, problem: Problem) -> None:
-        super().__init__(case, problem)
+    def __init__(self, case: Case) -> None:
         import jax
 
-        if case.dtype == "float64":
-            jax.config.update("jax_enable_x64", True)
         jax.clear_caches()  # what was compiled for the case before
         self.jax: Any = jax
+        self.case = case
         self.cell: Any = make_cell(jax, case.cell)
-        self.params: dict[str, Any] = {
-            name: jax.numpy.asarray(value) for name, value in problem.params.items()
-        }
-        self.x: Any = jax.numpy.asarray(problem.x)
-        self.dy: Any = jax.numpy.asarray(problem.dy)
-        self.run_forward: Any = jax.jit(self._forward)
-        self.run_train: Any = jax.jit(self._train)
-        self.run_step: Any = jax.jit(self._step)
-        self.run_fit: Any = jax.jit(self._fit, donate_argnums=(0, 1, 2))
-        if case.mode == "fit":
-            bias = jax.numpy.zeros(1, case.dtype)
-            self.fitted: Any = {**self.params, "head": jax.numpy.asarray(problem.head), "bias": bias}
-            self.moments: Any = [{name: 0 * value for name, value in self.fitted.items()} for _ in range(2)]
-            self.target: Any = jax.numpy.asarray(problem.target)
-            self.count: int = 0
-        self.grads: Any = None
-        self.reset()
+        self.forward: Any = jax.jit(self._forward)
+        self.train: Any = jax.jit(self._train)
+        self.step: Any = jax.jit(self._step)
+        self.fit: Any = jax.jit(self._fit, donate_argnums=(0, 1, 2))
 
-    @classmethod
-    def environment(cls, threads: int) -> dict[str, str]:
-        flags = {"JAX_PLATFORMS": "cpu"}
-        if threads == 1:
-            flags["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-            flags["NPROC"] = "1"
-        else:
-            flags["NPROC"] = str(threads)
-        return flags
-
-    def _zero_state(self) -> tuple[Any, ...]:
+    def zero_state(self) -> tuple[Any, ...]:
         parts = 2 if self.case.cell == "lstm" else 1
         return tuple(self.jax.numpy.zeros((self.case.N, self.case.H), self.case.dtype) for _ in range(parts))
 
@@ -98,7 +68,7 @@ class Jax(Peer):
                     return state, state[0]
 
                 outputs.append(
-                    lax.scan(step, self._zero_state(), product, reverse=tail.endswith("_reverse"))[1]
+                    lax.scan(step, self.zero_state(), product, reverse=tail.endswith("_reverse"))[1]
                 )
             x = jnp.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
         return x
@@ -131,23 +101,70 @@ class Jax(Peer):
         values = tree(lambda w, m, v: w - rate * m / (jnp.sqrt(v) * root + 1e-8), values, first, second)
         return values, first, second, loss
 
+
+@functools.lru_cache(maxsize=1)
+def network(case: Case) -> Network:
+    """The last case's, so that the same case prepared again is not compiled again."""
+    return Network(case)
+
+
+class Jax(Peer):
+    """jax.jit of the whole stack; weights are arguments, held on the device."""
+
+    name = "jax"
+    title = "JAX"
+    needs: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
+    distribution = "jax"
+    isas: ClassVar[tuple[str, ...]] = ("avx2",)
+
+    def __init__(self, case: Case, problem: Problem) -> None:
+        super().__init__(case, problem)
+        import jax
+
+        jax.config.update("jax_enable_x64", case.dtype == "float64")
+        self.jax: Any = jax
+        self.network: Network = network(case)
+        self.params: dict[str, Any] = {
+            name: jax.numpy.asarray(value) for name, value in problem.params.items()
+        }
+        self.x: Any = jax.numpy.asarray(problem.x)
+        self.dy: Any = jax.numpy.asarray(problem.dy)
+        if case.mode == "fit":
+            bias = jax.numpy.zeros(1, case.dtype)
+            self.fitted: Any = {**self.params, "head": jax.numpy.asarray(problem.head), "bias": bias}
+            self.moments: Any = [{name: 0 * value for name, value in self.fitted.items()} for _ in range(2)]
+            self.target: Any = jax.numpy.asarray(problem.target)
+            self.count: int = 0
+        self.grads: Any = None
+        self.reset()
+
+    @classmethod
+    def environment(cls, threads: int) -> dict[str, str]:
+        flags = {"JAX_PLATFORMS": "cpu"}
+        if threads == 1:
+            flags["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+            flags["NPROC"] = "1"
+        else:
+            flags["NPROC"] = str(threads)
+        return flags
+
     def forward(self) -> Any:
-        return self.run_forward(self.params, self.x).block_until_ready()
+        return self.network.forward(self.params, self.x).block_until_ready()
 
     def reset(self) -> None:
-        self.states: list[Any] = [self._zero_state() for _ in range(self.case.L)]
+        self.states: list[Any] = [self.network.zero_state() for _ in range(self.case.L)]
 
     def step(self, x: np.ndarray) -> np.ndarray:
-        y, self.states = self.run_step(self.params, self.states, x)
+        y, self.states = self.network.step(self.params, self.states, x)
         return np.asarray(y)
 
     def train(self) -> None:
-        self.grads: Any = self.jax.block_until_ready(self.run_train(self.params, self.x, self.dy))
+        self.grads: Any = self.jax.block_until_ready(self.network.train(self.params, self.x, self.dy))
 
     def fit(self) -> float:
         self.count += 1
         count = self.problem.x.dtype.type(self.count)
-        self.fitted, *self.moments, loss = self.run_fit(
+        self.fitted, *self.moments, loss = self.network.fit(
             self.fitted, *self.moments, count, self.x, self.target
         )
         return float(self.jax.block_until_ready((loss, self.fitted))[0])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PyTorch through torch.compile."""
 
+import functools
 import os
 import pathlib
 import shutil
@@ -12,6 +13,11 @@ from .torch_peer import Torch
 
 UNROLLED = 8
 """Most cells that are compiled one after the other: the time to compile grows with them."""
+
+
+def _run(module: Any, x: Any, state: Any = None) -> Any:
+    """What is compiled: a module of torch.nn by itself would not be looked into."""
+    return module(x, state)
 
 
 class TorchCompiled(Torch):
@@ -26,17 +32,16 @@ class TorchCompiled(Torch):
     title = "PyTorch compiled"
     takes_lengths = False
     stores: ClassVar[tuple[str, ...]] = ()
+    _compiled: ClassVar[dict[Case, Any]] = {}
+    """Of the last case, which is not compiled again when it is prepared again."""
 
     def __init__(self, case: Case, problem: Problem) -> None:
         super().__init__(case, problem)
-        self.torch._dynamo.reset()
-        self.torch._dynamo.config.allow_rnn = True
-        module = self.module
-
-        def run(x: Any, state: Any = None) -> Any:  # a module of torch.nn alone would not be looked into
-            return module(x, state)
-
-        self.call: Any = self.torch.compile(run, dynamic=False, fullgraph=True)
+        if case not in self._compiled:
+            self.torch._dynamo.reset()
+            self.torch._dynamo.config.allow_rnn = True
+            type(self)._compiled = {case: self.torch.compile(_run, dynamic=False, fullgraph=True)}
+        self.call: Any = functools.partial(self._compiled[case], self.module)
 
     @classmethod
     def preload(cls) -> None:

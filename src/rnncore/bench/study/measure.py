@@ -120,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
     ended = limits.with_drift(bounds).to_json() if bounds else None
     directory.finish(rows, ended)
     print(f"{options.out} is whole: {len(measured)} rows measured, {len(rows) - len(measured)} skipped")
+    print(f"Its figures: rnncore bench claims {options.out}; all of it: rnncore bench html {options.out}")
     return 0
 
 
