@@ -5,6 +5,7 @@ forward  a fleet beside our own layers in a loop, GRU, I = H, one thread: times 
 train    the same, forward and backward
 lanes    lanes that are models beside lanes that are units, in the core: where one becomes faster than the other
 threads  a fleet on two threads beside one
+optimiser  a step of FleetAdam on two threads beside one
 peers    a fleet beside PyTorch's modules in a loop and JAX's vmap of a jitted scan
 
 What is compared is called in turn, and the shortest of many calls counts.
@@ -98,6 +99,16 @@ def threads(given):
         print(f"{H:4} {one / two:6.2f}", flush=True)
 
 
+def optimiser(given):
+    print("optimiser: H, us a model of one step of Adam over GRUs, times faster on two threads than on one")
+    for H in given.sizes:
+        fleet = fleet_of(given, H)
+        adam = rnncore.nn.FleetAdam(fleet, clip_norm=1.0)
+        grads = {name: np.ones_like(value) for name, value in fleet.parameters().items()}
+        one, two = measure([partial(adam.step, grads, num_threads=n) for n in (1, 2)], given.rounds)
+        print(f"{H:4} {one / given.models * 1e6:8.2f} {one / two:6.2f}", flush=True)
+
+
 def jax_call(fleet, x):
     """The same models by jit of vmap of scan."""
     import jax
@@ -151,7 +162,14 @@ def peers(given):
         print(f"{H:4} {torch / own:6.2f} {jax / own:6.2f}", flush=True)
 
 
-PARTS = {"forward": forward, "train": train, "lanes": lanes, "threads": threads, "peers": peers}
+PARTS = {
+    "forward": forward,
+    "train": train,
+    "lanes": lanes,
+    "threads": threads,
+    "optimiser": optimiser,
+    "peers": peers,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(

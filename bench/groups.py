@@ -101,23 +101,24 @@ def packs(given):
     """Print milliseconds a series in fleets of several sizes, and how many times faster that is than the first."""
     rnncore.set_num_threads(given.threads)
     table = series(given.series, given.rows)
-    seconds, models = {size: [] for size in given.packs}, None
+    seconds, walls, models = {size: [] for size in given.packs}, {size: [] for size in given.packs}, None
     for _ in range(given.rounds):
         for size in given.packs:
+            started = time.perf_counter()
             spent, found = timed(fitted, table, given.epochs, size, given.hidden, given.batch)
             seconds[size].append(spent)
+            walls[size].append(time.perf_counter() - started)
             models = models or found["model"].to_pylist()
             assert found["model"].to_pylist() == models
     print(
         f"{given.series} series of {given.rows} rows, {given.hidden} units, {given.epochs} epochs of batches of "
-        f"{given.batch}, {given.threads} threads, {given.rounds} rounds in turns, processor time"
+        f"{given.batch}, {given.threads} threads, {given.rounds} rounds in turns"
     )
-    first = given.packs[0]
-    for size, own in seconds.items():
-        ratio = statistics.median(a / b for a, b in zip(seconds[first], own, strict=True))
-        print(
-            f"{size:5} models: {1e3 * min(own) / given.series:8.2f} ms a series, {ratio:5.2f} times as fast"
-        )
+    for what, times in (("processor time", seconds), ("wall time", walls)):
+        for size, own in times.items():
+            ratio = statistics.median(a / b for a, b in zip(times[given.packs[0]], own, strict=True))
+            each = 1e3 * min(own) / given.series
+            print(f"{what}, {size:3} models: {each:8.2f} ms a series, {ratio:5.2f} times as fast")
 
 
 if __name__ == "__main__":

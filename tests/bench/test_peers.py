@@ -13,6 +13,7 @@ from reports import TINY
 from rnncore.bench import cases, memory, oracle, peers, runner, stations, worker
 from rnncore.bench.__main__ import main
 from rnncore.bench.cases import Case
+from rnncore.bench.peers.base import gate_blocks
 
 CELLS = ("lstm", "gru", "rnn")
 QUICK = runner.Plan(["numpy"], seconds=0.002, rounds=2, pause=0.0, in_process=True)
@@ -99,6 +100,15 @@ def test_a_stream_goes_on_after_it_was_reset():
     station.call("prepare", case)
     first, again = (station.call("check")["y"] for _ in range(2))
     assert np.array_equal(first, again)
+
+
+def test_gates_in_a_wrong_order_are_wrong_in_int8_too():
+    case = Case("lstm", 3, 2, 32, 48, store="int8")
+    problem = cases.make_problem(case)
+    swapped = {name: gate_blocks(value, (0, 1, 3, 2), case.H) for name, value in problem.params.items()}
+    right = oracle.expected(case, problem)
+    got = oracle.expected(case, dataclasses.replace(problem, params=swapped))
+    assert oracle.largest_error(got, right) > 2 * oracle.bound(case)
 
 
 # -- Instruction sets ---------------------------------------------------------------------------------------

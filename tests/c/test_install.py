@@ -171,7 +171,7 @@ def grown(header):
     """The header with a field more at the end of every struct that may grow."""
     pattern = r"(typedef struct (rnncore_\w+) \{\n    size_t struct_size;.*?)(\} \2;)"
     text, count = re.subn(pattern, r"\1    double future;\n\3", header, flags=re.DOTALL)
-    assert count == 8
+    assert count == header.count("    size_t struct_size;") > 0
     return text
 
 

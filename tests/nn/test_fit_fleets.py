@@ -288,6 +288,21 @@ def test_stacks_are_files_and_come_apart(tmp_path):
     assert nn.unstack(nn.FleetLinear.stack([nn.Linear(2, 3, seed=0)]))[0].in_features == 2
 
 
+def test_fleets_of_chains_stream_and_quantize(tmp_path):
+    networks, x = [network(m) for m in range(M)], X.swapaxes(1, 2)
+    fleet = nn.stack(networks)
+    stream = fleet.stream(COUNT)
+    assert_same_bits(np.stack([stream.step(x[:, t]) for t in range(T)], axis=1), fleet(x))
+    small = fleet.quantize("int8")
+    for m, own in enumerate(networks):
+        assert_same_bits(own.quantize("int8")(x[m]), small(x)[m])
+    small.save(tmp_path / "small.safetensors")
+    found = rnncore.formats.load(tmp_path / "small.safetensors")
+    assert found.records == {} and "store='int8'" in repr(found.other)
+    with pytest.raises(UnsupportedError, match="report"):
+        rnncore.formats.quality.compare(fleet, x)
+
+
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave", "concat", None])
 @pytest.mark.parametrize("last", [False, True])
 def test_recurrent_modules_of_fleets(merge, last):

@@ -207,7 +207,7 @@ def contents(
         found.stages = [lambda implementation: whole]
         return found
     for name, module in _named(whole, "" if isinstance(whole, Sequential) else "module"):
-        if isinstance(module, Recurrent):
+        if isinstance(module, Recurrent) and not isinstance(module.layer, Fleet):
             spec, parameters = module.layer.spec, module.parameters()
             options = {key: getattr(module, key) for key in ("order", "merge", "return_sequences")}
             found.records[name] = Record(name, spec, parameters, f"rnncore {CLASSES[spec.cell]}", **options)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import spec as checks
 from ..errors import ArgumentError, UnsupportedError
+from ..layers import Fleet
 from ..layers.build import build_layer
 from ..nn import Recurrent, Sequential
 from ..spec.stores import MOST_CODE, OPERANDS, STORES
@@ -71,7 +72,7 @@ def _states(module: Any, x: Any, name: str = "") -> tuple[list[tuple[str, np.nda
             states, x = _states(part, x, f"{name}.{k}" if name else str(k))
             found += states
         return found, x
-    if not isinstance(module, Recurrent):
+    if not isinstance(module, Recurrent) or isinstance(module.layer, Fleet):
         return [], module(x)
     found, y = [], x
     for place, layer in _layers(module.layer, name):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,8 @@ class Fleet(Module):
         >>> rnncore.Fleet.stack([rnncore.GRU(3, 4, seed=seed) for seed in range(5)])
         rnncore.Fleet('gru', 3, 4, models=5)
         """
-        found = (
-            list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, np.ndarray)) else []
-        )
+        sound = isinstance(layers, Iterable) and not isinstance(layers, (str, np.ndarray))
+        found = list(layers) if sound else []
         for k, layer in enumerate(found):
             check_type(f"layers[{k}]", layer, layers_of_one.Layer, "a recurrent layer")
             if layer.spec != found[0].spec:
@@ -163,13 +163,17 @@ class Fleet(Module):
             raise ArgumentError("layers", "at least one recurrent layer", shown(layers))
         names = found[0].parameters()
         values = {name: np.stack([layer._parameters[name] for layer in found]) for name in names}
-        return cls._with_parameters(
-            found[0].spec, values, [copy.deepcopy(layer._dropout_rng) for layer in found]
-        )
+        rngs = [copy.deepcopy(layer._dropout_rng) for layer in found]
+        return cls._with_parameters(found[0].spec, values, rngs)
 
     def unstack(self) -> list[Any]:
         """The layers, as `fleet[i]` gives them."""
         return list(self)
+
+    def quantize(self, store: str | None) -> Fleet:
+        """The same fleet with the layers' matrices packed in another store; see `LSTM.quantize`."""
+        spec = dataclasses.replace(self.layer_spec, store=store)
+        return Fleet._with_parameters(spec, self._parameters, copy.deepcopy(self._dropout_rngs))
 
     def __len__(self) -> int:
         return self.models

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Keras on TensorFlow: the stock layers inside one tf.function; training as Keras' loops of one's own have it."""
 
+import functools
+import importlib.metadata
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +26,13 @@ def _layer_weights(case: Case, problem: Problem, tail: str) -> list[np.ndarray]:
         else take["bias_ih"] + take["bias_hh"]
     )
     return [np.ascontiguousarray(take["weight_ih"].T), np.ascontiguousarray(take["weight_hh"].T), bias]
+
+
+@functools.cache
+def _tensorflow_version() -> str:
+    """It comes as tensorflow and as tensorflow-cpu."""
+    names = importlib.metadata.packages_distributions()["tensorflow"]
+    return importlib.metadata.version(names[0])
 
 
 class Keras(Peer):
@@ -62,6 +71,11 @@ class Keras(Peer):
             self.grads: Any = None
         elif case.mode == "fit":
             self._make_fit(keras)
+
+    @classmethod
+    def version(cls) -> str:
+        """Of Keras and of what computes."""
+        return f"{super().version()} on TensorFlow {_tensorflow_version()}"
 
     @classmethod
     def environment(cls, threads: int) -> dict[str, str]:

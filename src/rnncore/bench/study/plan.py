@@ -62,7 +62,7 @@ class Profile:
 
 PROFILES = {
     "quick": Profile(
-        "quick", 30, 3, 0.010, 0.010, 0.25,
+        "quick", 30, 5, 0.010, 0.010, 0.25,
         {"device": 3, "server": 6, "training": 2, "deepcpu": 3, "trading": 4, "small": 5, "odd": 4, "ragged": 2,
          "train": 4, "real": 4, "int8": 4},
     ),
