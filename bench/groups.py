@@ -20,9 +20,10 @@ import pyarrow as pa
 
 import rnncore
 from rnncore import nn
-from rnncore.cluster import Windows, fit_groups, groups_packs
+from rnncore.cluster import Windows, fit_groups
 from rnncore.cluster.groups_table import seed_of
 from rnncore.formats import to_bytes
+from rnncore.nn import stacks
 from rnncore.nn.order import shuffled
 
 WINDOWS = Windows("y", context=24, horizon=1)
@@ -63,7 +64,7 @@ def bare(samples, epochs):
 
 def fitted(table, epochs, pack=1, hidden=HIDDEN, batch=BATCH):
     """`fit_groups` with at most so many models in a fleet."""
-    groups_packs.MODELS = pack
+    stacks.PACK = pack
     make = functools.partial(model, hidden=hidden)
     return fit_groups(table, "store", make, data=WINDOWS, time="day", epochs=epochs, batch_size=batch)
 

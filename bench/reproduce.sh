@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# From a fresh clone to the main claims in about 30 minutes: an environment, the library and all systems that install, a
+# From a fresh clone to the main claims in about 30 minutes (an estimate): an environment, the library and all systems that install, a
 # quick study, its claims and its report. The same command goes on where it was interrupted.
 #
 #   bench/reproduce.sh [DIR [ARGUMENT...]]     DIR: rnncore-study; arguments go to rnncore bench study

@@ -4,8 +4,8 @@
 One row, a batch and a training call of the same work on each number of threads, in turns; the shortest of many calls
 counts. Beside it stand its speed-up over one thread and, in brackets, the speed-up of the limit: the arithmetic at the
 peak and the weights at the bandwidth of so many threads, and, where rows are too few to share, one meeting a step: a
-flag from one core to another and back for each doubling of the threads. Without `--threads`: powers of two and all
-cores that the process may use.
+flag from one core to another and back, once up to eight threads, twice up to 64. Without `--threads`: powers of two and
+all cores that the process may use.
 
 Hardware threads of one core count once. Where the system does not tell them apart, give one of each:
 `taskset -c 0-7 python bench/scaling.py`.
@@ -13,7 +13,7 @@ Hardware threads of one core count once. Where the system does not tell them apa
 
 import argparse
 import dataclasses
-import math
+import itertools
 import time
 from functools import partial
 
@@ -29,6 +29,8 @@ CASES = {
     "batch": [Case("lstm", 50, N, 256, 256) for N in (16, 64, 256)] + [Case("gru", 50, 64, 128, 128)],
     "training": [Case("lstm", 50, 64, H, H, mode="train") for H in (128, 256)],
 }
+MEET = 8
+"""Threads that meet at once, RC_MEET of csrc/base/tuning.h."""
 LAYERS = {"lstm": rnncore.LSTM, "gru": rnncore.GRU, "rnn": rnncore.RNN}
 
 
@@ -65,7 +67,8 @@ def possible(case, measured, threads):
     found = limits.limit_seconds(dataclasses.replace(case, threads=threads), measured)
     if threads <= max(case.N, 1):
         return found
-    meeting = 2 * (measured.flag_latency or 0.0) * math.ceil(math.log2(threads))
+    rounds = next(k for k in itertools.count(1) if MEET**k >= threads)
+    meeting = 2 * (measured.flag_latency or 0.0) * rounds
     return found + case.T * meeting * (2 if case.trains else 1)
 
 

@@ -17,6 +17,7 @@ from rnncore.cluster import fit_groups, groups_packs, groups_parts
 from rnncore.cluster.groups_table import seed_of
 from rnncore.errors import ArgumentError, FormatError, RnncoreError
 from rnncore.formats import from_bytes
+from rnncore.nn import stacks
 from rnncore.nn.order import shuffled
 from rnncore.nn.sequential import models_of
 
@@ -161,7 +162,7 @@ def _together(monkeypatch, **options):
     monkeypatch.setattr(groups_packs, "fit", noted)
     found = fitted(**options)
     together = list(sizes)
-    monkeypatch.setattr(groups_packs, "MODELS", 1)
+    monkeypatch.setattr(stacks, "PACK", 1)
     assert digest(fitted(**options)) == digest(found)
     return found, together
 
@@ -177,9 +178,9 @@ def test_other_lengths_and_models_are_other_fleets(monkeypatch):
     )
     assert sorted(_together(monkeypatch, table=short)[1]) == [5, 7]
     configs = [{"hidden": 3}, {"lr": 0.1}, {"hidden": 4}, {"momentum": 0.5}, {"momentum": 0.5, "lr": 0.3}]
-    monkeypatch.setattr(groups_packs, "MODELS", 100)
+    monkeypatch.setattr(stacks, "PACK", 100)
     found = fit_groups(TABLE, "store", _searched, 7, data=WEEK, time="day", epochs=2, configs=configs)
-    monkeypatch.setattr(groups_packs, "MODELS", 1)
+    monkeypatch.setattr(stacks, "PACK", 1)
     again = fit_groups(TABLE, "store", _searched, 7, data=WEEK, time="day", epochs=2, configs=configs)
     assert digest(found) == digest(again) and found["error"].null_count == 60
 

@@ -11,6 +11,7 @@ from rnncore.errors import ArgumentError
 from rnncore.forecast import Forecaster
 from rnncore.forecast._model import crew, fitting
 from rnncore.forecast._model.network import learning_rate
+from rnncore.nn import stacks
 
 T = np.arange(160)
 Y = 50 + 5 * np.sin(2 * np.pi * T / 7) + np.random.default_rng(0).normal(size=len(T))
@@ -57,7 +58,7 @@ def test_other_shapes_and_settings_are_other_crews(monkeypatch):
     jobs += [job for _, _, job in prepared(hidden_size=4, lr=0.5).jobs]
     each = len(jobs) // 3
     assert [len(found.jobs) for found in crew.crews_of(jobs)] == [each] * 3
-    monkeypatch.setattr(crew, "MOST", each - 1)
+    monkeypatch.setattr(stacks, "PACK", each - 1)
     assert [len(found.jobs) for found in crew.crews_of(jobs)] == [each - 1, 1] * 3
 
 

@@ -8,18 +8,15 @@ error is always that of the group that has it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..formats import native
 from ..nn import fit
-from ..nn.stacks import description_of, settings_of, stack, stack_optimizers
+from ..nn.stacks import description_of, packs_of, settings_of, stack, stack_optimizers
 from .groups_parts import text_of
-
-MODELS = 32
-"""Models of a fleet, at most; more do not stay in the cache through steps (`bench/groups.py --packs`)."""
 
 
 @dataclasses.dataclass
@@ -36,8 +33,6 @@ class Job:
 
     def form(self) -> str | None:
         """What jobs that can be trained together have in common; None of one that must be alone."""
-        if "error" in self.row:
-            return None
         (module, optimizer), (x, target, held) = self.made, self.samples
         arrays = (x, target, *(held if isinstance(held, tuple) else () if held is None else (held,)))
         described, settings = description_of(module), settings_of(optimizer)
@@ -70,21 +65,10 @@ class Job:
 
 def train(jobs: Iterable[Job], loss: Any, options: Mapping[str, Any]) -> None:
     """Train all jobs that have no error; `options` are those of `fit`."""
-    for pack in _packs(jobs):
+    for pack in packs_of((job for job in jobs if "error" not in job.row), Job.form):
         alone = pack if len(pack) == 1 else _train_together(pack, loss, options)
         for job in alone:
             job.train(loss, options)
-
-
-def _packs(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """Jobs of one form, as many as fit in a fleet."""
-    forms: dict[Any, list[Job]] = {}
-    for job in jobs:
-        if "error" not in job.row:
-            forms.setdefault(job.form() or id(job), []).append(job)
-    for found in forms.values():
-        for first in range(0, len(found), MODELS):
-            yield found[first : first + MODELS]
 
 
 def _train_together(pack: list[Job], loss: Any, options: Mapping[str, Any]) -> list[Job]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,20 @@ from .linear import Linear
 from .optimisers import SGD, Adam
 from .recurrent import Recurrent
 from .sequential import Sequential, models_of
+
+PACK = 32
+"""Models that train as one fleet, at most. More take more memory and no less time: with 16, 32, 64 and 128 it is the
+same within noise, with 8 longer (`bench/groups.py --packs`)."""
+
+
+def packs_of(things: Iterable[Any], form: Callable[[Any], str | None]) -> Iterator[list[Any]]:
+    """Things of one form, at most PACK together; those of form None alone."""
+    forms: dict[Any, list[Any]] = {}
+    for thing in things:
+        forms.setdefault(form(thing) or id(thing), []).append(thing)
+    for found in forms.values():
+        for first in range(0, len(found), PACK):
+            yield found[first : first + PACK]
 
 
 def stack(models: Iterable[Any]) -> Any:

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     profile = found.add_mutually_exclusive_group()
     for name, text in (
         ("quick", "a few rows of each set (the default)"),
-        ("full", "all rows, about two hours for each number of threads"),
+        ("full", "all rows: hours for each number of threads"),
     ):
         profile.add_argument(f"--{name}", dest="profile", action="store_const", const=name, help=text)
     found.add_argument("--threads", type=counts, default=default_threads(), metavar="N,N",

@@ -8,19 +8,13 @@ import numpy as np
 from ... import layers
 from ...nn import FleetLinear
 from ...nn.optimisers import diverged
-from ...nn.stacks import stack_optimizers, unstack_optimizers
+from ...nn.stacks import packs_of, stack_optimizers, unstack_optimizers
 from .network import learning_rate
-
-MOST = 32
-"""Networks of a crew: what more of them remember for backward would not stay in the cache."""
 
 
 def crews_of(jobs):
-    """The crews of some `Job`s: of one shape and with one set of settings, at most MOST."""
-    found = {}
-    for job in jobs:
-        found.setdefault(job.kind(), []).append(job)
-    return [Crew(some[k : k + MOST]) for some in found.values() for k in range(0, len(some), MOST)]
+    """The crews of some `Job`s: of one shape and with one set of settings."""
+    return [Crew(pack) for pack in packs_of(jobs, lambda job: job.kind())]
 
 
 class Crew:
