@@ -70,8 +70,8 @@ def _headline(study: Study) -> str:
     win, tie, loss = (int(counts.get(word, 0)) for word in ("win", "tie", "loss"))
     return (
         f"{_a_step(study)}Times as fast as the best other system, geometric means on one thread with 95 % "
-        f"intervals: {', '.join(named)}. Of {len(study.best)} rows {win} are faster than every other system, "
-        f"{tie} are ties, {loss} are lost. {_where(study)}"
+        f"intervals: {', '.join(named)}. Of {len(study.best)} rows: {win} faster than every other system, "
+        f"ties {tie}, lost {loss}. {_where(study)}"
     )
 
 

@@ -158,7 +158,7 @@ def _lost(study: Study) -> str:
     return (
         head
         + _picture(study, "lost")
-        + _named(losses, "rows in which another system is faster")
+        + _named(losses, "lost: another system is faster")
         + _named(ties, "ties")
     )
 
