@@ -262,13 +262,13 @@ enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
 
 /* The first n lanes, at most all, from p on and zeros in the others; and those of a to p on. Nothing else is read or written. */
 #if RC_ISA_AVX512 && RC_F32
-RC_INLINE __mmask16 v_first(int64_t n) { return (__mmask16)(n < RC_LANES ? (1u << n) - 1 : 0xFFFFu); }
-RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
-RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), a); }
+RC_INLINE __mmask16 v_mask(int64_t n) { return (__mmask16)(n < RC_LANES ? (1u << n) - 1 : 0xFFFFu); }
+RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_ps(v_mask(n), p); }
+RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_ps(p, v_mask(n), a); }
 #elif RC_ISA_AVX512
-RC_INLINE __mmask8 v_first(int64_t n) { return (__mmask8)(n < RC_LANES ? (1u << n) - 1 : 0xFFu); }
-RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
-RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_pd(p, v_first(n), a); }
+RC_INLINE __mmask8 v_mask(int64_t n) { return (__mmask8)(n < RC_LANES ? (1u << n) - 1 : 0xFFu); }
+RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_pd(v_mask(n), p); }
+RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_pd(p, v_mask(n), a); }
 #else
 RC_INLINE vec v_load_first(const real *p, int64_t n)
 {
@@ -284,5 +284,14 @@ RC_INLINE void v_store_first(real *p, vec a, int64_t n)
     for (int64_t i = 0; i < n && i < RC_LANES; i++) p[i] = lanes[i];
 }
 #endif
+
+/* The first `count` lanes of v, zeros after them. */
+RC_INLINE vec v_first(vec v, int64_t count)
+{
+#define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
+    static const real ones[2 * 16] = {ONES_8, ONES_8};
+#undef ONES_8
+    return count >= RC_LANES ? v : v_where_positive(v_load(ones + 16 - count), v);
+}
 
 #endif
