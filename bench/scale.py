@@ -3,16 +3,19 @@
 
     python bench/scale.py                  the loop and the scorer, in turns, batch by batch, on one thread
     python bench/scale.py --files          the parts of `score_files` too: Parquet in, Parquet out
-    python bench/scale.py --engine ray     the same parts on Ray, Spark or Dask with two workers
+    python bench/scale.py --engine ray     the same parts, and the table, on Ray, Spark or Dask with two workers
 
 The bare loop calls the model on arrays that are made beforehand, padded and in the order that is best for them; its
 results stay where they are. A share is the scorer's speed over the loop's, by processor time, so that others on the
-machine matter little. Sequences have 5 to 35 steps of one float32, or with `--even` all 20, in a column of fixed-size
-lists; a GRU and a linear layer give one number for each.
+machine matter little; of an engine's table it is what its workers' scorers take, without what the engine does to bring
+the rows there. All results of a table must have the hash of those of this process. Sequences have 5 to 35 steps of one
+float32, or with `--even` all 20, in a column of fixed-size lists; a GRU and a linear layer give one number for each.
 """
 
 import argparse
+import hashlib
 import importlib
+import os
 import shutil
 import tempfile
 import time
@@ -96,6 +99,59 @@ def files(path, source, folder, engine):
     return sum(rows for rows, _ in found), sum(seconds for _, seconds in found)
 
 
+class Noted(cluster.Scorer):
+    """A scorer that notes the rows and the processor time of each batch in a file of its process."""
+
+    notes = ""
+
+    def _scored(self, batch):
+        started = time.thread_time()
+        found = super()._scored(batch)
+        with open(Path(self.notes) / str(os.getpid()), "a") as file:
+            file.write(f"{len(batch)} {time.thread_time() - started}\n")
+        return found
+
+
+def digest(scored):
+    """A hash of all results, by their ids."""
+    order = np.argsort(scored["id"].to_numpy())
+    return hashlib.sha256(scored["score"].to_numpy()[order]).hexdigest()
+
+
+def on_engine(engine, data, scorer):
+    """The table with its results, which an engine has in sixteen parts."""
+    module = importlib.import_module(f"rnncore.cluster.{engine}")
+    if engine == "ray":
+        import ray
+
+        size = -(-len(data) // 16)
+        parts = ray.data.from_arrow([data[k : k + size] for k in range(0, len(data), size)])
+        return pyarrow.concat_tables(ray.get(module.score(parts, scorer).to_arrow_refs()))
+    if engine == "spark":
+        from pyspark.sql import SparkSession
+
+        df = SparkSession.getActiveSession().createDataFrame(data)
+        return module.score(df.repartition(16), scorer).toArrow()
+    import dask.dataframe
+    import pandas
+
+    ddf = dask.dataframe.from_pandas(data.to_pandas(types_mapper=pandas.ArrowDtype), npartitions=16)
+    return pyarrow.Table.from_pandas(module.score(ddf, scorer).compute(), preserve_index=False)
+
+
+def tables(path, data, folder, engine):
+    """Rows and processor seconds of an engine's scorers, without the first batch of each, which loads the model."""
+    scorer = Noted(path, "x")
+    scorer.notes = tempfile.mkdtemp(dir=folder)
+    found = on_engine(engine, data, scorer)
+    if digest(found) != digest(cluster.Scorer(path, "x")(data)):
+        raise RuntimeError(f"{engine}: other results")
+    lines = [
+        line.split() for file in Path(scorer.notes).iterdir() for line in file.read_text().splitlines()[1:]
+    ]
+    return sum(int(rows) for rows, _ in lines), sum(float(seconds) for _, seconds in lines)
+
+
 def start(engine):
     """Start an engine with two workers."""
     if engine == "ray":
@@ -105,7 +161,7 @@ def start(engine):
     elif engine == "spark":
         from pyspark.sql import SparkSession
 
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+        SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     elif engine == "dask":
         from dask.distributed import Client
 
@@ -142,6 +198,9 @@ def main():
                 held = start(engine)
                 rows, seconds = files(folder / "model.safetensors", folder / "in.parquet", folder, engine)
                 print(f"{engine:9} {rows / seconds:12,.0f} rows/s a core, files", flush=True)
+                if engine != "local":
+                    rows, seconds = tables(folder / "model.safetensors", data, folder, engine)
+                    print(f"{engine:9} {rows / seconds:12,.0f} rows/s a core, table", flush=True)
                 if held is not None:
                     held.close()
     finally:

@@ -127,6 +127,11 @@
  * take as long as a step. */
 #define RC_MEET 8
 
+/* Multiply-adds of vectors, a row, that folding the last units of a matrix must leave out to be worth copies of two blocks. And
+ * vectors that it may fill beside the planes: so many tiles there are. */
+#define RC_FOLDING_WORK 128
+#define RC_MOST_FOLDED 2
+
 /* Packing a parameter takes about as long as so many multiply-adds with it; whether a fleet's is worth threads. */
 #define RC_PACK_TOKENS 8
 

@@ -6,6 +6,7 @@
 
 #include "../base/arena.h"
 #include "../base/fpenv.h"
+#include "../base/tuning.h"
 
 /* The header of packed weights; its own 64 bytes keep what follows aligned. */
 typedef struct weights_header {
@@ -19,11 +20,22 @@ static const char *take(rc_arena *arena, const rnncore_plan *plan, int wanted, i
     return wanted ? rc_arena_take(arena, elements, plan->elem) : NULL;
 }
 
+/* Units of the last block of a matrix, if its planes are to share vectors (see simd/product.h): that must leave out products which
+ * take longer than the copies, and those of integers, four values of k at once, do not. */
+static int folded_units(const rnncore_plan *plan, int planes, int64_t units, int64_t k, rnncore_store store)
+{
+    const int64_t lanes = plan->kernels->lanes, last = units % lanes;
+    const int64_t vectors = (planes * last + lanes - 1) / lanes;
+    const int fits = units > lanes && vectors <= RC_MOST_FOLDED && !rc_store_is_integer(store);
+    return fits && (planes - vectors) * k >= RC_FOLDING_WORK ? (int)last : 0;
+}
+
 /* A term's matrix as forward multiplies with it. */
 static rc_mat take_forward(rc_arena *arena, const rnncore_plan *plan, int wanted, int term, int64_t k, int64_t units)
 {
     const int planes = plan->term[term].planes;
     rc_mat mat = {.k = k, .units = units, .planes = planes, .store = rc_term_store(plan, term, k)};
+    mat.folded = folded_units(plan, planes, rc_term_units(plan, term), k, mat.store);
     if (!wanted) return mat;
     mat.w = rc_arena_take(arena, rc_mat_bytes(&mat, k, plan->elem), 1);
     if (rc_store_is_integer(mat.store)) {

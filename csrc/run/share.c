@@ -62,11 +62,12 @@ static int unit_threads(const rnncore_plan *plan, int64_t work, int threads)
     return (int)n;
 }
 
-/* Whether the layers of so many threads behind each other end sooner than their steps, shared by units, one after the other. */
+/* Whether the layers of so many threads behind each other end sooner than their steps, shared by units, one after the other. (Three
+ * layers on two threads take as long as two: LSTM, H = 200, one row is 1.27 times as fast when units are shared.) */
 static int layers_are_faster(const rnncore_plan *plan, int64_t work, int threads, int units)
 {
-    const int64_t layers = plan->config.num_layers;
-    return threads <= layers || layers * (work / units + units * RC_MEETING_WORK) >= work;
+    const int64_t layers = plan->config.num_layers, rounds = (layers + threads - 1) / threads;
+    return layers * (work / units + units * RC_MEETING_WORK) >= rounds * work;
 }
 
 rc_strategy rc_choose_strategy(const rnncore_plan *plan, const rnncore_forward_args *a, int64_t valid)

@@ -18,28 +18,22 @@
 /* Adding this to a small number leaves its nearest integer in the lowest bits. */
 #define RC_ROUNDER 0x1.8p23f
 
-/* The largest |v| of a row, NaN if one of them is no finite number. */
+/* The last k values, k >= 1, of which some may be ones before: where it does not matter that they come twice. */
+RC_INLINE vec last_values(const float *row, int64_t k)
+{
+    if (k >= RC_LANES) return v_load(row + k - RC_LANES);
+    float few[RC_LANES] = {0};
+    memcpy(few, row, (size_t)k * sizeof(float));
+    return v_load(few);
+}
+
+/* The largest |v| of a row, NaN if one of them is no finite number: without their signs floats are in the order of their bits. */
 static float row_range(const float *row, int64_t k)
 {
-    vec largest = v_zero(), wrong = v_zero();
-    int64_t i = 0;
-    for (; i <= k - RC_LANES; i += RC_LANES) {
-        const vec v = v_load(row + i);
-        largest = v_max(v_abs(v), largest);
-        wrong = v_fma(v, v_zero(), wrong);
-    }
-    float lane[2][RC_LANES], found = 0, nan = 0;
-    v_store(lane[0], largest);
-    v_store(lane[1], wrong);
-    for (int j = 0; j < RC_LANES; j++) {
-        found = lane[0][j] > found ? lane[0][j] : found;
-        nan += lane[1][j];
-    }
-    for (; i < k; i++) {
-        found = fabsf(row[i]) > found ? fabsf(row[i]) : found;
-        nan += row[i] * 0;
-    }
-    return found + nan;
+    ints largest = i_bits(v_abs(last_values(row, k)));
+    for (int64_t i = 0; i <= k - RC_LANES; i += RC_LANES) largest = i_max(i_bits(v_abs(v_load(row + i))), largest);
+    const float found = rc_bits_float((uint32_t)i_largest(largest));
+    return isfinite(found) ? found : NAN;
 }
 
 /* -- Weights ----------------------------------------------------------------------------------------------------------- */
@@ -77,14 +71,11 @@ static float code_row(int8_t *upper, int8_t *lower, const float *row, int64_t k,
     int64_t i = 0;
     for (; i <= k - RC_LANES; i += RC_LANES)
         put_codes(upper + i, lower ? lower + i : NULL, v_load(row + i), times, sign);
-    if (i < k) {
-        float rest[RC_LANES] = {0};
-        memcpy(rest, row + i, (size_t)(k - i) * sizeof(float));
-        put_codes(upper + i, lower ? lower + i : NULL, v_load(rest), times, sign);
-        i += RC_LANES;
-    }
     /* Groups are of four, and on some instruction sets a vector is less. */
-    for (; i % 4; i += RC_LANES) put_codes(upper + i, lower ? lower + i : NULL, v_zero(), v_zero(), sign);
+    for (int64_t rest = i; rest < k || rest % 4; rest += RC_LANES)
+        put_codes(upper + rest, lower ? lower + rest : NULL, v_zero(), v_zero(), sign);
+    const int64_t last = k >= RC_LANES ? k - RC_LANES : 0;
+    if (i < k) put_codes(upper + last, lower ? lower + last : NULL, last_values(row, k), times, sign);
     return range / most;
 }
 

@@ -18,6 +18,9 @@ typedef __m512i ints;
 RC_INLINE ints i_zero(void) { return _mm512_setzero_si512(); }
 RC_INLINE ints i_load(const void *p) { return _mm512_loadu_si512(p); }
 RC_INLINE ints i_set1(int32_t a) { return _mm512_set1_epi32(a); }
+RC_INLINE ints i_max(ints a, ints b) { return _mm512_max_epi32(a, b); }
+RC_INLINE int32_t i_largest(ints a) { return _mm512_reduce_max_epi32(a); }
+RC_INLINE ints i_bits(vec a) { return _mm512_castps_si512(a); }
 RC_INLINE vec i_to_real(ints a) { return _mm512_cvtepi32_ps(a); }
 RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
 {
@@ -38,12 +41,31 @@ typedef __m256i ints;
 RC_INLINE ints i_zero(void) { return _mm256_setzero_si256(); }
 RC_INLINE ints i_load(const void *p) { return _mm256_loadu_si256(p); }
 RC_INLINE ints i_set1(int32_t a) { return _mm256_set1_epi32(a); }
+RC_INLINE ints i_max(ints a, ints b) { return _mm256_max_epi32(a, b); }
+RC_INLINE int32_t i_largest(ints a)
+{
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4E));
+    return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xB1)));
+}
+RC_INLINE ints i_bits(vec a) { return _mm256_castps_si256(a); }
 RC_INLINE vec i_to_real(ints a) { return _mm256_cvtepi32_ps(a); }
 RC_INLINE ints i_dot(ints sum, ints operand, ints weights) /* pairs of products fit 16 bits, as weights are not -128 */
 {
     const ints pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(operand), _mm256_sign_epi8(weights, operand));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+#if defined(RC_DOT_EVEX) /* as CPUs with AVX-512 encode it, so that one of them may test what is below */
+#define RC_DOT_FAST _mm256_dpbusd_epi32
+#define RC_DOT_THERE (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl"))
+#define RC_DOT_TARGET RC_TARGET ",avx512vnni,avx512vl"
+#elif !defined(__clang__) && __GNUC__ >= 11 /* AVX-VNNI; others do not know how to ask for it */
+#define RC_DOT_FAST _mm256_dpbusd_avx_epi32
+#define RC_DOT_THERE __builtin_cpu_supports("avxvnni")
+#define RC_DOT_TARGET RC_TARGET ",avxvnni"
+#endif
+#define RC_DOT_MOST 0
+#define RC_DOT_OFFSET 1
 RC_INLINE void v_store_codes(int8_t *p, vec a)
 {
     const ints bytes = _mm256_and_si256(RC_TO_BITS(a), i_set1(0xFF));
@@ -56,6 +78,9 @@ typedef int32x4_t ints;
 RC_INLINE ints i_zero(void) { return vdupq_n_s32(0); }
 RC_INLINE ints i_load(const void *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
 RC_INLINE ints i_set1(int32_t a) { return vdupq_n_s32(a); }
+RC_INLINE ints i_max(ints a, ints b) { return vmaxq_s32(a, b); }
+RC_INLINE int32_t i_largest(ints a) { return vmaxvq_s32(a); }
+RC_INLINE ints i_bits(vec a) { return vreinterpretq_s32_f32(a); }
 RC_INLINE vec i_to_real(ints a) { return vcvtq_f32_s32(a); }
 #define RC_SDOT(sum, operand, weights) vdotq_s32(sum, vreinterpretq_s8_s32(operand), vreinterpretq_s8_s32(weights))
 #if defined(__ARM_FEATURE_DOTPROD) /* in every CPU that this is compiled for, Apple's for example */
@@ -96,6 +121,14 @@ RC_INLINE ints i_load(const void *p)
     return a;
 }
 RC_INLINE ints i_set1(int32_t a) { return a; }
+RC_INLINE ints i_max(ints a, ints b) { return a > b ? a : b; }
+RC_INLINE int32_t i_largest(ints a) { return a; }
+RC_INLINE ints i_bits(vec a)
+{
+    ints bits;
+    memcpy(&bits, &a, sizeof bits);
+    return bits;
+}
 RC_INLINE vec i_to_real(ints a) { return (real)a; }
 RC_INLINE ints i_dot(ints sum, ints operand, ints weights)
 {

@@ -48,6 +48,7 @@ typedef struct rc_mat {
         *offset; /* [plane][unit]: -128 times the sum of the codes, for instructions that want operands + 128 */
     int64_t k, units;
     int planes;
+    int folded; /* units of the last block, whose planes lie side by side behind the block before; 0: as the others */
     rnncore_store store; /* it belongs to the matrix, and the product is chosen by it */
 } rc_mat;
 

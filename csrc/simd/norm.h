@@ -35,17 +35,8 @@ __attribute__((noinline)) static real norm_total(const norm_sums *s)
     return lanes[0];
 }
 
-/* The first `count` lanes of v, zeros after them. */
-RC_INLINE vec norm_first(vec v, int64_t count)
-{
-#define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
-    static const real ones[2 * 16] = {ONES_8, ONES_8};
-#undef ONES_8
-    return count >= RC_LANES ? v : v_where_positive(v_load(ones + 16 - count), v);
-}
-
 /* `count` values from x on, zeros after them; rows are whole vectors. */
-RC_INLINE vec norm_load(const real *x, int64_t count) { return norm_first(v_load(x), count); }
+RC_INLINE vec norm_load(const real *x, int64_t count) { return v_first(v_load(x), count); }
 
 RC_INLINE void add_values(norm_sums *s, const real *v, int64_t units)
 {
@@ -65,7 +56,7 @@ RC_INLINE void add_squares(norm_sums *s, const real *v, int64_t units, vec mean)
         for (int i = 0; i < RC_NORM_VECTORS; i++) {
             const int64_t at = u + i * RC_LANES;
             if (at >= units) continue;
-            const vec d = norm_first(v_sub(v_load(v + at), mean), units - at);
+            const vec d = v_first(v_sub(v_load(v + at), mean), units - at);
             s->lane[i] = v_fma(d, d, s->lane[i]);
         }
     }

@@ -2,7 +2,8 @@
  *
  * Packing of parameters, once per weight set:
  *
- *   pack             [block of units][k / group][gate][lane][group]   what tile.h streams; all gates of a unit side by side
+ *   pack             [block of units][k / group][gate][lane][group]   what tile.h streams; all gates of a unit side by side;
+ *                    folded blocks as product.h has them
  *   pack_transposed  [block of k][gate plane, unit][lane]   the same for the transposed product of backward
  *   pack_rows        [gate plane, unit][k]              plain rows in plane order, for BLAS
  *
@@ -23,17 +24,63 @@ static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
  * once. Rows lie too far apart for the hardware to guess the next one, so it is asked for ahead. */
 enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
 
-/* One gate of the block of units from `first` on, k0 <= k < end. */
-RC_INLINE void pack_corner(const rnncore_store S, char *block, const real *scale, const rc_matrix *m, int n,
-                           int64_t first, int64_t lanes, int64_t k0, int64_t end)
+/* Where the units of a block go, in groups of lanes: unit u of gate n is number begin + n * gate + u of the block; vectors of units lie
+ * `vector` apart, groups of k `step`. */
+typedef struct pack_block {
+    char *out;
+    int64_t first, lanes; /* units */
+    int64_t begin, gate, vector, step;
+    int64_t padded; /* bytes from `out` on that not all get a value */
+} pack_block;
+
+__attribute__((noinline)) static pack_block find_block(const rc_mat *mat, const rc_matrix *m, int64_t number,
+                                                       int64_t group)
 {
-    const int64_t group = rc_store_form_of(S).group, step = m->planes * RC_LANES;
-    const real *row = matrix_row(m, n, first);
-    for (int64_t lane = 0; lane < lanes; lane++, row += m->k) {
-        const int64_t place = n * RC_LANES + lane;
-        if (end < m->k) __builtin_prefetch(row + end);
+    const int64_t groups = (m->k + group - 1) / group,
+                  bytes = rc_store_bytes(m->store, m->k, m->planes * RC_LANES, sizeof(real));
+    const int64_t first = number * RC_LANES, whole = mat->units / RC_LANES - 2;
+    pack_block b = {
+        .out = (char *)(uintptr_t)mat->w + number * bytes,
+        .first = first,
+        .lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES,
+        .gate = RC_LANES,
+        .vector = RC_LANES,
+        .step = m->planes * RC_LANES,
+    };
+    if (b.lanes < RC_LANES || m->k % group) b.padded = bytes;
+    if (!mat->folded || number < whole) return b;
+    b.vector = groups * RC_LANES;
+    b.step = RC_LANES;
+    b.padded = number == whole ? 2 * bytes : 0;
+    if (number == whole) return b;
+    b.out -= bytes;
+    b.begin = m->planes * RC_LANES;
+    b.gate = mat->folded;
+    return b;
+}
+
+/* Units of one vector: rows from `row` on, k0 <= k < end. */
+RC_INLINE void pack_corner(const rnncore_store S, char *out, int64_t place, int64_t step, const real *scale,
+                           const real *row, int64_t lanes, int64_t length, int64_t k0, int64_t end)
+{
+    const int64_t group = rc_store_form_of(S).group;
+    for (int64_t lane = 0; lane < lanes; lane++, row += length) {
+        if (end < length) __builtin_prefetch(row + end);
         for (int64_t k = k0; k < end; k++)
-            store_put(S, block, (k / group * step + place) * group + k % group, row[k], scale ? scale[lane] : 1);
+            store_put(S, out, (k / group * step + place + lane) * group + k % group, row[k], scale ? scale[lane] : 1);
+    }
+}
+
+/* One gate of a block. */
+RC_INLINE void pack_gate(const rnncore_store S, const pack_block *b, const real *scale, const rc_matrix *m, int n,
+                         int64_t k0, int64_t end)
+{
+    const int64_t begin = b->begin + n * b->gate;
+    for (int64_t lane = 0, lanes; lane < b->lanes; lane += lanes) {
+        const int64_t vector = (begin + lane) / RC_LANES, in_vector = (begin + lane) % RC_LANES;
+        lanes = b->lanes - lane < RC_LANES - in_vector ? b->lanes - lane : RC_LANES - in_vector;
+        pack_corner(S, b->out, vector * b->vector + in_vector, b->step, scale ? scale + lane : NULL,
+                    matrix_row(m, n, b->first + lane), lanes, m->k, k0, end);
     }
 }
 
@@ -54,21 +101,18 @@ static void pack_scales(float *scale, int32_t *offset, const rc_matrix *m, int n
 /* S is a constant where this is inlined. */
 RC_INLINE void pack_as(const rnncore_store S, const rc_mat *mat, const rc_matrix *m)
 {
-    const int64_t bytes = rc_store_bytes(S, m->k, m->planes * RC_LANES, sizeof(real));
-    char *out = (char *)(uintptr_t)mat->w;
-    for (int64_t first = 0; first < m->units; first += RC_LANES, out += bytes) {
-        const int64_t lanes = m->units - first < RC_LANES ? m->units - first : RC_LANES;
-        real *scale = mat->scale ? (real *)(uintptr_t)mat->scale + first : NULL;
-        if (lanes < RC_LANES || m->k % rc_store_form_of(S).group) memset(out, 0, (size_t)bytes);
+    for (int64_t number = 0; number < mat->units / RC_LANES; number++) {
+        const pack_block b = find_block(mat, m, number, rc_store_form_of(S).group);
+        if (b.padded) memset(b.out, 0, (size_t)b.padded);
+        real *scale = mat->scale ? (real *)(uintptr_t)mat->scale + b.first : NULL;
 #if RC_F32
         for (int n = 0; scale && n < m->planes; n++)
-            pack_scales(scale + n * mat->units, (int32_t *)(uintptr_t)mat->offset + n * mat->units + first, m, n, first,
-                        lanes);
+            pack_scales(scale + n * mat->units, (int32_t *)(uintptr_t)mat->offset + n * mat->units + b.first, m, n,
+                        b.first, b.lanes);
 #endif
         for (int64_t k = 0; k < m->k; k += RC_PACK_DEPTH) {
             const int64_t end = k + RC_PACK_DEPTH < m->k ? k + RC_PACK_DEPTH : m->k;
-            for (int n = 0; n < m->planes; n++)
-                pack_corner(S, out, scale ? scale + n * mat->units : NULL, m, n, first, lanes, k, end);
+            for (int n = 0; n < m->planes; n++) pack_gate(S, &b, scale ? scale + n * mat->units : NULL, m, n, k, end);
         }
     }
 }

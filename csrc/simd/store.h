@@ -25,6 +25,9 @@ RC_INLINE int64_t store_bytes(const rnncore_store store)
     return bytes ? bytes : (int64_t)sizeof(real);
 }
 
+/* Vectors of the folded planes of a matrix, see product.h. */
+RC_INLINE int folded_vectors(const rc_mat *mat) { return (mat->planes * mat->folded + RC_LANES - 1) / RC_LANES; }
+
 /* The vector of value `i` of each lane's group, from w on. */
 RC_INLINE vec store_load(const rnncore_store store, const char *w, const int i)
 {

@@ -10,7 +10,6 @@
 
 #include "kernels.h"
 #include "store.h"
-#include "../base/tuning.h"
 
 /* Accumulators of a tile: what the registers hold beside the broadcast inputs and the weights. */
 enum { RC_TILE_ACCUMULATORS = RC_REGISTERS == 32 ? 24 : RC_REGISTERS == 16 ? 12 : 4 };
@@ -126,102 +125,5 @@ RC_INLINE void tile_product(const rnncore_store S, const int R, const int U, con
 }
 
 typedef void tile_fn(const rc_tile *t);
-
-/* Consecutive parts of sizes within one of each other: the first `larger` of them have size + 1. In 32 bits, as a division
- * of 64 takes longer than a small tile. */
-typedef struct cut {
-    int parts, size, larger;
-} cut;
-
-static inline cut cut_evenly(int total, int most)
-{
-    if (total <= most) return (cut){1, total, 0};
-    const int parts = (total + most - 1) / most;
-    return (cut){parts, total / parts, total % parts};
-}
-
-static inline int cut_begin(const cut *c, int i) { return i * c->size + (i < c->larger ? i : c->larger); }
-static inline int cut_size(const cut *c, int i) { return c->size + (i < c->larger); }
-
-/* total / gates, by constants. */
-RC_INLINE int over_gates(const int total, int gates)
-{
-    if (gates == 1) return total;
-    if (gates == 2) return total / 2;
-    return gates == 3 ? total / 3 : total / 4;
-}
-
-/* The largest tile: as many accumulators as there are registers for, rows before blocks (an input that is broadcast is reused
- * by all blocks, a weight by all rows; weights are what is far away). With one or two gates and blocks for it, 6 x 4 beats 8 x 3,
- * and with 12 accumulators 6 x 2 beats 8 x 1 and 3 x 4. */
-RC_INLINE cut cut_rows(int rows, int blocks, int gates, const int accumulators)
-{
-    if (gates < 3 && blocks * gates >= 4) return cut_evenly(rows, accumulators / (accumulators < 24 ? 2 : 4));
-    const int most = over_gates(accumulators, gates);
-    return cut_evenly(rows, most < RC_TILE_ROWS ? most : RC_TILE_ROWS);
-}
-
-/* One row streams its weights once: a few streams read at once are faster than many (RNN, H = 512: 13.1 us a step with 16
- * streams, 9.0 with 8; GRU 34.4 with 24 accumulators, 32.2 with 12). Where a cache does not hold them all, what the last
- * walk left in it is found again only if the tiles are small against it. */
-RC_INLINE cut cut_blocks(const rc_product *p, int blocks, int rows, int64_t w_block, const int accumulators)
-{
-    const int least = accumulators < 12 ? accumulators : 12;
-    const int held = (rows == 1 && p->mat->planes > 1 ? least : accumulators) / (p->mat->planes * rows);
-    const int most = held < RC_TILE_BLOCKS ? held : RC_TILE_BLOCKS;
-    if (rows == 1 && p->large && p->mat->k) {
-        const int64_t few = RC_WALK_BYTES / w_block;
-        if (few < most) return cut_evenly(blocks, few > 1 ? (int)few : 1);
-    }
-    return cut_evenly(blocks, most);
-}
-
-/* The first two tiles of rows ask for half of the next blocks' weights each, if those come from far away; else what they
- * ask for is what they read. */
-static const char *next_weights(const rc_product *p, const cut *by_blocks, int part, const char *w, int64_t w_block)
-{
-    const int next = p->reverse ? part - 1 : part + 1;
-    if (!p->large || next < 0 || next >= by_blocks->parts) return w;
-    return (const char *)p->mat->w + (p->block_begin + cut_begin(by_blocks, next)) * w_block;
-}
-
-typedef tile_fn *const tile_table[RC_TILE_ROWS][RC_TILE_BLOCKS]; /* of each number of planes; all count from 1 */
-
-/* S is a constant where this is inlined. `worth`: of the codes of each row, with a store of integers. */
-RC_INLINE void run_product(const rnncore_store S, const tile_table *tiles, const rc_product *p, const real *worth)
-{
-    const int blocks = (int)(p->block_end - p->block_begin);
-    if (p->rows <= 0 || blocks <= 0) return;
-    const int64_t w_block = rc_store_bytes(S, p->mat->k, p->mat->planes * RC_LANES, sizeof(real));
-    const int accumulators = tile_accumulators(S);
-    const cut by_rows = cut_rows((int)p->rows, blocks, p->mat->planes, accumulators);
-    const cut by_blocks = cut_blocks(p, blocks, by_rows.size + (by_rows.larger > 0), w_block, accumulators);
-    for (int j = 0; j < by_blocks.parts; j++) {
-        const int part = p->reverse ? by_blocks.parts - 1 - j : j, u = cut_size(&by_blocks, part);
-        const int64_t b = p->block_begin + cut_begin(&by_blocks, part);
-        const char *w = (const char *)p->mat->w + b * w_block, *next = next_weights(p, &by_blocks, part, w, w_block);
-        for (int i = 0; i < by_rows.parts; i++) {
-            const int row = cut_begin(&by_rows, i), n = cut_size(&by_rows, i);
-            const rc_tile t = {
-                .k = p->mat->k,
-                .in = (const real *const *)p->in + row,
-                .w = w,
-                .ahead = i < 2 ? next + i * (u * w_block / 2) : w,
-                .w_block = w_block,
-                .init = (const real *)p->init + row * p->init_row + b * RC_LANES,
-                .out = (real *)p->out + row * p->out_row + b * RC_LANES,
-                .init_row = p->init_row,
-                .out_row = p->out_row,
-                .plane = p->plane,
-                .worth = worth ? worth + row : NULL,
-                .scale = worth ? (const real *)p->mat->scale + b * RC_LANES : NULL,
-                .offset = worth ? p->mat->offset + b * RC_LANES : NULL,
-                .units = p->mat->units,
-            };
-            tiles[p->mat->planes - 1][n - 1][u - 1](&t);
-            if (p->tail) p->tail(p->tail_args, p->first_row + row, n, b, u);
-        }
-    }
-}
 
 #endif

@@ -2,12 +2,12 @@
  *
  * The packed product of integer stores: out = init + worth(row) * scale(unit) * (codes of in . codes of W), rounded once for the
  * product of the two factors and once for all else. Rows become codes once, as many at a time as fit into a block of the stack;
- * tiles (tile_ints.inc) and their cuts are those of tile.h. */
+ * tiles (tile_ints.inc) and their cuts are those of product.h. */
 #ifndef RC_TILE_INT_H
 #define RC_TILE_INT_H
 
 #include "codes.h"
-#include "tile.h"
+#include "product.h"
 
 enum { RC_CODE_BYTES = 2 * RC_MOST_CODED_INPUTS, RC_CODE_ROWS = 64 }; /* of a block */
 

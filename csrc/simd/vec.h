@@ -260,4 +260,13 @@ RC_INLINE vec v_load_float16(const void *p) { return rc_from_float16(*(const uin
 enum { RC_CACHE_LINE = 64 };
 enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
 
+/* The first `count` lanes of v, zeros after them. */
+RC_INLINE vec v_first(vec v, int64_t count)
+{
+#define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
+    static const real ones[2 * 16] = {ONES_8, ONES_8};
+#undef ONES_8
+    return count >= RC_LANES ? v : v_where_positive(v_load(ones + 16 - count), v);
+}
+
 #endif

@@ -265,13 +265,18 @@ def _steps(array: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         array = _of_one_size(array, name)
     if types.is_fixed_size_list(array.type):
         F, array = array.type.list_size, _items(array)
-        if array.null_count:
+        if F and array.null_count:
             nulls.append(array.is_null().to_numpy(zero_copy_only=False).reshape(-1, F).any(axis=1))
+    if F == 0:
+        raise _no_sequences(name, "steps without numbers")
     if not types.is_integer(array.type) and not types.is_floating(array.type):
-        expected = "a column of lists of numbers, or of lists of one size of numbers"
-        raise UnsupportedError(name, expected, f"lists of {array.type}")
+        raise _no_sequences(name, f"lists of {array.type}")
     values = _numbers(array)
     return (values if F is None else values.reshape(-1, F)), (np.logical_or.reduce(nulls) if nulls else None)
+
+
+def _no_sequences(name: str, got: str) -> UnsupportedError:
+    return UnsupportedError(name, "a column of lists of numbers, or of lists of one size of numbers", got)
 
 
 def _of_one_size(array: Any, name: str) -> Any:
@@ -280,12 +285,13 @@ def _of_one_size(array: Any, name: str) -> Any:
 
     sizes = np.diff(array.offsets.to_numpy()) if len(array) else np.ones(1, np.int64)
     F = int(sizes.max())
+    if F == 0:
+        raise _no_sequences(name, "steps without numbers")
     if not (sizes == F).all():
         try:
             return array.cast(pyarrow.list_(array.type.value_type, F))
         except pyarrow.ArrowInvalid as error:
-            expected = "a column of lists of numbers, or of lists of one size of numbers"
-            raise UnsupportedError(name, expected, f"sizes from {sizes.min()} to {F}") from error
+            raise _no_sequences(name, f"sizes from {sizes.min()} to {F}") from error
     first = int(array.offsets[0].as_py()) if len(array) else 0
     mask = array.is_null() if array.null_count else None
     items = array.values.slice(first, len(array) * F)

@@ -3,7 +3,7 @@
 
 import pytest
 import tables
-from compiled import DTYPE, ISA, build, draw, parts_of, rows_of
+from compiled import DTYPE, ISA, assert_same_bits, build, draw, parts_of, rows_of
 
 import rnncore
 
@@ -48,3 +48,24 @@ def test_a_row_of_few_inputs_and_many_units_equals_the_naive_loop(I, dtype, isa)
         with rnncore.use_backend("naive"):
             expected, _ = layer(call.x, call.state)
     assert y.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("store", [None, "bfloat16", "float16", "int8", "int8x16"])
+@pytest.mark.parametrize(
+    ("kind", "H"), [("lstm", 100), ("lstm", 72), ("gru", 101), ("gru", 56), ("min_gru", 200)]
+)
+@ISA
+def test_units_that_fill_a_part_of_a_vector_equal_the_naive_loop(kind, H, store, isa):
+    """The planes of the last units share vectors, and threads may cut between them and the block before."""
+    cell = next(cell for cell in tables.CELLS if cell.id == kind)
+    layer = build(cell, tables.Shape(6, 19, 100, H), "float32", store=store)
+    call = draw(layer, 6, 19)
+    with rnncore.use_isa(isa):
+        with rnncore.use_backend("naive"):
+            expected = layer(call.x, call.state)
+        assert_same_bits(layer(call.x, call.state, num_threads=1), expected)
+        for N in (1, 2, 9):  # nine rows are shared by as many threads as there are blocks
+            got, state = layer(call.x[:, :N], rows_of(call.state, slice(N)), num_threads=40)
+            assert got.tobytes() == expected[0][:, :N].tobytes()
+            for part, whole in zip(parts_of(state), parts_of(expected[1]), strict=True):
+                assert part.tobytes() == whole[:, :N].tobytes()

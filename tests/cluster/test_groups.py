@@ -103,6 +103,11 @@ def test_frames_dicts_and_categories_are_tables(whole):
     assert fitted({name: TABLE[name] for name in TABLE.column_names})["model"].equals(whole["model"])
 
 
+def test_frames_of_polars_are_tables(whole):
+    polars = pytest.importorskip("polars")
+    assert fitted(polars.from_arrow(TABLE))["model"].equals(whole["model"])
+
+
 def test_no_key_makes_the_table_one_group():
     found = fit_groups(TABLE.slice(0, 20).drop(["store"]), [], model, 7, data=WEEK, epochs=1)
     assert found.column_names[0] == "model" and len(found) == 1 and found["error"].null_count == 1

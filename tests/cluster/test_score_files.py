@@ -77,6 +77,18 @@ def test_engines_write_the_same_files(engine, request, model, source, tmp_path, 
     assert parts_of(tmp_path / "there") == parts_of(tmp_path / "here")
 
 
+def test_parts_that_workers_wrote_to_disks_of_their_own_are_missed(
+    model, source, tmp_path, small, monkeypatch
+):
+    from rnncore.cluster import dask
+
+    monkeypatch.setattr(dask, "each", lambda job, numbers, cores: (2 * GROUP for _ in numbers))
+    with pytest.raises(
+        errors.ArgumentError, match=r"a folder that all machines see, .* without 6 of 6 parts"
+    ):
+        scored(model, source, tmp_path / "out", engine="dask")
+
+
 def test_a_part_that_is_there_is_not_done_again(model, source, tmp_path, small):
     expected = (scored(model, source, tmp_path / "whole"), parts_of(tmp_path / "whole"))[1]
     target = tmp_path / "out"
@@ -147,6 +159,36 @@ def test_arguments_are_checked_before_anything_is_written(model, source, tmp_pat
     with pytest.raises(errors.ArgumentError, match="scorer: expected a Scorer"):
         cluster.score_files(model, source, target)
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (
+            lambda table: table.drop(["name"]),
+            r"name: expected string in all files, as .*a\.parquet has, got none in",
+        ),
+        (
+            lambda table: table.append_column("more", table["id"]),
+            r"more: expected no column in all files, .* got int64 in .*b\.parquet",
+        ),
+        (
+            lambda table: table.set_column(0, "id", table["id"].cast("int32")),
+            r"id: expected int64 in all files, .* got int32 in",
+        ),
+    ],
+    ids=["one less", "one more", "another type"],
+)
+def test_files_that_are_parts_of_no_one_table_are_refused(change, text, model, tmp_path):
+    """Readers of the results would pass over a column that the first part has not."""
+    (tmp_path / "in").mkdir()
+    parquet.write_table(scoring.table(3), tmp_path / "in/a.parquet")
+    parquet.write_table(change(scoring.table(3)), tmp_path / "in/b.parquet")
+    with pytest.raises(errors.ArgumentError, match=text):
+        cluster.score_files(Scorer(model, "x"), tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    list(cluster.score_files(Scorer(model, "x", keep=[]), tmp_path / "in", tmp_path / "out"))
+    assert parquet.read_table(tmp_path / "out").column_names == ["score"]
 
 
 def test_memory_holds_a_batch_at_a_time(model, tmp_path, monkeypatch):

@@ -259,6 +259,18 @@ def test_a_process_loads_a_model_once(saved, monkeypatch):
     assert len(loads) == 2
 
 
+def test_a_process_keeps_the_models_used_last(saved, monkeypatch):
+    monkeypatch.setattr(module, "_models", {})
+    monkeypatch.setattr(module, "MOST_MODELS", 2)
+    batch = batch_of(column_of(1, "lists")[0])
+    scorers = [Scorer(saved(rnncore.GRU(1, 3, seed=k), f"{k}.safetensors"), "x") for k in range(3)]
+    first = [scoring.hashes(scorer(batch)) for scorer in scorers]
+    assert list(module._models) == [scorers[1].digest, scorers[2].digest]
+    scorers[1](batch)
+    assert [scoring.hashes(scorer(batch)) for scorer in scorers] == first
+    assert len(module._models) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_child_of_a_fork_does_not_wait_for_a_load_of_its_parent(saved):
     scorer = Scorer(saved(rnncore.GRU(1, 3, seed=0)), "x")
@@ -319,10 +331,35 @@ def test_models_of_two_outputs_are_refused(saved):
         Scorer(saved(both), "x")
 
 
+@pytest.mark.parametrize(
+    "model, text",
+    [
+        (rnncore.Fleet("gru", 2, 3, models=4, seed=0), "a fleet .nn.unstack gives its models"),
+        (nn.Sequential(nn.FleetLinear(3, 2, models=4, seed=0)), "a fleet"),
+        (nn.Attention(), "two inputs"),
+    ],
+    ids=["fleet", "chain of fleets", "attention"],
+)
+def test_what_is_no_model_of_one_input_is_refused(model, text, saved):
+    with pytest.raises(
+        errors.UnsupportedError, match=f"safetensors: expected a model of one input, got {text}"
+    ):
+        Scorer(saved(model), "x")
+
+
 REFUSED = {
     "no such column": ({"columns": "z"}, errors.ArgumentError, "columns: expected one of id, x, .* got z"),
-    "no such column to keep": ({"keep": ["z"]}, errors.ArgumentError, "keep: expected one of id, x, got z"),
+    "no such column to keep": (
+        {"keep": ["z"]},
+        errors.ArgumentError,
+        "keep: expected one of id, x, .* got z",
+    ),
     "a name that is there": ({"output": "id"}, errors.ArgumentError, "output: expected a name that no other"),
+    "a column that is there twice": (
+        {"columns": "y", "keep": ["x"]},
+        errors.ArgumentError,
+        "keep: expected one of id, x, y, x, which stands there once, got x",
+    ),
     "another number of features": (
         {"columns": ["x", "y"]},
         errors.ShapeError,
@@ -337,6 +374,7 @@ def test_columns_that_do_not_fit_are_refused(options, error, text, saved):
     column, _ = column_of(1, "lists")
     batch = batch_of(column)
     batch = batch.append_column("y", column) if "y" in options.get("columns", ()) else batch
+    batch = batch.append_column("x", column) if options.get("columns") == "y" else batch
     with pytest.raises(error, match=text):
         Scorer(saved(rnncore.GRU(1, 3, seed=0)), **{"columns": "x", **options})(batch)
 

@@ -2,13 +2,17 @@
 """The same model and table on Ray, Spark and Dask, started for real: one hash for each id, whatever happens there."""
 
 import importlib
+import os
+import shutil
 import subprocess
 import sys
 from functools import partial
 
+import group_tables
 import numpy as np
 import pytest
 import scoring
+from compiled import PATIENCE
 
 import rnncore
 from rnncore import errors, nn
@@ -87,6 +91,62 @@ def test_ray_gives_a_task_the_threads_of_its_cpus(ray, table, path):
     scorer = scoring.Watched(path, "x", None)
     scored("ray", ray, table, scorer, 2, num_cpus=2)
     assert set(scorer.notes("threads")) == {str(min(2, rnncore.get_num_threads()))}
+
+
+ALONE = """
+import sys
+import scoring
+from pyspark.sql import SparkSession
+from rnncore.cluster import spark
+
+builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+session = builder.config("spark.task.cpus", 2).getOrCreate()
+session.sparkContext.setLogLevel("OFF")
+scorer = scoring.Watched(sys.argv[1], "x", None)
+df = session.createDataFrame([(k, [[0.5, 0.5]]) for k in range(4)], "id long, x array<array<float>>")
+print(spark.score(df, scorer).count(), *spark.each(int, [sys.argv[2]]))
+session.stop()
+"""
+
+
+@pytest.mark.full
+def test_spark_gives_a_task_its_cores(spark, path, tmp_path):
+    """In a process of its own, for a session's cores of a task do not change."""
+    model = shutil.copy(path, tmp_path)
+    command = [sys.executable, "-c", ALONE, model, "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["4", "7"], done.stderr
+    notes = [file.name.split() for file in tmp_path.iterdir()]
+    assert {words[2] for words in notes if words[1:2] == ["threads"]} == {
+        str(min(2, rnncore.get_num_threads()))
+    }
+
+
+def told_threads(_):
+    return os.environ["OMP_NUM_THREADS"]
+
+
+def test_ray_tasks_have_the_cores_that_are_asked_for_and_end_with_who_asks(ray, monkeypatch):
+    assert list(module("ray").each(told_threads, range(2), 2)) == ["2", "2"]
+    cancelled, cancel = [], ray.cancel
+    monkeypatch.setattr(ray, "cancel", lambda task: (cancelled.append(task), cancel(task)))
+    results = module("ray").each(square, range(20))
+    next(results)
+    results.close()
+    assert len(cancelled) == 19
+
+
+def test_names_with_dots_are_names_to_spark(spark, path):
+    df = spark.createDataFrame([(7, [[0.5, 0.5]])], "`an.id` long, `x.y``z` array<array<float>>")
+    (row,) = module("spark").score(df, Scorer(path, "x.y`z")).collect()
+    assert row["an.id"] == 7 and len(row["score"]) == 2
+    dealt = spark.createDataFrame(
+        [(k % 2, k, float(k)) for k in range(60)], "`a.key` long, day long, y double"
+    )
+    fitted = module("spark").fit_groups(
+        dealt, "a.key", group_tables.model, data=group_tables.WEEK, epochs=1, time="day"
+    )
+    assert sorted(row["a.key"] for row in fitted.collect()) == [0, 1]
 
 
 @each_engine

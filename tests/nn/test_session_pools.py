@@ -133,6 +133,7 @@ WRONG = {
         np.array([2**64 - 1], np.uint64), np.ones((1, 4), np.float32)
     ),
     "a name": lambda pool: pool.step(["a"], np.ones((1, 4), np.float32)),
+    "a name among integers": lambda pool: pool.step([1, "a"], np.ones((2, 4), np.float32)),
     "a list as a name": lambda pool: pool.step([[]], np.ones((1, 4), np.float32)),
     "one id": lambda pool: pool.step("1", np.ones((1, 4), np.float32)),
     "a number of a request": lambda pool: pool.step([1], np.ones((1, 4), np.float32), seq=[0.5]),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Pools of sessions: any interleaving gives the bits of single streams; a request that comes twice is done once."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import tables
@@ -194,6 +196,19 @@ def stepped(model=None):
     pool = SessionPool(model or rnncore.GRU(2, 3, seed=0), 2)
     pool.step([1], np.ones((1, 2), np.float32), seq=[7])
     return pool
+
+
+def test_blobs_are_pinned():
+    """Whoever changes what a model's digest is of, or a blob's bytes, makes stores of sessions worthless."""
+    assert stepped().export(1).hex() == BLOB
+    assert hashlib.sha256(stepped(nn.Sequential(rnncore.GRU(2, 3, seed=0))).export(1)).hexdigest() == CHAIN
+
+
+BLOB = (
+    "726e6e7365730100d679b68a183d71b1aafbd73318d667fa7b7c425cfc4f1ffe6f1c508e6f9f7acf07000000000000000c00"
+    "000000000000952e3b3e34b449be0dc5463dffa57a59635152defecc6c12b0f66281"
+)
+CHAIN = "e6941e45e86c2f80c8e32c62288076eb9209d5ead309c5465c1f90e999c3e5d2"
 
 
 def test_parts_of_a_blob_and_spoiled_ones_are_refused():

@@ -115,6 +115,16 @@ REFUSED = {
     "numbers": (pyarrow.array([1.0]), errors.UnsupportedError, "a column of lists, got double"),
     "words": (pyarrow.array([["a"]]), errors.UnsupportedError, "lists of numbers, .* got lists of string"),
     "lists of lists": (pyarrow.array([LISTS]), errors.UnsupportedError, "lists of one size of numbers"),
+    "steps of no numbers": (
+        pyarrow.array([[[], []], [[]]], pyarrow.list_(pyarrow.list_(NUMBER))),
+        errors.UnsupportedError,
+        "got steps without numbers",
+    ),
+    "steps of a fixed size of none": (
+        pyarrow.array([[[], []], [None]], pyarrow.list_(pyarrow.list_(NUMBER, 0))),
+        errors.UnsupportedError,
+        "got steps without numbers",
+    ),
     "a list": ([[1.0]], errors.UnsupportedError, "an Arrow column, got list"),
 }
 

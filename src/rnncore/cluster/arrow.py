@@ -105,7 +105,36 @@ def column(batch: Any, name: str) -> Any:
         known = ", ".join(batch.schema.names) or "no columns"
         raise ArgumentError("columns", f"one of {known}, which stands there once", name)
     array = batch.column(places[0])
-    return getattr(array, "storage", array)  # of an extension type, such as Ray's tensors, what it is made of
+    return _lists(array, name) if hasattr(array, "storage") else array
+
+
+def _lists(tensors: Any, name: str) -> Any:
+    """An array of an extension type, such as Ray's and Arrow's tensors, as lists of steps where its numbers lie."""
+    import pyarrow
+
+    kind, lists, shape = tensors.type, tensors.storage, getattr(tensors.type, "shape", ())
+    if not shape:  # somebody's own, told by what it is made of
+        return lists
+    if len(shape) > 2 or list(getattr(kind, "permutation", None) or ()) == [1, 0]:
+        raise UnsupportedError(name, "tensors of shape (T,) or (T, F)", str(kind))
+    missing, F = (lists.is_null() if lists.null_count else None), shape[-1]
+    if pyarrow.types.is_struct(lists.type):  # Ray's of various shapes, each beside its numbers
+        sizes = np.unique(
+            lists.field("shape").flatten().to_numpy(zero_copy_only=False)[len(shape) - 1 :: len(shape)]
+        )
+        if len(shape) == 2 and len(sizes) > 1:
+            raise ShapeError(name, "one number of features", f"from {sizes[0]} to {sizes[-1]}")
+        lists, F = lists.field("data"), int(sizes[0]) if len(sizes) else 1
+    if pyarrow.types.is_fixed_size_list(lists.type):
+        offsets = (lists.offset + np.arange(len(lists) + 1)) * lists.type.list_size
+    else:
+        offsets = lists.offsets.to_numpy() if len(lists) else np.zeros(1, np.int64)
+    items = lists.values
+    if len(shape) == 2:
+        if F < 1:
+            raise ShapeError(name, "at least one feature", F)
+        items, offsets = pyarrow.FixedSizeListArray.from_arrays(items, F), offsets // F
+    return pyarrow.LargeListArray.from_arrays(pyarrow.array(offsets, pyarrow.int64()), items, mask=missing)
 
 
 def result_type(dtype: np.dtype, size: int, steps: bool) -> Any:

@@ -153,10 +153,11 @@ def _framed(table: Any) -> Any:
     return table.to_pandas(types_mapper=pandas.ArrowDtype)
 
 
-def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+def each(function: Callable[[Any], Any], items: Iterable[Any], cores: int = 1) -> Iterator[Any]:
     """A function of each item in a task of its own, results as they come; a client is started if there is none.
 
-    What fails raises its error here; what was lost with a worker is done again.
+    What fails raises its error here; what was lost with a worker is done again. A task has one of a worker's threads,
+    however many cores are asked for.
     """
     distributed = package("dask.distributed")
     try:

@@ -125,10 +125,23 @@ def score_files(
         for part in blocks.blocks_of(source, PART_ROWS)
     ]
     job = _Job(scorer, tuple(parts), str(folder))
-    for part in {part.path: part for part in parts}.values():
-        job.columns(part.schema())
+    _check_sources(job)
     _prepare(folder, _facts(job), force)
     return _run(job, engine)
+
+
+def _check_sources(job: _Job) -> None:
+    """ArgumentError unless each file has the columns, and all give parts of one table."""
+    first: Any = None
+    for part in {part.path: part for part in job.parts}.values():
+        schema = part.schema()
+        job.columns(schema)
+        found = {field.name: field.type for field in job.scorer.schema(schema)}
+        first = found if first is None else first
+        for name in {**first, **found}:
+            if first.get(name) != found.get(name):
+                expected = f"{first.get(name, 'no column')} in all files, as {job.parts[0].path} has"
+                raise ArgumentError(name, expected, f"{found.get(name, 'none')} in {part.path}")
 
 
 def _run(job: _Job, engine: str) -> Iterator[Part]:
@@ -138,10 +151,21 @@ def _run(job: _Job, engine: str) -> Iterator[Part]:
     if engine == "local":
         results: Iterator[int] = map(job, left)
     else:
-        results = importlib.import_module(f".{engine}", __package__).each(job, left)
+        each = importlib.import_module(f".{engine}", __package__).each
+        results = each(job, left, job.scorer.threads or 1)
     for done, found in enumerate(results, count - len(left) + 1):
         rows += found
         yield Part(done, count, rows, all_rows)
+    _check_seen(job)
+
+
+def _check_seen(job: _Job) -> None:
+    """ArgumentError if a part that a worker has written is not to be seen from here."""
+    there = {path.name for path in pathlib.Path(job.folder).iterdir()}
+    unseen = [k for k in range(len(job.parts)) if job.path(k).name not in there]
+    if unseen:
+        got = f"{job.folder} without {len(unseen)} of {len(job.parts)} parts, which workers have written"
+        raise ArgumentError("target", "a folder that all machines see", got)
 
 
 def _facts(job: _Job) -> dict[str, Any]:

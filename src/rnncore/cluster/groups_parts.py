@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import inspect
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..engine.threads import given_threads, limited
 from ..errors import ArgumentError, FormatError
@@ -157,15 +161,29 @@ class _Hash:
         pass
 
 
-def named(value: Any) -> str:
-    """A function or an object as a recipe tells it from others: its fields where it is a dataclass, else its name."""
-    if dataclasses.is_dataclass(value):
-        return repr(value)
-    owner = getattr(value, "__self__", None)
-    if owner is not None and dataclasses.is_dataclass(owner):
-        return f"{owner!r}.{value.__name__}"
+def named(value: Any, within: frozenset[int] = frozenset()) -> str:
+    """A function or an object as a recipe tells it from others: its name, and all the values that it holds.
+
+    `within` are the objects that hold it, so that what holds itself has an end.
+    """
+    if id(value) in within:
+        return "..."
+    inner = functools.partial(named, within=within | {id(value)})
+    if isinstance(value, np.ndarray):
+        data = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
+        return f"array({value.dtype.str}, {value.shape}, {data})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(inner, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name!r}: {inner(one)}' for name, one in value.items())}}}"
+    if isinstance(value, functools.partial):
+        return f"{inner(value.func)}(*{inner(value.args)}, **{inner(value.keywords)})"
+    if (owner := getattr(value, "__self__", None)) is not None and not inspect.ismodule(owner):
+        return f"{inner(owner)}.{value.__name__}"
     # Without its module: a script's own is another one in the processes that it starts.
-    return getattr(value, "__qualname__", type(value).__qualname__)
+    if (name := getattr(value, "__qualname__", None)) is not None:
+        return name
+    return type(value).__qualname__ + inner(vars(value)) if hasattr(value, "__dict__") else repr(value)
 
 
 def check_progress(value: Any) -> Any:

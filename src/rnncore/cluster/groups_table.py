@@ -40,6 +40,10 @@ def table_of(field: str, value: Any) -> Any:
             return pa.Table.from_batches([value])
         if callable(getattr(value, "to_table", None)):
             return value.to_table()
+        if callable(
+            getattr(value, "to_arrow", None)
+        ):  # of polars, whose texts are otherwise views, which have no order
+            value = value.to_arrow()
         return pa.table(value)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError, pa.ArrowException) as error:
         raise ArgumentError(
@@ -206,6 +210,8 @@ def _word(value: Any) -> bytes:
         value = value.astimezone(datetime.UTC)
     if isinstance(value, datetime.date | datetime.time):
         return b"t" + value.isoformat().encode()
+    if isinstance(value, datetime.timedelta):  # pandas' own has another text
+        value = datetime.timedelta(value.days, value.seconds, value.microseconds)
     kinds = {bool: "o", int: "i", str: "s", type(None): "n", datetime.timedelta: "d", decimal.Decimal: "e"}
     kind = next((letter for known, letter in kinds.items() if isinstance(value, known)), None)
     if kind is None:

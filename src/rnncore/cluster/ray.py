@@ -125,16 +125,23 @@ def _by_group(dataset: Any, work: Any, partitions: int) -> Any:
     return dealt.map_batches(groups, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
 
 
-def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """A function of each item in a task of its own, results as they come; Ray is started if it is not.
+def each(function: Callable[[Any], Any], items: Iterable[Any], cores: int = 1) -> Iterator[Any]:
+    """A function of each item in a task of its own, on so many cores; results as they come.
 
-    What fails raises its error here; what was lost with a worker is done again.
+    Ray is started if it is not. What fails raises its error here; what was lost with a worker is done again. Who stops
+    in between stops the tasks.
     """
     ray = package("ray")
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    task = ray.remote(lambda item: function(item))  # Ray takes functions, not what can be called like one
+    task = ray.remote(num_cpus=cores)(
+        lambda item: function(item)
+    )  # Ray takes functions, not what can be called
     waiting = [task.remote(item) for item in items]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield from ray.get(done)
+    try:
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield from ray.get(done)
+    finally:
+        for left in waiting:
+            ray.cancel(left)

@@ -19,8 +19,9 @@ from ..engine.threads import given_threads, limited
 from ..errors import ArgumentError, DTypeError, FormatError, UnsupportedError, shown
 from ..formats.doors import load
 from ..formats.files import Path, check_path
-from ..nn import Embedding, Linear, Recurrent, Sequential
+from ..nn import Attention, Embedding, Linear, Recurrent, Sequential
 from ..nn.container import leaves_of
+from ..nn.sequential import models_of
 from . import arrow
 
 STEPS = ("all", "last")
@@ -63,6 +64,11 @@ class _Model:
 def _prepared(model: Any, path: str) -> _Model:
     """What a loaded model reads and gives, seen from its modules and from one call."""
     model = Recurrent(model) if hasattr(model, "spec") else model
+    if isinstance(model, Attention) or models_of(model):
+        got, hint = (
+            ("two inputs", "") if isinstance(model, Attention) else ("a fleet", "nn.unstack gives its models")
+        )
+        raise UnsupportedError(path, "a model of one input", got, hint)
     leaves = list(leaves_of(model).values())
     specs = [leaf.spec for leaf in leaves if hasattr(leaf, "spec")]
     batch_first = any(one.batch_first for one in specs)
@@ -82,6 +88,9 @@ def _prepared(model: Any, path: str) -> _Model:
         raise UnsupportedError(path, "a model of one output", "a pair", "merge=None gives two")
     return dataclasses.replace(probe, dtype=dtype, size=y.shape[-1], by_step=y.ndim == 3)
 
+
+MOST_MODELS = 16
+"""Models that a process keeps; where more are scored with, the one that was used least recently is loaded again."""
 
 _models: dict[str, _Model] = {}
 _loading = threading.RLock()
@@ -112,12 +121,15 @@ def _check_digest(path: str, digest: str) -> None:
 def _model(path: str, digest: str) -> _Model:
     """The model of this digest: loaded by the first call of the process, and kept."""
     with _loading:
-        if digest not in _models:
+        found = _models.pop(digest, None)
+        if found is None:
             _check_digest(path, digest)
             found = _prepared(load(path), path)
             _check_digest(path, digest)  # it may have been replaced while it was read
-            _models[digest] = found
-        return _models[digest]
+            while len(_models) >= MOST_MODELS:
+                del _models[next(iter(_models))]
+        _models[digest] = found
+        return found
 
 
 def _path_of(uri: Path) -> str:
@@ -230,12 +242,13 @@ class Scorer:
         Raises
         ------
         ArgumentError
-            One of `keep` is not there, or one is called as the results are.
+            One of them is not there or several times, or is called as the results are.
         """
         found = [name for name in names if name not in self.columns] if self.keep is None else list(self.keep)
         for name in found:
-            if name not in names:
-                raise ArgumentError("keep", "one of " + ", ".join(map(str, names)), name)
+            if list(names).count(name) != 1:
+                expected = f"one of {', '.join(map(str, names))}, which stands there once"
+                raise ArgumentError("keep", expected, name)
             if name == self.output:
                 raise ArgumentError("output", "a name that no other column has", name)
         return found

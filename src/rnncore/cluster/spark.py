@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .. import spec
+from ..errors import ArgumentError
 from .arrow import package
 from .groups import fitting, scoring
 from .groups_parts import in_task
@@ -45,15 +46,28 @@ def score(df: Any, scorer: Scorer) -> Any:
     from pyspark.sql.types import StructField, StructType
 
     kept, kind = scorer.kept(df.columns), _without_sizes(scorer.type)
+    needed = list(dict.fromkeys([*kept, *scorer.columns]))
 
     def scored(batches: Iterator[Any]) -> Iterator[Any]:
+        import pyarrow
+
         for batch in batches:
-            found = scorer(batch)
+            found = scorer(pyarrow.RecordBatch.from_arrays(batch.columns, names=needed))
             yield found.set_column(len(kept), scorer.output, found.column(len(kept)).cast(kind))
 
     fields = [*(df.schema[name] for name in kept), StructField(scorer.output, from_arrow_type(kind))]
-    needed = dict.fromkeys([*kept, *scorer.columns])
-    return df.select(*needed).mapInArrow(scored, StructType(fields))
+    return _numbered(df, needed).mapInArrow(scored, StructType(fields))
+
+
+def _numbered(df: Any, names: Sequence[str]) -> Any:
+    """These columns as c0, c1, ...: `mapInArrow` reads a dot in a name as a path."""
+    for name in names:
+        if df.columns.count(name) != 1:
+            expected = f"one of {', '.join(df.columns)}, which stands there once"
+            raise ArgumentError("columns", expected, name)
+    plain = df.toDF(*(f"c{k}" for k in range(len(df.columns))))
+    places = [df.columns.index(name) for name in names]
+    return plain.select(*(f"c{k}" for k in places)).toDF(*(f"c{k}" for k in range(len(places))))
 
 
 def _without_sizes(kind: Any) -> Any:
@@ -136,22 +150,26 @@ def _by_group(df: Any, work: Any, partitions: int | None) -> Any:
 
     schema = work.schema(to_arrow_schema(df.schema))
     count = [] if partitions is None else [spec.check_int("partitions", partitions, 1)]
-    dealt = df.repartition(*count, *work.keys) if work.keys else df.repartition(1)
+    names = list(df.columns)
+    plain, keys = _numbered(df, names), [f"c{names.index(name)}" for name in work.keys]
+    dealt = plain.repartition(*count, *keys) if keys else plain.repartition(1)
 
     def groups(batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow
 
         found = list(batches)
         if found:
-            yield from in_task(work, pyarrow.Table.from_batches(found)).to_batches()
+            table = pyarrow.Table.from_batches(found).rename_columns(names)
+            yield from in_task(work, table).to_batches()
 
     return dealt.mapInArrow(groups, from_arrow_schema(schema))
 
 
-def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+def each(function: Callable[[Any], Any], items: Iterable[Any], cores: int = 1) -> Iterator[Any]:
     """A function of each item in a task of its own, results as they come; the session is started if it is not.
 
-    What fails raises its error here; what was lost with a worker is done again.
+    What fails raises its error here; what was lost with a worker is done again. A task has the cores of
+    ``spark.task.cpus``, however many are asked for.
     """
     context = package("pyspark.sql").SparkSession.builder.getOrCreate().sparkContext
     left, width = list(items), WAVE * context.defaultParallelism

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import spec
+from ..engine.memory import unread
 from ..errors import ArgumentError, ShapeError, UnsupportedError, shown
 from ..layers import Fleet
 from ..layers.module import Tape
@@ -179,6 +180,9 @@ class Recurrent(Container):
     ) -> tuple[Any, Any]:
         """As `__call__`, with the initial state, giving (y, state)."""
         x, lengths = self._read(x, lengths)
+        if not self.return_sequences and not isinstance(self.layer, Fleet):
+            own = self.layer.spec
+            options = {"out": unread((*x.shape[:-1], own.y_size), own.dtype), **options}
         y, state = self.layer(x, state, lengths=lengths, **options)
         return self._merged(y, state, lengths)[0], state
 

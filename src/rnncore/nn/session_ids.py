@@ -114,7 +114,10 @@ def read_ids(ids: Any) -> np.ndarray | list[Hashable]:
         if ids.dtype.kind in "fc":
             raise DTypeError("ids", "integers or names", ids.dtype)
     values = list(ids)
-    if all(map(is_integer, values)):
+    numbers = sum(map(is_integer, values))
+    if 0 < numbers < len(values):
+        raise ArgumentError("ids", "integers or names", f"{numbers} integers of {len(values)}")
+    if numbers == len(values):
         if not all(-(2**63) <= one < 2**63 for one in values):
             raise ArgumentError("ids", "integers of 64 bits", "larger ones")
         return np.array(values, np.int64)
