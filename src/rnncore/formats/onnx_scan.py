@@ -155,12 +155,19 @@ class Scans:
     def _quotients(self, own: dict[str, tuple[Any, ...]], a: dict[str, str]) -> tuple[str, str]:
         """f / (f + i) and i / (f + i)."""
         if own["i"][0] == own["f"][0] == "sigmoid":  # f / (f + i) = sigmoid(log f - log i): both may be tiny
-            of_i, of_f = (self.op("Softplus", self.op("Neg", a[gate])) for gate in "if")
+            of_i, of_f = (self._softplus(self.op("Neg", a[gate])) for gate in "if")
             apart = self.op("Sub", of_i, of_f)
             return self.op("Sigmoid", apart), self.op("Sigmoid", self.op("Neg", apart))
         i, f = (self._function(own[gate], a[gate]) for gate in "if")
         total = self.op("Add", f, i)
         return self.op("Div", f, total), self.op("Div", i, total)
+
+    def _softplus(self, x: str) -> str:
+        if self.spec.dtype == np.float32:
+            return self.op("Softplus", x)
+        # ONNX Runtime has none of float64: max(x, 0) + log(1 + exp(-|x|)).
+        e = self.op("Exp", self.op("Neg", self.op("Abs", x)))
+        return self.op("Add", self.op("Relu", x), self.op("Log", self.op("Add", e, self.number(1))))
 
     def _function(self, entry: tuple[Any, ...], x: str) -> str:
         name, *parameters = entry
@@ -171,6 +178,8 @@ class Scans:
         if name == "scaled_tanh":
             slope, inner = map(self.number, parameters)
             return self.op("Mul", slope, self.op("Tanh", self.op("Mul", inner, x)))
+        if name == "softplus":
+            return self._softplus(x)
         if name == "log_space":
             above = self.op("Greater", x, self.number(0))
             return self.op("Where", above, self.op("Add", x, self.number(0.5)), self.op("Sigmoid", x))
