@@ -50,7 +50,9 @@ class Scans:
     """
 
     def __init__(self, onnx: Any, spec: Spec, source: str, state: bool, lengths: bool) -> None:
-        self.onnx, self.spec, self.state = onnx, spec, state
+        self.onnx: Any = onnx
+        self.spec: Spec = spec
+        self.state: bool = state
         self.nodes: list[Any] = []
         self.valid: str | None = self._valid(source) if lengths else None
         self.zeros: str = "" if state else self._zeros(source)

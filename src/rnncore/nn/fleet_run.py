@@ -60,6 +60,8 @@ class FleetRun(Run):
 
     def __post_init__(self) -> None:
         models = check_int("models", self.models, 1)
+        for name in ("epochs", "steps"):
+            check_int(name, getattr(self, name), 0)
         start = {"loss": math.nan, "lr": 0.0, "norm": 0.0, "best": math.inf, "best_epoch": 0, "tokens": 0}
         start |= {"total": 0.0, "count": 0, "active": True, "diverged": False, "ended": 0}
         start["batches"] = self._most
