@@ -62,7 +62,7 @@ def expected_gru():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("k, recipe", enumerate(recipes.recipes()))
+@pytest.mark.parametrize("k, recipe", list(enumerate(recipes.recipes())))
 def test_runs_go_on_with_other_engines_and_workers(k, recipe, tmp_path):
     first, second, last = (ENGINES[(k + part) % 3] for part in range(3))
     killed = [kill_somewhere(first, 2, tmp_path, random.Random(k), recipe)]
