@@ -117,7 +117,19 @@ EMULATED int8x16_t vld1q_s8(const int8_t *p)
 }
 EMULATED int32x4_t vreinterpretq_s32_s8(int8x16_t a) { return (int32x4_t)a; }
 EMULATED int8x16_t vreinterpretq_s8_s32(int32x4_t a) { return (int8x16_t)a; }
+EMULATED int32x4_t vreinterpretq_s32_f32(float32x4_t a) { return (int32x4_t)a; }
 EMULATED int32x4_t vdupq_n_s32(int32_t a) { return (int32x4_t){0} + a; }
+EMULATED int32x4_t vmaxq_s32(int32x4_t a, int32x4_t b)
+{
+    for (int i = 0; i < 4; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+}
+EMULATED int32_t vmaxvq_s32(int32x4_t a)
+{
+    int32_t most = a[0];
+    for (int i = 1; i < 4; i++) most = a[i] > most ? a[i] : most;
+    return most;
+}
 EMULATED float32x4_t vcvtq_f32_s32(int32x4_t a)
 {
     float32x4_t out = {0};
