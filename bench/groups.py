@@ -4,6 +4,7 @@
     python bench/groups.py                      some series against bare training loops, in turns
     python bench/groups.py --packs 1 8 16 32    series in fleets of so many, against one after the other, in turns
     python bench/groups.py --packs 1 32 --series 1000 --rows 1095 --hidden 16 --rounds 1    three years of days
+    python bench/groups.py --packs 1 32 --rows 1095 --least 365 ...    series of one to three years
     python bench/groups.py --engine ray --engine spark --engine dask --series 10000 --rows 60 --epochs 3
                                                 on engines with two workers, of which one is killed; one hash
 
@@ -40,12 +41,14 @@ WINDOWS = Windows("y", context=24, horizon=1)
 BATCH, HIDDEN = 32, 8
 
 
-def series(count, rows):
-    """A table of seasonal series with noise."""
+def series(count, rows, least=None):
+    """A table of seasonal series with noise; with `least` they have from so many rows on, evenly, in a random order."""
     rng = np.random.default_rng(0)
     t = np.tile(np.arange(rows), count)
     y = np.sin(t / 4 + np.repeat(rng.random(count), rows)) + 0.1 * rng.standard_normal(count * rows)
-    return pa.table({"store": np.repeat(np.arange(count), rows), "day": t, "y": y})
+    table = pa.table({"store": np.repeat(np.arange(count), rows), "day": t, "y": y})
+    lengths = rng.permutation(np.linspace(least or rows, rows, count).round())
+    return table.filter(pa.array(t < np.repeat(lengths, rows)))
 
 
 def model(seed, hidden=HIDDEN):
@@ -201,7 +204,7 @@ def engines(given):
 def packs(given):
     """Print milliseconds a series in fleets of several sizes, and how many times faster that is than the first."""
     rnncore.set_num_threads(given.threads)
-    table = series(given.series, given.rows)
+    table = series(given.series, given.rows, given.least)
     seconds, walls, models = {size: [] for size in given.packs}, {size: [] for size in given.packs}, None
     for _ in range(given.rounds):
         for size in given.packs:
@@ -212,8 +215,8 @@ def packs(given):
             models = models or found["model"].to_pylist()
             assert found["model"].to_pylist() == models
     print(
-        f"{given.series} series of {given.rows} rows, {given.hidden} units, {given.epochs} epochs of batches of "
-        f"{given.batch}, {given.threads} threads, {given.rounds} rounds in turns"
+        f"{given.series} series of {given.least or given.rows} to {given.rows} rows, {given.hidden} units, "
+        f"{given.epochs} epochs of batches of {given.batch}, {given.threads} threads, {given.rounds} rounds in turns"
     )
     for what, times in (("processor time", seconds), ("wall time", walls)):
         for size, own in times.items():
@@ -228,6 +231,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--series", type=int, default=64)
     parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--least", type=int)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--hidden", type=int, default=HIDDEN)

@@ -132,7 +132,7 @@ typedef enum rnncore_store {
     RNNCORE_STORE_COUNT
 } rnncore_store;
 
-/* The functions of ONNX's recurrent operators. Parameters are taken as they are: an operator's defaults stand in
+/* The functions of ONNX's recurrent operators, and one of minGRUs. Parameters are taken as they are: an operator's defaults stand in
  * parentheses. */
 typedef enum rnncore_function {
     RNNCORE_USUAL,            /* what the cell has at this place */
@@ -146,7 +146,9 @@ typedef enum rnncore_function {
     RNNCORE_HARD_SIGMOID,     /* min(max(alpha x + beta, 0), 1) (0.2, 0.5) */
     RNNCORE_ELU,              /* x > 0 ? x : alpha (exp(x) - 1) (1) */
     RNNCORE_SOFTSIGN,         /* x / (1 + |x|) */
-    RNNCORE_SOFTPLUS          /* log(1 + exp(x)) */
+    RNNCORE_SOFTPLUS,         /* log(1 + exp(x)) */
+    RNNCORE_LOG_SPACE,        /* x > 0 ? x + 0.5 : 1 / (1 + exp(-x)), which keeps a scan's state positive */
+    RNNCORE_FUNCTION_COUNT
 } rnncore_function;
 
 typedef struct rnncore_activation {

@@ -32,10 +32,10 @@ static const struct cell_words {
              {4, 0, 1, 0, RNNCORE_MIN_LSTM}};
 static const char *const dtypes[] = {"float32", "float64", NULL}, *const stores[] = {"bfloat16", "float16", "int8",
                                                                                      "int8x16", NULL};
-static const char *const functions[] = {"sigmoid",          "tanh",        "relu",         "affine", "leaky_relu",
-                                        "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu",    "softsign",
-                                        "softplus",         NULL}; /* from RNNCORE_SIGMOID on */
-static const int parameters_of[] = {0, 0, 0, 2, 1, 1, 2, 2, 1, 0, 0};
+static const char *const functions[] = {
+    "sigmoid", "tanh",     "relu",     "affine",    "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid",
+    "elu",     "softsign", "softplus", "log_space", NULL}; /* from RNNCORE_SIGMOID on */
+static const int parameters_of[RNNCORE_FUNCTION_COUNT - RNNCORE_SIGMOID] = {0, 0, 0, 2, 1, 1, 2, 2, 1, 0, 0, 0};
 
 /* What the fields say that is no field of a config. */
 typedef struct layer_words {

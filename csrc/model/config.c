@@ -95,7 +95,7 @@ static int are_functions(const rnncore_config *c, const rc_cell *cell, int direc
     for (int i = 0; i < RNNCORE_PLACES; i++) {
         const rnncore_activation *a = &c->activations[direction][i];
         const int absent = cell->usual[i] == RNNCORE_USUAL || direction > c->bidirectional;
-        if (!rc_in_range(a->function, RNNCORE_USUAL, absent ? RNNCORE_USUAL : RNNCORE_SOFTPLUS)) return 0;
+        if (!rc_in_range(a->function, RNNCORE_USUAL, absent ? RNNCORE_USUAL : RNNCORE_FUNCTION_COUNT - 1)) return 0;
         if (!isfinite(a->alpha) || !isfinite(a->beta)) return 0;
     }
     return 1;

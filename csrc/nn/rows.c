@@ -73,7 +73,7 @@ static rnncore_status check(const rnncore_rows_args *a)
     if (a->rows < 0 || a->n < 0) return RNNCORE_ERROR_SHAPE;
     if (__builtin_mul_overflow(a->rows, a->n, &size) || size > INT64_MAX / 64) return RNNCORE_ERROR_OVERFLOW;
     if (size && (!a->a || (summed ? !a->sums : !a->out))) return RNNCORE_ERROR_ARGUMENT;
-    if (mapped && (a->function.function <= RNNCORE_USUAL || a->function.function > RNNCORE_SOFTPLUS))
+    if (mapped && (a->function.function <= RNNCORE_USUAL || a->function.function >= RNNCORE_FUNCTION_COUNT))
         return RNNCORE_ERROR_ARGUMENT;
     const int64_t most = o == RNNCORE_ROWS_ADD ? a->out_rows - 1 : a->n;
     for (int64_t r = 0; a->index && r < a->rows; r++)

@@ -20,8 +20,13 @@ static __attribute__((noinline)) vec activate(const rnncore_activation *f, vec x
 {
     const vec alpha = v_set1((real)f->alpha), beta = v_set1((real)f->beta), one = v_set1(1);
     switch (f->function) {
-    case RNNCORE_USUAL: break; /* resolved by the plan */
-    case RNNCORE_SIGMOID: return v_sigmoid(x);
+    case RNNCORE_USUAL:
+    case RNNCORE_FUNCTION_COUNT: break; /* the former is resolved by the plan, the latter refused */
+    case RNNCORE_SIGMOID:
+    case RNNCORE_LOG_SPACE: {
+        const vec y = v_sigmoid(x);
+        return f->function == RNNCORE_SIGMOID ? y : v_if_le(x, v_zero(), y, v_add(x, v_set1((real)0.5)));
+    }
     case RNNCORE_TANH: return v_tanh(x);
     case RNNCORE_RELU: return v_max(v_zero(), x);
     case RNNCORE_AFFINE: return v_fma(alpha, x, beta);
@@ -41,11 +46,14 @@ static __attribute__((noinline)) vec activation_slope(const rnncore_activation *
 {
     const vec alpha = v_set1((real)f->alpha), beta = v_set1((real)f->beta), one = v_set1(1);
     switch (f->function) {
-    case RNNCORE_USUAL: break;
+    case RNNCORE_USUAL:
+    case RNNCORE_FUNCTION_COUNT: break;
     case RNNCORE_SIGMOID:
-    case RNNCORE_SOFTPLUS: {
-        const vec y = v_sigmoid(x);
-        return f->function == RNNCORE_SIGMOID ? v_dsigmoid(y) : y;
+    case RNNCORE_SOFTPLUS:
+    case RNNCORE_LOG_SPACE: {
+        const vec y = v_sigmoid(x), slope = v_dsigmoid(y);
+        if (f->function == RNNCORE_SOFTPLUS) return y;
+        return f->function == RNNCORE_SIGMOID ? slope : v_if_le(x, v_zero(), slope, one);
     }
     case RNNCORE_TANH: return v_dtanh(v_tanh(x));
     case RNNCORE_RELU: return v_where_positive(x, one);

@@ -38,7 +38,7 @@ cdef extern from "rnncore.h" nogil:
     ctypedef enum rnncore_function:
         RNNCORE_USUAL, RNNCORE_SIGMOID, RNNCORE_TANH, RNNCORE_RELU, RNNCORE_AFFINE, RNNCORE_LEAKY_RELU
         RNNCORE_THRESHOLDED_RELU, RNNCORE_SCALED_TANH, RNNCORE_HARD_SIGMOID, RNNCORE_ELU, RNNCORE_SOFTSIGN
-        RNNCORE_SOFTPLUS
+        RNNCORE_SOFTPLUS, RNNCORE_LOG_SPACE, RNNCORE_FUNCTION_COUNT
     ctypedef struct rnncore_activation:
         rnncore_function function
         double alpha, beta

@@ -105,7 +105,8 @@ COMMON = {
     ),
 }
 
-# Functions at the gates; where there are two mappings, each has a direction. Every family has every function.
+# Functions at the gates; where there are two mappings, each has a direction. Every family has every function, and
+# those that log_space was made for have that.
 FUNCTIONS_OF_RNN = (
     (("affine", 0.75, 0.125), ("elu", 0.5)),
     (("leaky_relu", 0.25), "softsign"),
@@ -160,9 +161,12 @@ GRU_CALLS = {
 }
 
 
-def min_calls(first, second):
-    """Those of a cell without recurrent products."""
+def min_calls(first, second, new):
+    """Those of a cell without recurrent products, whose gate `new` is what may come in."""
     return {
+        "log-space": Call(
+            layer={"num_layers": 2, "activations": {new: "log_space"}}, lengths=RAGGED, state=True
+        ),
         "functions-0": Call(layer={"activations": first}, state=True),
         "functions-1": Call(layer={"bidirectional": True, "activations": (first, second)}, lengths=RAGGED),
         "functions-2": Call(
@@ -219,8 +223,8 @@ SPECIAL = {
     "gru_before": GRU_CALLS,
     "lstm_norm": LSTM_CALLS,
     "gru_norm": GRU_CALLS,
-    "min_gru": min_calls(*GATES_OF_MIN_GRU),
-    "min_lstm": min_calls(*GATES_OF_MIN_LSTM),
+    "min_gru": min_calls(*GATES_OF_MIN_GRU, "n"),
+    "min_lstm": min_calls(*GATES_OF_MIN_LSTM, "g"),
 }
 
 # Arrays ----------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ const rnncore_config model_configs[] = {
     {.cell = "gru_norm", SIZES},
     {.cell = "gru_norm", SIZES, .clip = 0.5, .zoneout = 0.3},
     {.cell = RNNCORE_MIN_GRU, SIZES},
+    {.cell = RNNCORE_MIN_GRU, SIZES, .activations = {{{0}, {RNNCORE_LOG_SPACE, 0, 0}}}},
     {.cell = RNNCORE_MIN_GRU, SIZES, .clip = 0.5, .zoneout = 0.3, .activations = {{{0}, {RNNCORE_TANH, 0, 0}}}},
     {.cell = RNNCORE_MIN_LSTM, SIZES},
     {.cell = RNNCORE_MIN_LSTM, SIZES, .clip = 0.5, .zoneout = 0.3},

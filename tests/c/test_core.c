@@ -76,7 +76,7 @@ static const struct bad_config {
     ROW("coupled gates of an RNN", ARGUMENT, RNNCORE_RNN_TANH, SIZES, .coupled = 1),
     ROW("clip negative", ARGUMENT, RNNCORE_LSTM, SIZES, .clip = -1),
     ROW("clip nan", ARGUMENT, RNNCORE_LSTM, SIZES, .clip = (double)NAN),
-    ROW("function", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[0][0].function = (rnncore_function)12),
+    ROW("function", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[0][0].function = RNNCORE_FUNCTION_COUNT),
     ROW("alpha", ARGUMENT, RNNCORE_LSTM, SIZES, .activations[0][0] = {RNNCORE_ELU, .alpha = (double)INFINITY}),
     ROW("place of another cell", ARGUMENT, RNNCORE_GRU, SIZES, .activations[0][3].function = RNNCORE_TANH),
     ROW("place f of coupled gates", ARGUMENT, RNNCORE_LSTM, SIZES, .coupled = 1,

@@ -177,11 +177,24 @@ def test_groups_of_one_form_are_a_fleet(whole, monkeypatch):
     assert found.equals(whole) and sizes == [12]
 
 
-def test_other_lengths_and_models_are_other_fleets(monkeypatch):
-    short = TABLE.filter(
-        pa.compute.or_(pa.compute.greater(TABLE["day"], 2), pa.compute.less(TABLE["store"], "s3"))
-    )
-    assert sorted(_together(monkeypatch, table=short)[1]) == [5, 7]
+def test_series_of_any_lengths_are_one_fleet(monkeypatch):
+    number = np.char.strip(np.array(TABLE["store"].to_pylist()), "s").astype(int)
+    uneven = TABLE.filter(pa.array(TABLE["day"].to_numpy() >= number))  # 9 to 20 rows
+    assert _together(monkeypatch, table=uneven)[1] == [12]
+    monkeypatch.setattr(stacks, "PACK", 5)
+    held = rnncore.cluster.Windows("y", context=4, horizon=2, holdout=3)
+    options = {
+        "data": held,
+        "epochs": 9,
+        "patience": 2,
+        "batch_size": 4,
+        "schedule": nn.Cosine(0.1, warmup=2),
+    }
+    found, sizes = _together(monkeypatch, table=uneven, **options)
+    assert sizes == [5, 5, 2] and len(set(found["epochs"].to_pylist())) > 1
+
+
+def test_other_models_are_other_fleets(monkeypatch):
     configs = [{"hidden": 3}, {"lr": 0.1}, {"hidden": 4}, {"momentum": 0.5}, {"momentum": 0.5, "lr": 0.3}]
     monkeypatch.setattr(stacks, "PACK", 100)
     found = fit_groups(TABLE, "store", _searched, 7, data=WEEK, time="day", epochs=2, configs=configs)

@@ -17,7 +17,7 @@ T = np.arange(160)
 Y = 50 + 5 * np.sin(2 * np.pi * T / 7) + np.random.default_rng(0).normal(size=len(T))
 
 
-def prepared(**options):
+def prepared(Y=Y, **options):
     return fitting.prepare(Forecaster(horizon=3, seasons=[7], batch_size=6, **options), Y)
 
 
@@ -51,6 +51,19 @@ def test_a_crew_trains_as_its_networks_alone_would(cell):
     for one, other in zip(jobs, alone, strict=True):
         assert_same_bits(one.state(), other.state())
         assert_same_bits(one.optimizer.state_dict(), other.optimizer.state_dict())
+
+
+def test_series_of_other_lengths_are_one_crew():
+    series = [Y, Y[:130], Y[20:]]
+    jobs = [job for own in series for _, _, job in prepared(Y=own, hidden_size=4).jobs[:3]]
+    alone = copy.deepcopy(jobs)
+    (found,) = crew.crews_of(jobs)
+    assert len({len(job.train) for job in jobs}) > 2
+    for k in range(2):
+        assert found.step(k / 8) == [step(job, k / 8) for job in alone]
+    found.give_back()
+    for one, other in zip(jobs, alone, strict=True):
+        assert_same_bits(one.state(), other.state())
 
 
 def test_other_shapes_and_settings_are_other_crews(monkeypatch):

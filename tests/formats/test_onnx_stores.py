@@ -20,6 +20,7 @@ CELLS = {
     "GRU, reset before": (rnncore.GRU, {"reset_after": False}),
 }
 CELL = pytest.mark.parametrize("cell", CELLS)
+WRITTEN = CELLS | {"minLSTM": (rnncore.MinLSTM, {})}
 DEEP = {"num_layers": 2, "bidirectional": True}
 
 
@@ -49,10 +50,10 @@ def noise(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-@CELL
+@pytest.mark.parametrize("cell", WRITTEN)
 @STORE
 def test_written_models_run_in_onnx_runtime(cell, store):
-    make, options = CELLS[cell]
+    make, options = WRITTEN[cell]
     layer = make(40, 24, seed=0, store=store, **DEEP, **options)
     model, x = weights.export(layer), noise(7, 3, 40)
     assert_near("forward", "float32", run(model, x), rounded(layer)(x)[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""rnn, lstm and gru of rnncore.jax give the bits of rnncore's own calls, compiled, differentiated and mapped."""
+"""The functions of rnncore.jax give the bits of rnncore's own calls, compiled, differentiated and mapped."""
 
 import numpy as np
 import pytest
@@ -28,6 +28,8 @@ MODES = {
     "gru": ("gru", {}, {}),
     "reset_before": ("gru", {}, {"reset_after": False}),
     "normalised_gru": ("gru", {"layer_norm": True}, {}),
+    "min_gru": ("min_gru", {}, {}),
+    "min_lstm": ("min_lstm", {}, {"activations": {"g": "tanh"}}),
 }
 STACKS = {"one": {}, "two_both": {"num_layers": 2, "bidirectional": True}}
 # Form of the input: whether there are biases, and an initial state.
@@ -117,7 +119,7 @@ def test_bits_are_those_of_numpy_calls(mode, stack, form, dtype):
     assert_equal(grads, twin.train(x, state, lengths)[1][: len(wanted)])
 
 
-@pytest.mark.parametrize("mode", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("mode", ["rnn", "lstm", "gru", "min_gru", "min_lstm"])
 def test_gradients_are_those_of_differences(mode):
     jax.config.update("jax_enable_x64", True)
     try:
@@ -291,6 +293,7 @@ WRONG = {
         "lengths: expected an integer",
     ),
     "other": (lambda p, x: rnncore.jax.gru(p, x), "weight_ih_l0: expected shape (18, 4), got (24, 4)"),
+    "min": (lambda p, x: rnncore.jax.min_gru(p, x), "weight_hh_l0: expected "),
     "missing": (
         lambda p, x: rnncore.jax.lstm({"weight": x}, x),
         "params: expected a dict with the matrix weight_ih_l0",

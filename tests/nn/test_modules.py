@@ -35,6 +35,7 @@ IN_TORCH = {
     "elu": lambda f, x, a: f.elu(x, a),
     "softsign": lambda f, x: f.softsign(x),
     "softplus": lambda f, x: f.softplus(x),
+    "log_space": lambda f, x: (x + 0.5).where(x >= 0, x.sigmoid()),
 }
 PARAMETERS = (0.4, 0.7)
 

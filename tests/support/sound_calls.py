@@ -325,7 +325,7 @@ def torch_rows():
                 f"rnncore.torch.{name}.forward",
                 lambda name=name: (getattr(door, name)(3, 4).forward, {"input": x}),
             )
-            for name in ("RNN", "LSTM", "GRU")
+            for name in ("RNN", "LSTM", "GRU", "MinGRU", "MinLSTM")
         ),
         *(
             Sound(

@@ -82,7 +82,7 @@ CELLS = [
     Cell(
         "min_gru_general",
         "MinGRU",
-        (("clip", 1.0), ("activations", (("hard_sigmoid", ("leaky_relu", 0.3)),))),
+        (("clip", 1.0), ("activations", (("hard_sigmoid", "log_space"),))),
     ),
     # Gates are sigmoids or not.
     Cell(

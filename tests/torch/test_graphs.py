@@ -63,6 +63,13 @@ def test_compiled_cells_give_equal_bits(name):
     assert_equal(gradients(cell, compiled(x)), gradients(cell, cell(x)))
 
 
+@pytest.mark.full
+def test_compiled_scans_give_equal_bits():
+    layer, x = rnncore.torch.MinLSTM(I, 4, bidirectional=True), torch.randn(T, N, I)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert_equal(gradients(layer, compiled(x)), gradients(layer, layer(x)))
+
+
 @modes
 @pytest.mark.parametrize("strict", [False, True])
 def test_exported_programs_give_equal_bits(mode, strict):

@@ -100,6 +100,8 @@ OPTIONS = {
     "zoneout": ("LSTM", {"zoneout": 0.3, "zoneout_c": 0.2}),
     "recurrent_dropout": ("RNN", {"recurrent_dropout": 0.4}),
     "reset_before": ("GRU", {"reset_after": False}),
+    "min_gru": ("MinGRU", {"num_layers": 2, "bidirectional": True}),
+    "min_lstm": ("MinLSTM", {"bias": False}),
 }
 
 

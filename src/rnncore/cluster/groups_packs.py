@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The training of many groups: those whose models and samples have one form as a fleet, all others one after the other.
+"""The training of many groups: those whose models and samples have one form as a fleet, however many samples each has,
+all others one after the other.
 
 Both give the same models to the last bit. What goes wrong in a fleet is found out by training its groups alone, so an
 error is always that of the group that has it.
@@ -34,13 +35,18 @@ class Job:
     def form(self) -> str | None:
         """What jobs that can be trained together have in common; None of one that must be alone."""
         (module, optimizer), (x, target, held) = self.made, self.samples
-        arrays = (x, target, *(held if isinstance(held, tuple) else () if held is None else (held,)))
+        pairs = [(x, target)] if held is None else [(x, target), held]
         described, settings = description_of(module), settings_of(optimizer)
         if described is None or settings is None or [g.module for g in optimizer._groups] != [module]:
             return None
-        if not all(isinstance(array, np.ndarray) for array in arrays):
+        if not all(map(_is_pair, pairs)):
             return None
-        return repr((described, settings, [(array.shape, array.dtype.str) for array in arrays]))
+        alike = [(array.shape[1:], array.dtype.str) for pair in pairs for array in pair]
+        return repr((described, settings, alike))
+
+    def size(self) -> int:
+        """How many samples there are."""
+        return len(self.samples[0]) if _is_pair(self.samples[:2]) else 0
 
     def note(self, run: Any) -> None:
         """Say what a run has made of the model."""
@@ -63,9 +69,17 @@ class Job:
             self.row["error"] = text_of(error)
 
 
+def _is_pair(samples: Any) -> bool:
+    """Whether they are arrays of inputs and of as many targets, some at least."""
+    arrays = isinstance(samples, tuple) and all(isinstance(array, np.ndarray) for array in samples)
+    return (
+        arrays and len({array.shape[:1] for array in samples}) == 1 and samples[0].shape[:1] not in ((), (0,))
+    )
+
+
 def train(jobs: Iterable[Job], loss: Any, options: Mapping[str, Any]) -> None:
     """Train all jobs that have no error; `options` are those of `fit`."""
-    for pack in packs_of((job for job in jobs if "error" not in job.row), Job.form):
+    for pack in packs_of((job for job in jobs if "error" not in job.row), Job.form, Job.size):
         alone = pack if len(pack) == 1 else _train_together(pack, loss, options)
         for job in alone:
             job.train(loss, options)

@@ -54,6 +54,7 @@ _FUNCTIONS = {
     "elu": RNNCORE_ELU,
     "softsign": RNNCORE_SOFTSIGN,
     "softplus": RNNCORE_SOFTPLUS,
+    "log_space": RNNCORE_LOG_SPACE,
 }
 _STORES = {
     None: RNNCORE_STORE_REAL,

@@ -44,15 +44,23 @@ def lanes(isa: str) -> int:
 def by_models(call: FleetCall, training: Training | None = None) -> bool:
     """Whether a lane is to be a model in this call, where the core can; the bits are the same."""
     spec, most = call.spec, MOST_OF_FEW if call.N <= FEW_ROWS else MOST_OF_MANY
-    side = lanes(current_isa())
     return (
-        2 * call.models > -(-call.models // side) * side  # else most lanes would be empty
+        _fills_lanes(call, lanes(current_isa()))
         and spec.input_size + spec.hidden_size <= most
         and 2 * spec.hidden_size <= most
         and call.alike
         and current_backend() == "fused"
         and not (training is not None and training.recurrent_dropout)
     )
+
+
+def _fills_lanes(call: FleetCall, side: int) -> bool:
+    """Whether models that run take more than half the lanes of those vectors that have any."""
+    groups = -(-call.models // side)
+    if call.active is None:
+        return 2 * call.models > groups * side
+    taken = np.add.reduceat(call.active, np.arange(0, call.models, side), dtype=np.int64)
+    return bool(2 * taken.sum() > np.count_nonzero(taken) * side)
 
 
 class FleetWeights:

@@ -24,7 +24,7 @@ class Convention:
     Attributes
     ----------
     gates : dict of str to str
-        Gate order by cell, in our letters (h; i f g o; r z n). "gru_before" multiplies by r before the
+        Gate order by cell, in our letters (h; i f g o; r z n; z n; i f g). "gru_before" multiplies by r before the
         product.
     bias : dict of str to str
         Kind of bias by cell, a key of BIASES. A cell that is absent cannot be expressed.
@@ -93,6 +93,13 @@ SYSTEMS: dict[str, Convention] = {
         peepholes="ifo",
         options=frozenset({"peepholes"}),
     ),
+    # The package minGRU-pytorch: one matrix, to_hidden_and_gate or to_hidden_and_f_i_gate, in log-space form: with
+    # activations={"n": "log_space"}, of a minLSTM {"g": "log_space"}.
+    "mingru_pytorch": Convention(
+        gates={"min_gru": "nz", "min_lstm": "gfi"},
+        bias={"min_gru": "one", "min_lstm": "one"},
+        options=frozenset({"activations"}),
+    ),
 }
 """Layouts of other systems by name: order of gates, biases, orientation of matrices, options."""
 
@@ -157,6 +164,11 @@ def row_of(system: str, cell: str, reset_after: bool) -> str:
 def refuse_options(system: str, spec: Spec) -> None:
     """UnsupportedError for a cell that a system has not, or the first option of a layer that it cannot hold."""
     row_of(system, spec.cell, spec.reset_after)
+    refuse_all_but(system, spec)
+
+
+def refuse_all_but(system: str, spec: Spec) -> None:
+    """UnsupportedError for the first option of a layer that a system cannot hold, of whatever cell."""
     for name in OPTIONS.keys() - SYSTEMS[system].options - _BY_CELL:
         value = getattr(spec, name)
         if value != OPTIONS[name].neutral:

@@ -106,13 +106,14 @@ def export(layer: Any, path: Path | None = None, *, state: bool = False, lengths
 
     Parameters
     ----------
-    layer : RNN, LSTM or GRU
+    layer : RNN, LSTM, GRU, MinGRU or MinLSTM
+        The last two, for which ONNX has no operator, as products over all steps and a Scan; `load` does not read that.
     path : path-like, optional
         Where to write it.
     state : bool
         Whether the model takes the initial state as inputs h0 (and c0), (L*D, N, H), and gives hn (and cn).
     lengths : bool
-        Whether it takes lengths, int32 (N,). ONNX forgets the initial state of a row of length 0.
+        Whether it takes lengths, int32 (N,). ONNX' operators forget the initial state of a row of length 0.
 
     Returns
     -------
@@ -128,9 +129,9 @@ def export(layer: Any, path: Path | None = None, *, state: bool = False, lengths
 
     Notes
     -----
-    ONNX Runtime runs float32 models; it has no float64 recurrent kernels. Of a layer with a store the model holds the
-    codes and scales of W and R with a DequantizeLinear, or halves with a Cast: a quarter or half of the bytes; ONNX
-    Runtime computes in float32 with the rounded weights.
+    ONNX Runtime runs float32 models; it has no float64 kernels of recurrent operators. Of a layer with a store the
+    model holds the codes and scales of W and R with a DequantizeLinear, or halves with a Cast: a quarter or half of the
+    bytes; ONNX Runtime computes in float32 with the rounded weights.
 
     Examples
     --------

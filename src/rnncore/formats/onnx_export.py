@@ -8,24 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, shown
+from ..errors import UnsupportedError
 from ..spec import Spec, check_bool
 from ..spec.activations import FUNCTIONS
 from ..spec.stores import OPERANDS, is_coded, rounded, weight_codes
-from .layouts import grouped, refuse_options
+from .layouts import grouped, refuse_all_but, refuse_options
+from .onnx_scan import NAMES, Scans, number_of
 from .records import CLASSES, check_layer, one_direction
 from .systems import to_system
 
-# Our functions by ONNX' names.
-NAMES = {own: "".join(part.capitalize() for part in own.split("_")) for own in FUNCTIONS}
 OPSET = 17
 IR_VERSION = 8
 
 
 def _weights(layer: Any, k: int) -> dict[str, np.ndarray]:
-    """W, R, B and P of layer `k` in ONNX's layout."""
+    """W, R, B and P of layer `k` in ONNX's layout; of a cell that it has not W and B in ours."""
     spec, parameters = layer.spec, layer.parameters()
     found = collections.defaultdict(list)
+    if not spec.is_recurrent:
+        kinds = {"W": "weight_ih", "B": "bias_ih"} if spec.bias else {"W": "weight_ih"}
+        own = spec.suffixes()[k * spec.directions : (k + 1) * spec.directions]
+        return {
+            f"{name}{k}": np.stack([parameters[kind + end] for end in own]) for name, kind in kinds.items()
+        }
     for suffix in spec.suffixes()[k * spec.directions : (k + 1) * spec.directions]:
         options = {"reset_after": spec.reset_after, "coupled": spec.coupled}
         values = to_system("onnx", spec.cell, one_direction(parameters, suffix), **options)
@@ -65,27 +70,15 @@ def _stored(onnx: Any, spec: Spec, name: str, value: np.ndarray) -> tuple[list[A
     return [tensor], [helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)]
 
 
-def _number(spec: Spec, name: str, value: float) -> float:
-    """A number as an attribute holds it: in float32, whatever the model's type.
-
-    Raises
-    ------
-    UnsupportedError
-        A float64 layer computes with digits that are lost there.
-    """
-    if spec.dtype == np.float64 and float(np.float32(value)) != value:
-        hint = "ONNX' attributes are float32"
-        raise UnsupportedError(name, "a number that float32 holds for onnx", shown(value), hint)
-    return value
-
-
 def _activations(spec: Spec) -> dict[str, Any]:
     entries = [entry for d in range(spec.directions) for entry in grouped(spec, d, "onnx")]
+    if other := next((name for name, *_ in entries if name not in NAMES), None):
+        raise UnsupportedError("activations", "functions that onnx has", other)
     attrs: dict[str, Any] = {"activations": [NAMES[name] for name, *_ in entries]}
     if all(tuple(own) == FUNCTIONS[name] for name, *own in entries):
         return attrs  # the standard's defaults need not be said, and are exact
     for k, key in enumerate(("activation_alpha", "activation_beta")):
-        given = [_number(spec, "activations", own[k]) for _, *own in entries if len(own) > k]
+        given = [number_of(spec, "activations", own[k]) for _, *own in entries if len(own) > k]
         attrs |= {key: given} if given else {}
     return attrs
 
@@ -98,7 +91,7 @@ def _node_attributes(spec: Spec) -> dict[str, Any]:
     if spec.activations or spec.nonlinearity != "tanh":
         attrs |= _activations(spec)
     if spec.clip is not None:
-        attrs["clip"] = _number(spec, "clip", spec.clip)
+        attrs["clip"] = number_of(spec, "clip", spec.clip)
     if spec.coupled:
         attrs["input_forget"] = 1
     if spec.cell == "gru":
@@ -161,8 +154,8 @@ def build(layer: Any, state: bool, lengths: bool) -> Any:
     """The model of a layer; see `onnx.export`."""
     check_layer(layer)
     spec, state, lengths = layer.spec, check_bool("state", state), check_bool("lengths", lengths)
-    refuse_options("onnx", spec)
-    constants = {"flat": np.array([0, 0, -1], np.int64)}
+    (refuse_options if spec.is_recurrent else refuse_all_but)("onnx", spec)
+    constants = {"flat": np.array([0, 0, -1], np.int64)} if spec.is_recurrent else {}
     for k in range(spec.num_layers):
         constants |= _weights(layer, k)
     try:
@@ -179,13 +172,17 @@ def build(layer: Any, state: bool, lengths: bool) -> Any:
         # ONNX has layout=1, but ONNX Runtime refuses it.
         first, last = "x_time", "y_time"
         nodes.append(helper.make_node("Transpose", ["x"], [first], perm=[1, 0, 2]))
-    for k in range(spec.num_layers):
-        source = first if k == 0 else f"y{k - 1}"
-        target = last if k == spec.num_layers - 1 else f"y{k}"
-        nodes += _layer_nodes(helper, spec, k, source, target, state, lengths)
+    if spec.is_recurrent:
+        for k in range(spec.num_layers):
+            source = first if k == 0 else f"y{k - 1}"
+            target = last if k == spec.num_layers - 1 else f"y{k}"
+            nodes += _layer_nodes(helper, spec, k, source, target, state, lengths)
+    else:
+        scans = Scans(onnx, spec, first, state, lengths)
+        nodes += [*scans.nodes, helper.make_node("Identity", [scans.y], [last])]
     if spec.batch_first:
         nodes.append(helper.make_node("Transpose", [last], ["y"], perm=[1, 0, 2]))
-    if state and spec.num_layers > 1:
+    if state and spec.num_layers > 1 and spec.is_recurrent:
         before, after = _state_nodes(helper, spec)
         nodes = before + nodes + after
         split = np.full(spec.num_layers, spec.directions, np.int64)

@@ -16,7 +16,7 @@ from ..nn import Recurrent
 from ..spec import activations, gate_names
 from ..spec.checks import finite
 from .layouts import SATURATED, spread
-from .onnx_export import NAMES
+from .onnx_scan import NAMES
 from .records import CELLS, Record, make_record
 from .systems import from_system
 

@@ -47,7 +47,7 @@ def from_system(
     system: str,
     cell: str,
     weight_ih: Any,
-    weight_hh: Any,
+    weight_hh: Any = None,
     bias: Any = None,
     *,
     reset_after: bool = True,
@@ -61,8 +61,9 @@ def from_system(
     ----------
     system : str
         A key of SYSTEMS.
-    cell : {"rnn", "lstm", "gru"}
+    cell : {"rnn", "lstm", "gru", "min_gru", "min_lstm"}
     weight_ih, weight_hh : arrays, in the system's layout
+        The latter None for a cell without a recurrent matrix.
     bias : array, pair of arrays or None
         In the system's form.
     reset_after : bool
@@ -98,10 +99,14 @@ def from_system(
     checks.check_type("coupled", coupled, (bool, str), "False, or of an LSTM True or 'forget'")
     if coupled not in (False, True, "forget") or (coupled and cell != "lstm"):
         raise ArgumentError("coupled", "False, or of an LSTM True or 'forget'", shown(coupled))
-    wanted, rows = "".join(gate_names(cell, bool(coupled))), 0
+    wanted, rows, own = "".join(gate_names(cell, bool(coupled))), 0, _names_of(cell)
     source = order.replace("i", "-").replace("f", "i") if coupled == "forget" else order
     found = {}
+    if "weight_hh" not in own and weight_hh is not None:
+        raise ArgumentError("weight_hh", f"None for cell {cell!r}", shown(weight_hh))
     for name, matrix in (("weight_ih", weight_ih), ("weight_hh", weight_hh)):
+        if name not in own:
+            continue
         matrix = checks.numbers(name, matrix)
         if matrix.ndim != 2:
             raise ShapeError(name, "a matrix", f"shape {matrix.shape}")
@@ -118,7 +123,8 @@ def from_system(
             raise ShapeError("bias", f"shape {expected}", f"{bias.shape}")
         parts = split(bias, _candidate(cell, order, H, reset_after))
         for name, part in zip(("bias_ih", "bias_hh"), parts, strict=True):
-            found[name] = reorder(part, source, wanted)
+            if name in own:
+                found[name] = reorder(part, source, wanted)
     if weight_hr is not None:
         found["weight_hr"] = _projection(system, convention, checks.numbers("weight_hr", weight_hr))
     if peephole is not None:
@@ -159,7 +165,7 @@ class Foreign(NamedTuple):
     """One layer in one direction as another system lays it out; None for what it has not."""
 
     weight_ih: np.ndarray
-    weight_hh: np.ndarray
+    weight_hh: np.ndarray | None = None
     bias: Any = None
     peephole: np.ndarray | None = None
     weight_hr: np.ndarray | None = None
@@ -203,7 +209,7 @@ def to_system(
     """
     convention, order, kind = _row(system, cell, reset_after)
     own = "".join(gate_names(cell, checks.check_bool("coupled", coupled)))
-    parameters = _checked(system, len(own), parameters)
+    parameters = _checked(system, cell, len(own), parameters)
 
     def reordered(name: str, own: str = own, wanted: str = order) -> np.ndarray:
         blocks = parameters[name]
@@ -213,40 +219,50 @@ def to_system(
             own, blocks = own + "f", np.concatenate([blocks, np.zeros_like(np.split(blocks, len(own))[0])])
         return reorder(blocks, own, wanted)
 
-    matrices = [reordered(name) for name in ("weight_ih", "weight_hh")]
+    matrices = [reordered(name) for name in ("weight_ih", "weight_hh") if name in parameters]
     if convention.columns:
         matrices = [np.ascontiguousarray(matrix.T) for matrix in matrices]
     bias = peephole = projection = None
     if "bias_ih" in parameters:
-        b_ih, b_hh = (reordered(name) for name in ("bias_ih", "bias_hh"))
+        b_ih = reordered("bias_ih")
+        b_hh = reordered("bias_hh") if "bias_hh" in parameters else np.zeros_like(b_ih)
         n = _candidate(cell, order, len(b_ih) // len(order), reset_after)
         bias = BIASES[kind][1](b_ih, b_hh, n)
     if "weight_peephole" in parameters:
         peephole = reordered("weight_peephole", own.replace("g", ""), _peepholes(system, convention))
     if "weight_hr" in parameters:
         projection = _projection(system, convention, parameters["weight_hr"])
-    return Foreign(matrices[0], matrices[1], bias, peephole, projection)
+    return Foreign(matrices[0], matrices[1] if len(matrices) > 1 else None, bias, peephole, projection)
 
 
-def _checked(system: str, gates: int, parameters: Any) -> dict[str, np.ndarray]:
+def _names_of(cell: str) -> tuple[str, ...]:
+    """What systems may have of a cell, of _NAMES."""
+    if any(row.name == "weight_hh" for row in CELLS[cell].parameters):
+        return _NAMES
+    return tuple(row.name for row in CELLS[cell].parameters)
+
+
+def _checked(system: str, cell: str, gates: int, parameters: Any) -> dict[str, np.ndarray]:
     """Canonical arrays of one layer and direction, whose shapes fit together."""
     checks.check_type("parameters", parameters, Mapping, "a mapping of names to arrays")
-    if unknown := parameters.keys() - _NAMES:
+    names = _names_of(cell)
+    if unknown := parameters.keys() - names:
         first = min(map(str, unknown))
-        raise UnsupportedError(first, "one of " + ", ".join(_NAMES), f"none for {system}", "it has none")
+        raise UnsupportedError(first, "one of " + ", ".join(names), f"none for {system}", "it has none")
     arrays = {name: checks.numbers(name, array) for name, array in parameters.items()}
-    for name in ("weight_ih", "weight_hh"):
+    matrices = [name for name in names[:2] if name.startswith("weight")]
+    for name in matrices:
         if name not in arrays or arrays[name].ndim != 2:
             raise ShapeError(name, "a matrix", f"shape {arrays[name].shape}" if name in arrays else "nothing")
-    rows = len(arrays["weight_hh"])
+    rows = len(arrays[matrices[-1]])
     if rows % gates or not rows:
-        raise ShapeError("weight_hh", f"a multiple of {gates} gates", str(rows), "transposed?")
+        raise ShapeError(matrices[-1], f"a multiple of {gates} gates", str(rows), "transposed?")
     shapes = {"weight_ih": (rows, arrays["weight_ih"].shape[1]), "bias_ih": (rows,), "bias_hh": (rows,)}
     shapes["weight_peephole"] = (rows // gates * (gates - 1),)
     for name, shape in shapes.items():
         if name in arrays:
             checks.check_shape(name, arrays[name], shape)
-    if ("bias_ih" in arrays) != ("bias_hh" in arrays):
+    if "bias_hh" in names and ("bias_ih" in arrays) != ("bias_hh" in arrays):
         raise ArgumentError("bias_hh", "both biases or none", "one")
     return arrays
 

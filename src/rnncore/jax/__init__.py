@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""rnn, lstm and gru for JAX: functions of parameters and arrays on rnncore's core, for jit, grad and vmap.
+"""Recurrent cells for JAX: functions of parameters and arrays on rnncore's core, for jit, grad and vmap.
 
 Parameters are a dict with PyTorch's names and shapes; bits are those of `rnncore.LSTM` and its kind.
 
@@ -10,7 +10,7 @@ Parameters are a dict with PyTorch's names and shapes; bits are those of `rnncor
 ((5, 2, 4), (1, 2, 4))
 """
 
-from .functions import gru, lstm, rnn
+from .functions import gru, lstm, min_gru, min_lstm, rnn
 from .parameters import init
 
-__all__ = ["gru", "init", "lstm", "rnn"]
+__all__ = ["gru", "init", "lstm", "min_gru", "min_lstm", "rnn"]

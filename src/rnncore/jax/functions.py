@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""rnn, lstm and gru as functions of (params, x, state, lengths), with their gradients and their rule for vmap."""
+"""The cells as functions of (params, x, state, lengths), with their gradients and their rule for vmap."""
 
 from __future__ import annotations
 
@@ -246,4 +246,46 @@ def gru(
     return _run(
         "gru", params, x, state, lengths, key, recurrent_dropout, checkpoint, num_threads, batch_first=batch_first,
         reset_after=reset_after, dropout=dropout, zoneout=zoneout, clip=clip, activations=activations or (),
+    )  # fmt: skip
+
+
+def min_gru(
+    params: Mapping[str, Any], x: Any, state: Any = None, lengths: Any = None, *, key: Any = None,
+    batch_first: bool = False, dropout: float = 0.0, recurrent_dropout: float = 0.0, zoneout: float = 0.0,
+    clip: float | None = None, activations: Any = None, checkpoint: Any = None, num_threads: int | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Run a minGRU, which has no recurrent matrix: arguments and result as `lstm`, but that the state is h alone.
+
+    Examples
+    --------
+    >>> import jax, rnncore.jax
+    >>> params = rnncore.jax.init(jax.random.key(0), "min_gru", 3, 4)
+    >>> y, h = rnncore.jax.min_gru(params, jax.numpy.ones((5, 2, 3)), lengths=[5, 2])
+    >>> sorted(params), y.shape
+    (['bias_ih_l0', 'weight_ih_l0'], (5, 2, 4))
+    """
+    return _run(
+        "min_gru", params, x, state, lengths, key, recurrent_dropout, checkpoint, num_threads,
+        batch_first=batch_first, dropout=dropout, zoneout=zoneout, clip=clip, activations=activations or (),
+    )  # fmt: skip
+
+
+def min_lstm(
+    params: Mapping[str, Any], x: Any, state: Any = None, lengths: Any = None, *, key: Any = None,
+    batch_first: bool = False, dropout: float = 0.0, recurrent_dropout: float = 0.0, zoneout: float = 0.0,
+    clip: float | None = None, activations: Any = None, checkpoint: Any = None, num_threads: int | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Run a minLSTM, which has no recurrent matrix: arguments and result as `lstm`, but that the state is h alone.
+
+    Examples
+    --------
+    >>> import jax, rnncore.jax
+    >>> params = rnncore.jax.init(jax.random.key(0), "min_lstm", 3, 4)
+    >>> y, h = rnncore.jax.min_lstm(params, jax.numpy.ones((5, 2, 3)), lengths=[5, 2])
+    >>> sorted(params), y.shape
+    (['bias_ih_l0', 'weight_ih_l0'], (5, 2, 4))
+    """
+    return _run(
+        "min_lstm", params, x, state, lengths, key, recurrent_dropout, checkpoint, num_threads,
+        batch_first=batch_first, dropout=dropout, zoneout=zoneout, clip=clip, activations=activations or (),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine import Spec
 from ..errors import ArgumentError, DTypeError
-from ..spec import check_parameters
+from ..spec import CELLS, check_parameters
 
 
 def init(
@@ -35,7 +35,7 @@ def init(
     Parameters
     ----------
     key : jax.random.key
-    cell : {"rnn", "lstm", "gru"}
+    cell : {"rnn", "lstm", "gru", "min_gru", "min_lstm"}
     input_size, hidden_size, num_layers : int
         I, H, L.
     bias, bidirectional : bool
@@ -93,19 +93,22 @@ def spec_of(cell: str, params: Mapping[str, Any], **options: Any) -> Spec:
     ArgumentError, ShapeError, DTypeError
         They are none of a layer's.
     """
-    for name in ("weight_ih_l0", "weight_hh_l0"):
+    table = CELLS[cell]
+    matrices = [f"{row.name}_l0" for row in table.parameters if row.name in ("weight_ih", "weight_hh")]
+    for name in matrices:
         if getattr(params.get(name), "ndim", None) != 2:
             raise ArgumentError("params", f"a dict with the matrix {name}", sorted(params))
-    weight_ih, weight_hh = params["weight_ih_l0"], params["weight_hh_l0"]
+    weight_ih, *recurrent = (params[name] for name in matrices)
     projection = params.get("weight_hr_l0")
-    P, H = (0, weight_hh.shape[1]) if projection is None else projection.shape
+    H = recurrent[0].shape[1] if recurrent else len(weight_ih) // len(table.gates)
+    P, H = (0, H) if projection is None else projection.shape
     if cell == "lstm":
         options |= {
             "proj_size": P,
             "peepholes": "weight_peephole_l0" in params,
             "coupled": weight_ih.shape[0] == 3 * H,
         }
-    if cell != "rnn":
+    if "layer_norm" in table.options:
         options["layer_norm"] = "gain_ih_l0" in params
     spec = Spec(
         cell, weight_ih.shape[1], H, sum(f"weight_ih_l{k}" in params for k in range(len(params))),

@@ -119,7 +119,8 @@ class FleetAccount(Account):
         trained = run.active & (count > 0)
         if trained.any():
             if schedule is not None:
-                optimizer.lr = rates_of(schedule, run.step, run.steps, run.models)
+                rates = rates_of(schedule, run.own_step, run.epochs * run.batches, trained)
+                optimizer.lr = np.where(trained, rates, optimizer.lr)
             norms = optimizer.step(grads, active=trained, grad_scale=1.0 / np.maximum(count, 1))
             run.lr = np.where(trained, optimizer.lr, run.lr)
             run.norm = np.where(trained, norms, run.norm)

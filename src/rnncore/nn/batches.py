@@ -213,10 +213,9 @@ class Supervised:
         self, y: np.ndarray, target: np.ndarray, lengths: np.ndarray | None
     ) -> tuple[float, int, np.ndarray]:
         """Total, count and the gradient of the total over the tokens within lengths whose label counts."""
-        steps = y.ndim == 3 and self.reads_steps
-        if steps and not self.batch_first:
+        steps, target = y.ndim == 3 and self.reads_steps, read_array("target", target)
+        if steps and not self.batch_first and target.ndim > 1:
             target = target.swapaxes(0, 1)
-        target = read_array("target", target)
         if target.shape[: y.ndim - 1] != y.shape[:-1]:
             expected = f"a target for each of {y.shape[:-1]} outputs"
             raise ShapeError("data", expected, str(target.shape), "return_sequences=False gives one a sample")

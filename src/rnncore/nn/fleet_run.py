@@ -31,8 +31,11 @@ class FleetRun(Run):
         Models whose gradient was not finite: their parameters are those of before that step.
     ended : ints (M,)
         Epochs that each model has done.
+    batches : ints (M,)
+        Steps of an epoch of each model.
     epochs, steps, epoch, step, seconds, stopped, rank, workers
-        As of a `Run`, of the run as a whole, which ends early where no model is left.
+        As of a `Run`, of the run as a whole, which ends early where no model is left. A model with fewer samples than
+        others has fewer steps in an epoch, and rests until the next.
 
     Examples
     --------
@@ -53,11 +56,15 @@ class FleetRun(Run):
     active: Any = None
     diverged: Any = None
     ended: Any = None
+    batches: Any = None
 
     def __post_init__(self) -> None:
         models = check_int("models", self.models, 1)
+        for name in ("epochs", "steps"):
+            check_int(name, getattr(self, name), 0)
         start = {"loss": math.nan, "lr": 0.0, "norm": 0.0, "best": math.inf, "best_epoch": 0, "tokens": 0}
         start |= {"total": 0.0, "count": 0, "active": True, "diverged": False, "ended": 0}
+        start["batches"] = self._most
         with claiming("models", (models, len(start))):
             for name, value in start.items():
                 if getattr(self, name) is None:
@@ -66,18 +73,30 @@ class FleetRun(Run):
     def __getitem__(self, m: int) -> Run:
         """Where model m stands, as a run of its own would have told."""
         ended = int(self.ended[m])
-        of_run = {name: getattr(self, name) for name in ("epochs", "steps", "seconds", "rank", "workers")}
+        of_run = {name: getattr(self, name) for name in ("epochs", "seconds", "rank", "workers")}
         own = ("loss", "lr", "norm", "best", "best_epoch", "tokens", "total", "count")
         stopped = self.stopped if self.active[m] else "diverged" if self.diverged[m] else "patience"
         return Run(
             **of_run,
             **{name: getattr(self, name)[m].item() for name in own},
             epoch=ended,
-            step=self.step if self.active[m] else ended * (self.steps // self.epochs),
+            step=int(self.own_step[m] if self.active[m] else ended * self.batches[m]),
+            steps=int(self.epochs * self.batches[m]),
             losses=[values[m].item() for values in self.losses[:ended]],
             validation_losses=[values[m].item() for values in self.validation_losses[:ended]],
             stopped=stopped,
         )
+
+    @property
+    def _most(self) -> int:
+        """Steps of an epoch of the model that has most."""
+        return self.steps // max(self.epochs, 1)
+
+    @property
+    def own_step(self) -> np.ndarray:
+        """Steps that each model has done, or would have done if it did not rest; ints (M,)."""
+        within = self.step - self.epoch * self._most
+        return self.epoch * self.batches + np.minimum(within, self.batches)
 
     @property
     def rate(self) -> float:

@@ -46,48 +46,59 @@ class FleetSupervised(Supervised):
 
     def gradients(self, batch: FleetBatch) -> tuple[np.ndarray, np.ndarray, Any]:
         """The total loss of each model, how many tokens it is of, and the gradients of the totals."""
-        found, inputs, options = self._read(batch)
+        runs = self.active & batch.present
+        found, inputs, options = self._read(batch, runs)
         with keyed(self.draws, lambda: batch.keys, self.reads_steps and not self.batch_first):
             y, tape = self.model.forward(*inputs, **options)
-        totals, counts, dy = self._sums(y, found)
+        totals, counts, dy = self._sums(y, found, runs)
         return totals, counts, self.model.backward(tape, dy, input_grad=False)
 
     def evaluate(self, batch: FleetBatch) -> tuple[np.ndarray, np.ndarray]:
         """The total losses without dropout, and how many tokens they are of."""
-        found, inputs, options = self._read(batch)
-        return self._sums(self.model(*inputs, **options), found)[:2]
+        runs = self.active & batch.present
+        found, inputs, options = self._read(batch, runs)
+        return self._sums(self.model(*inputs, **options), found, runs)[:2]
 
-    def _read(self, batch: FleetBatch) -> tuple[Gathered, list[Any], dict[str, Any]]:
+    def _read(self, batch: FleetBatch, runs: np.ndarray) -> tuple[Gathered, list[Any], dict[str, Any]]:
         found = batch.source.gathered(batch.rows)
         x = found.x.swapaxes(1, 2) if self.reads_steps and not self.batch_first else found.x
         if not self.takes_lengths:
             return found, [x], {}
-        return found, [x, found.valid], {"active": self.active}
+        return found, [x, found.valid], {"active": runs}
 
-    def _sums(self, y: np.ndarray, found: Gathered) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Totals, counts and the gradients of the totals."""
+    def _sums(
+        self, y: np.ndarray, found: Gathered, runs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Totals, counts and the gradients of the totals; zeros of models that do not run."""
         targets = found.targets
         if self.together is not None and found.lengths is None:
             labels = targets.dtype.kind in "iu" and targets.ndim == y.ndim - 1
             if not labels or (targets != IGNORED).all():
-                return self._of_all_at_once(y, targets)
+                together = self._of_all_at_once(y, targets)
+                for own in together:
+                    own[~runs] = 0
+                return together
         models = len(y)
         totals, counts, dy = np.zeros(models), np.zeros(models, np.int64), np.zeros_like(y)
         lengths = [None] * models if found.lengths is None else found.lengths
-        for m in np.flatnonzero(self.active):
-            own, slope = y[m], dy[m]
-            if own.ndim == 3 and self.reads_steps:  # as many steps as the longest of its own samples
-                T = targets[m].shape[1]
-                own, slope = (a[:, :T] if self.batch_first else a[:T] for a in (own, slope))
+        for m in np.flatnonzero(runs):
+            own, slope = (self._own(a[m], targets[m]) for a in (y, dy))
             totals[m], counts[m], slope[...] = self._summed(own, targets[m], lengths[m])
         return totals, counts, dy
+
+    def _own(self, y: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """As many rows of a model's outputs as it has targets, and as many steps as the longest of its own samples."""
+        if y.ndim != 3 or not self.reads_steps or target.ndim < 2:
+            return y[: len(target)]
+        n, T = target.shape[:2]
+        return y[:n, :T] if self.batch_first else y[:T, :n]
 
     def _of_all_at_once(
         self, y: np.ndarray, targets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same where every token counts."""
         assert self.together is not None
-        if y.ndim == 4 and self.reads_steps and not self.batch_first:
+        if y.ndim == 4 and self.reads_steps and not self.batch_first and targets.ndim > 2:
             targets = targets.swapaxes(1, 2)
         if targets.shape[: y.ndim - 1] != y.shape[:-1]:
             expected, hint = (

@@ -53,10 +53,41 @@ def shuffled(n: int, *words: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")
 
 
-def part(rows: np.ndarray, k: int, parts: int) -> np.ndarray:
-    """Piece number k of so many nearly equal ones (n,) or (M, n); empty where there are fewer rows."""
-    n = rows.shape[-1]
-    return rows[..., n * k // parts : n * (k + 1) // parts]
+def part(rows: np.ndarray, k: int, parts: Any) -> np.ndarray:
+    """Piece number k of so many nearly equal ones; empty where there are fewer rows.
+
+    Of a fleet's rows (M, n) each model's own is cut, and `parts` may be (M,): (M, width), -1 behind shorter pieces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnncore.nn.order import part
+    >>> part(np.arange(5), 1, 2), part(np.array([[5, 6, 7, 8], [9, 4, -1, -1]]), 1, 2).tolist()
+    (array([2, 3, 4]), [[7, 8], [4, -1]])
+    """
+    counts = counts_of(rows)
+    first, end = counts * k // parts, counts * (k + 1) // parts
+    if rows.ndim == 1:
+        return rows[first:end]
+    end = np.minimum(end, counts)  # where a model has fewer parts than the others
+    at = first[:, np.newaxis] + np.arange(max((end - first).max(), 0))
+    found = np.take_along_axis(rows, np.minimum(at, rows.shape[1] - 1), axis=1)
+    return np.where(at < end[:, np.newaxis], found, -1)
+
+
+def beside(each: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of M models as (M, n), those of each first; -1 behind fewer ones."""
+    if len({len(own) for own in each}) == 1:
+        return np.stack(each)
+    found = np.full((len(each), max(map(len, each))), -1, np.int64)
+    for row, own in zip(found, each, strict=True):
+        row[: len(own)] = own
+    return found
+
+
+def counts_of(rows: np.ndarray) -> Any:
+    """How many rows there are: of (n,) a number, of what `beside` gives (M,)."""
+    return len(rows) if rows.ndim == 1 else (rows >= 0).sum(axis=1)
 
 
 def keys_of(rows: np.ndarray, key: Any) -> np.ndarray:

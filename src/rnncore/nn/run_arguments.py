@@ -77,13 +77,21 @@ def rate_of(schedule: Callable[[int, int], float], step: int, steps: int) -> flo
     return float(rate)
 
 
-def rates_of(schedule: Callable[[int, int], Any], step: int, steps: int, models: int) -> Any:
-    """The learning rates of a fleet's step: one, or (M,)."""
-    rates = schedule(step, steps)
-    if not isinstance(rates, np.ndarray):
-        return rate_of(lambda *_: rates, step, steps)
-    if rates.shape != (models,) or not (np.isfinite(rates) & (rates >= 0)).all():
-        raise ArgumentError(
-            "schedule", f"a function whose rates are a number or {models} from 0 on", shown(rates)
-        )
-    return rates
+def rates_of(
+    schedule: Callable[[int, int], Any], step: np.ndarray, steps: np.ndarray, runs: np.ndarray
+) -> np.ndarray:
+    """The learning rates (M,) of the models that run, each in its step `step` of `steps`; 0 of the others.
+
+    The schedule gives one for all or M, and is asked once where models are equally far.
+    """
+    found = np.zeros(len(step))
+    for own, of in dict.fromkeys(zip(step[runs].tolist(), steps[runs].tolist(), strict=True)):
+        rates, alike = schedule(own, of), (step == own) & (steps == of)
+        if not isinstance(rates, np.ndarray):
+            found[alike] = rate_of(lambda *_, rates=rates: rates, own, of)
+        elif rates.shape != found.shape or not (np.isfinite(rates) & (rates >= 0)).all():
+            expected = f"a function whose rates are a number or {len(step)} from 0 on"
+            raise ArgumentError("schedule", expected, shown(rates))
+        else:
+            found[alike] = rates[alike]
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 from .. import spec
 from ..errors import ArgumentError, ShapeError, shown
 from .batches import Batch, collated, count_of, fingerprint, order_of
-from .order import key_of, keys_of, shuffled
+from .order import beside, counts_of, key_of, keys_of, shuffled
 
 HELD_OUT = 2**32
 """In place of an epoch: the order by which validation samples are chosen."""
@@ -73,8 +73,9 @@ class Samples:
 class Gathered(NamedTuple):
     """Some samples of each model: what `collated` gives, x behind an axis of the models.
 
-    Where all samples have one length, `targets` is an array (M, n, ...) and `lengths` None; else targets and lengths
-    are those of each model, and `valid` (M, n) are the steps of each row of x.
+    Where all models have as many samples of one length, `targets` is an array (M, n, ...) and `lengths` None; else
+    targets and lengths are those of each model, and `valid` (M, n) are the steps of each row of x: 0 behind a model's
+    own. What stands in the place of a model without samples does not count.
     """
 
     x: np.ndarray
@@ -93,42 +94,64 @@ class Sources:
         self.offset: np.ndarray = np.zeros((len(each), 1), np.int64)
         if len({_form(data) for data in each}) == 1 and _form(each[0]):
             self.flat = each[0] if self.shared else tuple(map(np.concatenate, zip(*each, strict=True)))
-            self.offset += 0 if self.shared else np.arange(len(each))[:, np.newaxis] * len(each[0][0])
+            if not self.shared:
+                self.offset[1:, 0] = np.cumsum([len(data[0]) for data in each[:-1]])
 
     def gathered(self, rows: np.ndarray) -> Gathered:
-        """The samples of some rows (M, n)."""
+        """The samples of some rows (M, n), each model's own before -1."""
+        counts = counts_of(rows)
         if self.flat is not None:
-            if self.shared and (rows == rows[0]).all():  # one array, which all models read
-                return Gathered(
-                    *(np.broadcast_to(a[rows[0]], (*rows.shape, *a.shape[1:])) for a in self.flat)
-                )
-            return Gathered(*(a[rows + self.offset] for a in self.flat))
-        found = [collated(Batch(own, data, 0)) for own, data in zip(rows, self.each, strict=True)]
+            return self._of_flat(rows, counts)
+        own = zip(rows, counts, self.each, strict=True)
+        each = [collated(Batch(some[:n], data, 0)) if n else None for some, n, data in own]
+        stand_in = next(one for one in each if one is not None)
+        found = [one or stand_in for one in each]
         xs, targets, lengths = zip(*found, strict=True)
         if all(own is None for own in lengths) and len({(x.shape, t.shape) for x, t, _ in found}) == 1:
             return Gathered(np.stack(xs), np.stack(targets))
-        first = xs[0]
-        padded = np.zeros((len(xs), len(first), max(x.shape[1] for x in xs), *first.shape[2:]), first.dtype)
-        valid = np.empty(rows.shape, np.int64)
+        first, steps = xs[0], max(x.shape[1] for x in xs)
+        if other := next((x.shape for x in xs if x.shape[2:] != first.shape[2:]), None):
+            raise ShapeError("data", f"steps of shape {first.shape[2:]} for all models", str(other[2:]))
+        padded, valid = np.zeros((*rows.shape, steps, *first.shape[2:]), first.dtype), np.zeros_like(rows)
         for m, (x, own) in enumerate(zip(xs, lengths, strict=True)):
-            padded[m, :, : x.shape[1]] = x
-            valid[m] = x.shape[1] if own is None else own
+            padded[m, : len(x), : x.shape[1]] = x
+            valid[m, : len(x)] = x.shape[1] if own is None else own
         return Gathered(padded, targets, list(lengths), valid)
+
+    def _of_flat(self, rows: np.ndarray, counts: np.ndarray) -> Gathered:
+        """The same where all samples are alike."""
+        assert self.flat is not None
+        first = rows[np.argmax(counts)]
+        if self.shared and (rows[counts > 0] == first).all():  # one array, which all models read
+            return Gathered(*(np.broadcast_to(a[first], (*rows.shape, *a.shape[1:])) for a in self.flat))
+        x, targets = (a[np.maximum(rows, 0) + self.offset] for a in self.flat)
+        if ((counts == rows.shape[1]) | (counts == 0)).all():
+            return Gathered(x, targets)
+        each = [some[:n] for some, n in zip(targets, counts, strict=True)]
+        return Gathered(x, each, [None] * len(rows), (rows >= 0) * np.int64(x.shape[2] if x.ndim > 2 else 1))
 
 
 def _form(data: Any) -> Any:
-    """Shapes and dtypes of a pair of arrays; () for other data."""
+    """Shapes of the samples and dtypes of a pair of arrays; () for other data."""
     if not isinstance(data, tuple) or not all(isinstance(each, np.ndarray) for each in data):
         return ()
-    return tuple((each.shape, each.dtype) for each in data)
+    return tuple((each.shape[1:], each.dtype) for each in data)
 
 
 class FleetBatch(NamedTuple):
-    """Some samples of each model: rows (M, n) of its source, and for each model a key of (seed, epoch)."""
+    """Some samples of each model: rows (M, n) of its source, and for each model a key of (seed, epoch).
+
+    A model with fewer samples than others has its own rows first and -1 behind them, or nothing else.
+    """
 
     rows: np.ndarray
     source: Sources
     epoch_keys: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which models have samples, bools (M,)."""
+        return self.rows[:, 0] >= 0
 
     @property
     def keys(self) -> np.ndarray:
@@ -139,12 +162,21 @@ class FleetBatch(NamedTuple):
 class FleetSamples:
     """The samples of M models, each those of its own `Samples`; attributes as there, rows with an axis of the models.
 
+    Models may have more and fewer samples: behind the rows of one that has fewer stands -1, `count` is the most.
+
     Parameters
     ----------
     data, validation
         As of `Samples`, for all models, or lists of M, one for each; a share in place of the latter.
     seed : int or ints (M,)
     models : int
+
+    Attributes
+    ----------
+    counts : ints (M,)
+        Of samples of each model to train on.
+    active : bools (M,)
+        Models that train: others have no rows in `order`. Whoever sets it changes it in place.
     """
 
     def __init__(self, data: Any, validation: Any, seed: Any, models: int) -> None:
@@ -162,13 +194,14 @@ class FleetSamples:
                 made[place] = Samples(data_of, held, own_seed)
             self.each.append(made[place])
         self.distinct: list[Samples] = list(made.values())
-        counts = {(one.count, len(one.held)) for one in self.distinct}
-        if len(counts) > 1:
-            raise ShapeError("data", "as many samples for each model", str(sorted(counts)))
-        self.count: int = self.each[0].count
-        self.held: np.ndarray = np.stack([one.held for one in self.each])
+        if len({one.held.size > 0 for one in self.distinct}) > 1:
+            raise ArgumentError("validation", "samples for each model, or for none", "None for some")
+        self.counts: np.ndarray = np.array([one.count for one in self.each])
+        self.count: int = int(self.counts.max())
+        self.held: np.ndarray = beside([one.held for one in self.each])
         self.source: Sources = Sources([one.data for one in self.each])
         self.held_source: Sources = Sources([one.held_data for one in self.each])
+        self.active: np.ndarray = np.ones(models, bool)
         self.keys: np.ndarray = np.zeros(models, np.uint64)
         self.order: np.ndarray = np.zeros((models, 0), np.int64)
 
@@ -177,7 +210,8 @@ class FleetSamples:
         for one in self.distinct:
             one.begin(epoch)
         self.keys = np.array([one.key for one in self.each], np.uint64)
-        self.order = np.stack([one.order for one in self.each])
+        orders = zip(self.each, self.active, strict=True)
+        self.order = beside([one.order if runs else one.order[:0] for one, runs in orders])
 
     def batch(self, rows: np.ndarray) -> FleetBatch:
         """Some of `order`."""

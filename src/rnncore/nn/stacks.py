@@ -23,12 +23,18 @@ PACK = 32
 same within noise, with 8 longer (`bench/groups.py --packs`)."""
 
 
-def packs_of(things: Iterable[Any], form: Callable[[Any], str | None]) -> Iterator[list[Any]]:
-    """Things of one form, at most PACK together; those of form None alone."""
+def packs_of(
+    things: Iterable[Any], form: Callable[[Any], str | None], size: Callable[[Any], int] = lambda thing: 0
+) -> Iterator[list[Any]]:
+    """Things of one form, at most PACK together; those of form None alone.
+
+    The largest come first, so that neighbours have about as much to do: what has no more rests beside others.
+    """
     forms: dict[Any, list[Any]] = {}
     for thing in things:
         forms.setdefault(form(thing) or id(thing), []).append(thing)
     for found in forms.values():
+        found.sort(key=size, reverse=True)
         for first in range(0, len(found), PACK):
             yield found[first : first + PACK]
 

@@ -23,7 +23,7 @@ from .callbacks import Run, call
 from .fleet_run import FleetRun
 from .fleet_training import FleetSupervised
 from .fleets import FleetOptimizer
-from .order import part
+from .order import counts_of, part
 from .run_arguments import check_callbacks, check_comm, check_folder, check_function, check_shards
 from .samples import FleetSamples, Samples
 from .sequential import models_of
@@ -67,7 +67,7 @@ def fit(
         Inputs and targets are arrays with a row per sample, or lists of arrays (T_i, ...) of different lengths, such as
         `rnncore.ragged.rows` gives. An object's samples are pairs (input, target), or what a model of one's own takes;
         `rnncore.blocks.Blocks` are those of files that are larger than memory. All models of a fleet read these, or
-        each its own of a list of M, which have as many samples.
+        each its own of a list of M; one with fewer samples than others rests until their epoch is done.
         Steps are the axis behind the samples, whatever the model's layout. Integer targets of -100 do not count.
     loss : callable or None
         ``loss(y, target) -> (mean, dy)`` over tokens (n, K), such as `cross_entropy` and `mse_loss`; None with a
@@ -87,8 +87,8 @@ def fit(
     patience : int, optional
         Stop after so many epochs without a lower validation loss. A model of a fleet then rests.
     schedule : callable, optional
-        The learning rate of (step, steps), such as `Cosine`, of a fleet also one for each model, (M,); the optimiser's
-        `lr` stays as it is without one.
+        The learning rate of (step, steps), such as `Cosine`, of a fleet also one for each model, (M,), and asked for
+        each number of steps that models have; the optimiser's `lr` stays as it is without one.
     comm : optional
         What connects workers, from `rnncore.cluster.connect`. All workers call `fit` with the same arguments.
     checkpoint : path, optional
@@ -187,8 +187,10 @@ class _Fit:
             "workers": workers.size,
         }
         if fleet:
-            self.run: Run = FleetRun(**course, models=models[0])
+            batches = -(-self.samples.counts // self.batch_size)
+            self.run: Run = FleetRun(**course, models=models[0], batches=batches)
             self.account: Account = FleetAccount(self.run, self.optimizer)
+            self.samples.active = self.run.active
             self.model: Any = FleetSupervised(model, loss, self.run.active)
         else:
             if models_of(model):
@@ -224,7 +226,9 @@ class _Fit:
         self.samples.begin(run.epoch)
         order = self.samples.order
         for batch in range(run.step - run.epoch * self.batches, self.batches):
-            self._step(order[..., batch * self.batch_size : (batch + 1) * self.batch_size])
+            rows = order[..., batch * self.batch_size : (batch + 1) * self.batch_size]
+            if rows.size:  # else those of a fleet that have so many samples rest
+                self._step(rows)
             run.step += 1
             run.seconds = time.perf_counter() - self._started
             self._call("on_step")
@@ -279,15 +283,17 @@ class _Fit:
     def _judge(self) -> tuple[Any, Any]:
         """The loss over the validation samples and their tokens, summed in an order that their number defines."""
         held, account = self.samples.held, self.account
-        pieces = max(self.shards, 1 << (-(-held.shape[-1] // self.batch_size) - 1).bit_length())
+        batches = -(-np.atleast_1d(counts_of(held)) // self.batch_size)
+        pieces = np.array([max(self.shards, 1 << (n - 1).bit_length()) for n in batches.tolist()])
 
         def piece(k: int) -> np.ndarray:
-            some = part(held, k, pieces)
+            some = part(held, k, pieces if held.ndim > 1 else pieces[0])
             if not some.size:
                 return np.zeros(account.size)
             return account.packed(*self.model.evaluate(self.samples.held_batch(some)))
 
-        return account.unpacked(self.workers.numbers(pieces, piece))
+        # Of a fleet each model's pieces are a tree of their own, the first in that of the model that has most.
+        return account.unpacked(self.workers.numbers(int(pieces.max()), piece))
 
     def _call(self, when: str) -> None:
         if call(self.callbacks, when, self.run):

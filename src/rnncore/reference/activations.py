@@ -50,6 +50,10 @@ VALUES: dict[str, Function] = {
         lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))), lambda x: 1 / (1 + np.abs(x)) ** 2
     ),
     "softplus": Function(lambda x: np.logaddexp(x, 0.0), sigmoid),
+    "log_space": Function(
+        lambda x: np.where(x <= 0, sigmoid(x), x + 0.5),
+        lambda x: np.where(x <= 0, sigmoid(x) * sigmoid(-x), 1.0),
+    ),
 }
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The functions a cell may use at its gates: names and parameters.
 
-Names, formulas and defaults are those of ONNX's recurrent operators. `normalize` turns what a user writes into
+Names, formulas and defaults are those of ONNX's recurrent operators, but for `log_space`, through which minGRUs in
+log-space form pass what is new (Feng et al. 2024, g). `normalize` turns what a user writes into
 the form that a Spec holds: per direction, per place of the cell, (name, *parameters). The twins compute them in
 reference/activations.py, the compiled layers in csrc/simd/activations.h.
 """
@@ -27,6 +28,7 @@ FUNCTIONS: dict[str, tuple[float, ...]] = {
     "elu": (1.0,),
     "softsign": (),
     "softplus": (),
+    "log_space": (),
 }
 
 

@@ -113,7 +113,8 @@ _COMMON = """
         Bounds the pre-activation of every gate to -clip ... clip.
     activations : mapping of place to function, or a pair of them for two directions, optional
         Places are {places}; those left out stay as they are. A function is a name or (name, alpha, beta), ONNX's:
-        sigmoid, tanh, relu, affine, leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus.
+        sigmoid, tanh, relu, affine, leaky_relu, thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus;
+        and log_space, of minGRUs and minLSTMs in log-space form.
     store : "int8", "int8x16", "bfloat16" or "float16", optional
         How a float32 layer's packed matrices hold their values: rounded, at a quarter or half of the bytes. Parameters
         stay float32, and gradients are those at the rounded values, for them (straight through). See `quantize`.

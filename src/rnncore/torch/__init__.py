@@ -2,7 +2,7 @@
 """RNN, LSTM and GRU for PyTorch: the calls, the state dicts and the gradients of torch.nn's, on rnncore's core.
 
 A model gets them in one line, `rnncore.torch.accelerate(model)`, or by writing `rnncore.torch.LSTM` for
-`torch.nn.LSTM`.
+`torch.nn.LSTM`. MinGRU and MinLSTM, which PyTorch has not, are there, too.
 
 >>> import torch
 >>> import rnncore.torch
@@ -16,6 +16,18 @@ torch.Size([5, 2, 8])
 
 from .accelerate import Report, accelerate, restore
 from .cells import GRUCell, LSTMCell, RNNCell
-from .layers import GRU, LSTM, RNN
+from .layers import GRU, LSTM, RNN, MinGRU, MinLSTM
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Report", "accelerate", "restore"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUCell",
+    "LSTMCell",
+    "MinGRU",
+    "MinLSTM",
+    "RNNCell",
+    "Report",
+    "accelerate",
+    "restore",
+]

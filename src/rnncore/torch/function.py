@@ -93,7 +93,7 @@ class Plan:
         self.names: tuple[str, ...] = tuple(shapes)
         self.shapes: tuple[tuple[int, ...], ...] = tuple(shapes.values())
         self.dtype: torch.dtype = next(dtype for dtype, kind in DTYPES.items() if kind == spec.dtype)
-        self.recurrent_dropout: float = recurrent_dropout if training else 0.0
+        self.recurrent_dropout: float = recurrent_dropout if training and spec.is_recurrent else 0.0
         self.training: bool = training
         self.draws: bool = training and (bool(spec.drops) or self.recurrent_dropout > 0)
         self.pair: bool = len(spec.state_shapes(1)) > 1

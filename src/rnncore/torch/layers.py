@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Layers with the arguments, parameters and calls of torch.nn.RNN, LSTM and GRU."""
+"""Layers with the arguments, parameters and calls of torch.nn.RNN, LSTM and GRU, and such of minGRU and minLSTM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .function import DTYPES, Plan, check_tensor
 
 
 class Recurrent(Kept, nn.RNNBase):
-    """What the three layers share. `options` are rnncore's own, as `rnncore.LSTM` takes them."""
+    """What the layers share. `options` are rnncore's own, as `rnncore.LSTM` takes them."""
 
     cell = ""
     own: tuple[str, ...] = ()  # options of the cell in `mode` and torch's arguments
@@ -26,8 +26,12 @@ class Recurrent(Kept, nn.RNNBase):
         """After RNNBase has made its parameters: those that the options ask for, in rnncore's order."""
         self.options: dict[str, Any] = options or {}
         self._describe()
-        if options:
+        if options or not self._spec.is_recurrent:
             self._remake_parameters()
+
+    @property
+    def _spec(self) -> engine.Spec:
+        return self._plans[torch.float32, True].spec
 
     def _describe(self) -> None:
         """Plans of all calls that there may be; made here because graphs cannot make them."""
@@ -55,7 +59,7 @@ class Recurrent(Kept, nn.RNNBase):
 
     def _remake_parameters(self) -> None:
         kind = {"device": self.weight_ih_l0.device, "dtype": self.weight_ih_l0.dtype}
-        spec = self._plans[torch.float32, True].spec
+        spec = self._spec
         for name in list(self._parameters):
             delattr(self, name)
         shapes = spec.parameter_shapes()
@@ -236,3 +240,48 @@ class GRU(Recurrent):
             device=device, dtype=dtype,
         )  # fmt: skip
         self._begin(_checked(GRU, options))
+
+
+class _Scan(Recurrent):
+    """What minGRU and minLSTM share: PyTorch has neither, so calls, arguments and names are those of its GRU."""
+
+    own: tuple[str, ...] = _ANY
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            device=device, dtype=dtype,
+        )  # fmt: skip
+        self._begin(_checked(type(self), options))
+
+
+class MinGRU(_Scan):
+    """minGRU with the calls of torch.nn.GRU; parameters and options are those of `rnncore.MinGRU`.
+
+    Examples
+    --------
+    >>> import torch, rnncore.torch
+    >>> layer = rnncore.torch.MinGRU(3, 4)
+    >>> y, h = layer(torch.zeros(5, 2, 3))
+    >>> y.shape, [name for name, _ in layer.named_parameters()]
+    (torch.Size([5, 2, 4]), ['weight_ih_l0', 'bias_ih_l0'])
+    """
+
+    cell = "min_gru"
+
+
+class MinLSTM(_Scan):
+    """minLSTM with the calls of torch.nn.GRU, as its state is h alone; parameters and options as `rnncore.MinLSTM`.
+
+    Examples
+    --------
+    >>> import torch, rnncore.torch
+    >>> y, h = rnncore.torch.MinLSTM(3, 4, bidirectional=True)(torch.zeros(5, 2, 3))
+    >>> y.shape, h.shape
+    (torch.Size([5, 2, 8]), torch.Size([2, 2, 4]))
+    """
+
+    cell = "min_lstm"

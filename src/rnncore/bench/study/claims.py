@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..report import duration
-from ..reports import CELLS, SETS, thread_words
+from ..words import CELLS, SETS, thread_words
 from . import quotes, statistics
 from .document import interval, ratio
 from .tables import OURS, Study, cell_title, set_words, title
@@ -70,8 +70,8 @@ def _headline(study: Study) -> str:
     win, tie, loss = (int(counts.get(word, 0)) for word in ("win", "tie", "loss"))
     return (
         f"{_a_step(study)}Times as fast as the best other system, geometric means on one thread with 95 % "
-        f"intervals: {', '.join(named)}. Of {len(study.best)} rows {win} are faster than every other system, "
-        f"{tie} are ties, {loss} are lost. {_where(study)}"
+        f"intervals: {', '.join(named)}. Of {len(study.best)} rows: {win} faster than every other system, "
+        f"ties {tie}, lost {loss}. {_where(study)}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..report import duration
-from ..reports import SETS, thread_words
+from ..words import SETS, thread_words
 from . import look, pictures, quotes
 from .tables import OURS, Study, set_words, title
 
@@ -158,7 +158,7 @@ def _lost(study: Study) -> str:
     return (
         head
         + _picture(study, "lost")
-        + _named(losses, "rows in which another system is faster")
+        + _named(losses, "lost: another system is faster")
         + _named(ties, "ties")
     )
 

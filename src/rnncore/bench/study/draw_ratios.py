@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
-from ..reports import thread_words
+from ..words import thread_words
 from . import look, statistics
 from .tables import Study, cell_title
 

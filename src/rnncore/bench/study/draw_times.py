@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..reports import thread_words
+from ..words import thread_words
 from . import look
 from .tables import OURS, Study, cell_title, title
 

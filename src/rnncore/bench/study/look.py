@@ -15,7 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ..reports import SETS
+from ..words import SETS
 from .tables import title
 
 COLOURS = {

@@ -11,7 +11,7 @@ import pandas as pd
 from .. import peers
 from ..cases import Case
 from ..limits import Limits
-from ..reports import CELLS, SETS, thread_words, words
+from ..words import CELLS, SETS, machine, thread_words, words
 from . import files, statistics
 
 OURS = "rnncore"
@@ -213,8 +213,7 @@ class Study:
     @property
     def machine(self) -> str:
         """The hardware, in words."""
-        machine = self.env["machine"]
-        return f"{machine['cpu']} (family {machine['family']}), {machine['cores']} cores"
+        return machine(self.env["machine"])
 
     @property
     def against(self) -> str:
