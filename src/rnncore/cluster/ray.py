@@ -15,7 +15,7 @@ from .scorer import Scorer, check_scorer
 __all__ = ["fit_groups", "score", "score_groups"]
 
 
-def score(dataset: Any, scorer: Scorer, *, batch_size: int | None = 4096, **options: Any) -> Any:
+def score(dataset: Any, scorer: Scorer, *, batch_size: int | None = None, **options: Any) -> Any:
     """Score a dataset of Ray Data; lazy, as all that is done to one.
 
     Parameters
@@ -23,8 +23,8 @@ def score(dataset: Any, scorer: Scorer, *, batch_size: int | None = 4096, **opti
     dataset : ray.data.Dataset
     scorer : Scorer
         Its `threads` are the CPUs of a task, 1 if None.
-    batch_size : int or None
-        Rows of a call; None: whole blocks.
+    batch_size : int, optional
+        Rows of a batch; whole blocks if left out, as Ray has them in memory, which costs least.
     **options
         Of ``Dataset.map_batches``, such as `num_cpus` and `concurrency`.
 
