@@ -10,7 +10,7 @@ from worker_threads import together
 from rnncore import nn
 from rnncore.engine import fleets
 from rnncore.nn.order import beside, part
-from rnncore.spec import FleetCall, Spec
+from rnncore.spec import Spec
 
 # Whole batches of 8 and others, one sample alone, and more than half of the models at their end while others go on.
 COUNTS = np.array([23, 5, 16, 9, 1, 20, 8, 13, 23])
@@ -146,15 +146,15 @@ def test_pieces_are_of_each_models_own_rows():
 
 
 def test_lanes_are_models_where_more_than_half_are_taken():
-    x = np.zeros((10, 1, 1, 3), np.float32)
-
     def fills(*active):
-        call = FleetCall(Spec("gru", 3, 4), 10, x, active=np.isin(np.arange(10), active))
-        return fleets._fills_lanes(call, 4)
+        return fleets.fills_lanes(10, np.isin(np.arange(10), active), 4)
 
     assert fills(*range(10)) and fills(0, 1, 2) and fills(4, 5, 6, 8, 9)
     assert not fills(0, 1) and not fills(0, 1, 4, 8) and not fills()
-    assert not fleets._fills_lanes(FleetCall(Spec("gru", 3, 4), 10, x), 32)
+    assert fleets.fills_lanes(10, None, 16) and not fleets.fills_lanes(10, None, 32)
+    assert not fleets.fills_lanes(10, None, 1) and not fleets.side_by_side(
+        Spec("gru", 3, 4, zoneout=0.1), 64, 8
+    )
 
 
 def test_what_stands_for_absent_samples_is_read_by_nobody():

@@ -36,30 +36,35 @@ N = 1, 4, 8 (`bench/fleet.py --parts lanes`, AVX-512): I = 4, H = 8: 5.3, 3.0, 2
 
 
 @functools.cache
-def lanes(isa: str) -> int:
-    """How many models stand side by side in the vectors of an instruction set."""
-    return _core.Plan(Spec("rnn", 1, 1), isa, None, True).models
+def lanes(spec: Spec, isa: str) -> int:
+    """How many models the core has side by side in the vectors of an instruction set; 1 where it has none so."""
+    return _core.Plan(spec, isa, None, True).models
 
 
 def by_models(call: FleetCall, training: Training | None = None) -> bool:
-    """Whether a lane is to be a model in this call, where the core can; the bits are the same."""
-    spec, most = call.spec, MOST_OF_FEW if call.N <= FEW_ROWS else MOST_OF_MANY
+    """Whether a lane is to be a model in this call; the bits are the same."""
+    drops = training is not None and training.recurrent_dropout > 0
+    return call.alike and not drops and side_by_side(call.spec, call.models, call.N, call.active)
+
+
+def side_by_side(spec: Spec, models: int, N: int, active: np.ndarray | None = None) -> bool:
+    """Whether a lane is to be a model in calls of N rows that are alike in all models."""
+    most = MOST_OF_FEW if N <= FEW_ROWS else MOST_OF_MANY
     return (
-        _fills_lanes(call, lanes(current_isa()))
+        current_backend() == "fused"
         and spec.input_size + spec.hidden_size <= most
         and 2 * spec.hidden_size <= most
-        and call.alike
-        and current_backend() == "fused"
-        and not (training is not None and training.recurrent_dropout)
+        and fills_lanes(models, active, lanes(spec, current_isa()))
     )
 
 
-def _fills_lanes(call: FleetCall, side: int) -> bool:
-    """Whether models that run take more than half the lanes of those vectors that have any."""
-    groups = -(-call.models // side)
-    if call.active is None:
-        return 2 * call.models > groups * side
-    taken = np.add.reduceat(call.active, np.arange(0, call.models, side), dtype=np.int64)
+def fills_lanes(models: int, active: np.ndarray | None, side: int) -> bool:
+    """Whether models that run take more than half the lanes of those vectors that have any, `side` each."""
+    if side == 1:
+        return False
+    if active is None:
+        return 2 * models > -(-models // side) * side
+    taken = np.add.reduceat(active, np.arange(0, models, side), dtype=np.int64)
     return bool(2 * taken.sum() > np.count_nonzero(taken) * side)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.fleets import side_by_side
 from ..errors import ArgumentError, ShapeError, shown
+from ..layers import Fleet
 from .batches import IGNORED, Supervised
 from .container import leaves_of
 from .fleet_losses import FLEET_LOSSES
@@ -64,7 +66,14 @@ class FleetSupervised(Supervised):
         x = found.x.swapaxes(1, 2) if self.reads_steps and not self.batch_first else found.x
         if not self.takes_lengths:
             return found, [x], {}
-        return found, [x, found.valid], {"active": runs}
+        # Where lanes are models, rows of other lengths would leave them, while a row more costs nothing.
+        lengths = None if found.whole and self._side_by_side(found.x.shape[1], runs) else found.valid
+        return found, [x, lengths], {"active": runs}
+
+    def _side_by_side(self, rows: int, runs: np.ndarray) -> bool:
+        """Whether all fleets of the model run so many rows of each of its models in lanes."""
+        leaves = [leaf for leaf in leaves_of(self.model).values() if isinstance(leaf, Fleet)]
+        return all(side_by_side(leaf.layer_spec, len(runs), rows, runs) for leaf in leaves)
 
     def _sums(
         self, y: np.ndarray, found: Gathered, runs: np.ndarray

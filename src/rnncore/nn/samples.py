@@ -75,13 +75,15 @@ class Gathered(NamedTuple):
 
     Where all models have as many samples of one length, `targets` is an array (M, n, ...) and `lengths` None; else
     targets and lengths are those of each model, and `valid` (M, n) are the steps of each row of x: 0 behind a model's
-    own. What stands in the place of a model without samples does not count.
+    own. What stands in the place of a model without samples does not count. Where `whole`, rows behind a model's own
+    are copies of its first one: they may run, too, as long as they get no gradient.
     """
 
     x: np.ndarray
     targets: Any
     lengths: list[np.ndarray | None] | None = None
     valid: np.ndarray | None = None
+    whole: bool = False
 
 
 class Sources:
@@ -128,7 +130,8 @@ class Sources:
         if ((counts == rows.shape[1]) | (counts == 0)).all():
             return Gathered(x, targets)
         each = [some[:n] for some, n in zip(targets, counts, strict=True)]
-        return Gathered(x, each, [None] * len(rows), (rows >= 0) * np.int64(x.shape[2] if x.ndim > 2 else 1))
+        valid = (rows >= 0) * np.int64(x.shape[2] if x.ndim > 2 else 1)
+        return Gathered(x, each, [None] * len(rows), valid, whole=True)
 
 
 def _form(data: Any) -> Any:
