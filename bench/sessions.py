@@ -10,6 +10,7 @@ Ratios are medians over rounds, each of its own pair of blocks.
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import time
@@ -30,35 +31,34 @@ class Work:
 
     def __init__(self, layer, pool, n, rng):
         self.pool, self.n = pool, n
+        self.sessions, self.streams = pool._sessions, pool._streams
         self.stream = layer.stream(min(n, ROWS))
-        self.ids = [rng.choice(pool.capacity, n, replace=False) for _ in range(max(8, 32768 // n))]
-        self.slots = [np.empty(n, np.int64) for _ in self.ids]
         self.x = rng.standard_normal((n, INPUTS)).astype(np.float32)
-        for ids, slots in zip(self.ids, self.slots, strict=True):
-            pool._sessions.enter(ids, slots, 0.0)
-        self.next = 0
+        self.x_parts = [self.x[first : first + ROWS] for first in range(0, n, ROWS)]
+        self.batches = itertools.cycle([self.batch(rng) for _ in range(max(8, 32768 // n))])
 
-    def turn(self):
-        """Another batch than the last ones: their states have left the caches as they would have."""
-        self.next = (self.next + 1) % len(self.ids)
-        return self.ids[self.next], self.slots[self.next]
+    def batch(self, rng):
+        """Ids, their slots, and the slots of those that are stepped together."""
+        ids, slots = rng.choice(self.pool.capacity, self.n, replace=False), np.empty(self.n, np.int64)
+        self.sessions.enter(ids, slots, 0.0)
+        return ids, slots, [slots[first : first + ROWS] for first in range(0, self.n, ROWS)]
 
     def step(self):
-        for first in range(0, self.n, ROWS):
-            self.stream.step(self.x[first : first + ROWS])
+        for x in self.x_parts:
+            self.stream.step(x)
 
     def states(self):
-        _, slots = self.turn()
-        for first in range(0, self.n, ROWS):
-            self.pool._sessions.gather(self.pool._streams, slots[first : first + ROWS])
-            self.pool._sessions.scatter(self.pool._streams, slots[first : first + ROWS], None)
+        """Of another batch than the last ones: their states have left the caches as they would have."""
+        for slots in next(self.batches)[2]:
+            self.sessions.gather(self.streams, slots)
+            self.sessions.scatter(self.streams, slots, None)
 
     def find(self):
-        ids, slots = self.turn()
-        self.pool._sessions.enter(ids, slots, 0.0)
+        ids, slots, _ = next(self.batches)
+        self.sessions.enter(ids, slots, 0.0)
 
     def whole(self):
-        self.pool.step(self.turn()[0], self.x)
+        self.pool.step(next(self.batches)[0], self.x)
 
     KINDS = ("step", "states", "find", "whole")
 
@@ -89,6 +89,7 @@ def main():
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     given = parser.parse_args()
     rnncore.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -102,7 +103,7 @@ def main():
         beside = pool.nbytes / given.sessions - pool._states.strides[0]
         for ids in np.array_split(np.arange(given.sessions), -(-given.sessions // 1000)):
             pool.step(ids, rng.standard_normal((len(ids), INPUTS)).astype(np.float32))
-        for n in BATCHES:
+        for n in given.batches:
             times, parts = measure(layer, pool, n, given.rounds, rng)
             cells = [f"{times['step'] * 1e6:8.1f}"]
             cells += [f"{times[kind] * 1e6:8.1f} {parts[kind]:5.0%} " for kind in ("states", "find", "whole")]

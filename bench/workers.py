@@ -3,10 +3,15 @@
 
     python bench/workers.py                     one and two workers, connected by gloo on this machine
     python bench/workers.py --network 1gbit     each in a network namespace behind a link of this rate (root, ip, tc)
+    python bench/workers.py --delay 0.2         every message arrives so many milliseconds later
     python bench/workers.py --model             no measurement: what a model of the step says of up to 64 workers
 
-Prints for each number of workers the fastest and the median step, how much of it is spent in exchanges, waiting for
-others included, and the processor time of a step, which other work on the machine matters little to.
+Prints for each number of workers the fastest and the median step, how much of it a worker waits for the others (which
+ends with a small message of each), how much it exchanges numbers, and the processor time of a step, which other work on
+the machine matters little to. With a network also what the model says of these steps.
+
+A delay is a sleep after each exchange: so no message can be used earlier, and a worker that is late itself waits longer
+than it would have to.
 """
 
 import argparse
@@ -24,39 +29,45 @@ from rnncore import cluster, nn
 
 INPUTS, STEPS_LONG, BATCH, SHARDS = 64, 100, 64, 16
 PORT = "29617"
+WORDS = ("a step", "waits", "exchanges", "processor time")
+UPDATE = 3e-4
+"""Seconds of a step that every worker spends, however many there are."""
 
 
 class Timed:
-    """A `Comm` that notes how long exchanges take."""
+    """A `Comm` that notes how long each exchange takes, and delays what it brings."""
 
-    def __init__(self, comm):
-        self.comm, self.rank, self.size, self.seconds = comm, comm.rank, comm.size, 0.0
+    def __init__(self, comm, delay):
+        self.comm, self.rank, self.size, self.delay, self.seconds = comm, comm.rank, comm.size, delay, []
         self.barrier, self.abort = comm.barrier, comm.abort
 
     def exchange(self, parts, sizes):
         started = time.perf_counter()
         found = self.comm.exchange(parts, sizes)
-        self.seconds += time.perf_counter() - started
+        if self.delay and self.size > 1:
+            time.sleep(self.delay)
+        self.seconds.append(time.perf_counter() - started)
         return found
 
 
 class Clock:
-    """Notes the time of each step, and of the exchanges in it."""
+    """Notes of each step its time, how long it waited (its first exchange) and exchanged, and its processor time."""
 
     def __init__(self, comm):
         self.comm, self.steps, self.last, self.used = comm, [], None, 0.0
 
     def on_step(self, run):
-        now = time.perf_counter()
+        now, (waited, *exchanged) = time.perf_counter(), self.comm.seconds or [0.0]
         if self.last is not None:
-            self.steps.append((now - self.last, self.comm.seconds, time.process_time() - self.used))
-        self.last, self.used, self.comm.seconds = now, time.process_time(), 0.0
+            self.steps.append((now - self.last, waited, sum(exchanged), time.process_time() - self.used))
+        self.last, self.used = now, time.process_time()
+        self.comm.seconds.clear()
 
 
 def work(given):
     """One worker: train, and let worker 0 print its steps."""
     rnncore.set_num_threads(1)
-    comm = Timed(cluster.connect())
+    comm = Timed(cluster.connect(), given.delay / 1e3)
     model = nn.Sequential(rnncore.GRU(INPUTS, given.hidden, seed=0), nn.Linear(given.hidden, 8, seed=1))
     rng = np.random.default_rng(0)
     x = rng.random((BATCH * given.steps, STEPS_LONG, INPUTS), dtype=np.float32)
@@ -78,6 +89,8 @@ def start(given, workers):
         str(given.steps),
         "--shards",
         str(given.shards),
+        "--delay",
+        str(given.delay),
     ]
     processes = []
     for rank in range(workers):
@@ -143,11 +156,36 @@ def show_model(given):
     for workers in (2, 4, 8, 16, 32, 64):
         found = []
         for compute in given.compute:
-            times = [model(compute / 1e3, 3e-4, 1e5, k, 1e9 / 8 * 0.94, 2e-4) for k in (1, workers)]
+            times = [model(compute / 1e3, UPDATE, 1e5, k, 1e9 / 8 * 0.94, 2e-4) for k in (1, workers)]
             found.append(times[0] / times[1])
         print(
             f"{workers:3} workers, 100 000 parameters       " + "".join(f"{value:>11.1f}" for value in found)
         )
+
+
+def show_steps(workers, found):
+    """Print what steps took; (fastest, median) in ms of each of `WORDS`."""
+    of = [[1e3 * rank(each) for rank in (min, statistics.median)] for each in zip(*found, strict=True)]
+    parts = (
+        f"{word} {least:.2f} ms, median {middle:.2f}" for word, (least, middle) in zip(WORDS, of, strict=True)
+    )
+    print(f"{workers} workers: {'; '.join(parts)}")
+    return of
+
+
+def show_gain(given, workers, parameters, one, of):
+    """Print how many times as fast as one worker these were, and what the model says if there is a network."""
+    fastest, median, used = one[0][0] / of[0][0], one[0][1] / of[0][1], one[3][0] / of[3][0]
+    print(
+        f"  times as fast: {fastest:.2f} the fastest, {median:.2f} the median, {used:.2f} by processor time"
+    )
+    if given.network:
+        bandwidth = float(given.network.removesuffix("gbit")) * 1e9 / 8 * 0.94
+        times = [
+            model(one[0][0] / 1e3 - UPDATE, UPDATE, parameters, k, bandwidth, given.delay / 1e3)
+            for k in (1, workers)
+        ]
+        print(f"  the model: {1e3 * times[1]:.2f} ms a step, {times[0] / times[1]:.2f} times as fast")
 
 
 def main():
@@ -158,6 +196,7 @@ def main():
     parser.add_argument("--shards", type=int, default=SHARDS)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--network", help="rate of each worker's link, such as 1gbit")
+    parser.add_argument("--delay", type=float, default=0.0, help="ms until a message arrives")
     parser.add_argument("--model", action="store_true", help="print what the model says")
     parser.add_argument(
         "--compute", type=float, nargs="+", default=[20.0, 100.0, 500.0], help="ms, for the model"
@@ -182,13 +221,13 @@ def main():
         if given.network:
             take_network(max(given.workers))
     print(f"{parameters} parameters, batches of {BATCH} x {STEPS_LONG} steps, {given.shards} shards")
+    one = None
     for workers, found in steps.items():
-        wall, exchange, used = ([1e3 * value for value in each] for each in zip(*found, strict=True))
-        print(
-            f"{workers} workers: a step {min(wall):.1f} ms, median {statistics.median(wall):.1f}; exchanges "
-            f"{min(exchange):.2f} ms, median {statistics.median(exchange):.2f}; processor time {min(used):.1f} ms, "
-            f"median {statistics.median(used):.1f}"
-        )
+        of = show_steps(workers, found)
+        if workers == 1:
+            one = of
+        elif one is not None:
+            show_gain(given, workers, parameters, one, of)
 
 
 if __name__ == "__main__":

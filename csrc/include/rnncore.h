@@ -434,7 +434,8 @@ RNNCORE_API rnncore_status rnncore_fleet_update(const rnncore_update_args *args,
 /* -- Modules around layers ------------------------------------------------------------------------------------------ */
 
 /* What linear heads, attention, normalisation and losses need, with the same promise: results do not depend on threads or
- * instruction set. Arrays are dense and row-major; out overlaps nothing unless it says so. */
+ * instruction set. Arrays are row-major, and dense unless a struct says how far rows are apart; out overlaps nothing unless it
+ * says so. */
 
 typedef enum rnncore_form {
     RNNCORE_ROWS_BY_ROWS,      /* out (m, n) = a (m, k) times b (n, k) transposed: y = x W^T */
@@ -454,7 +455,8 @@ typedef struct rnncore_multiply_args {
     const char *isa; /* or NULL: the best one */
     int threads;
     rnncore_team *team;
-    int64_t biases; /* 0 or 1: one for all products; count: each has its own, (count, n) */
+    int64_t biases;                       /* 0 or 1: one for all products; count: each has its own, (count, n) */
+    int64_t a_row, a_next, b_row, b_next; /* elements from one row to the next, and to the next product's; 0: dense */
 } rnncore_multiply_args;
 
 /* Every value is one chain of fused multiply-adds: bias, then k = 0 ... */

@@ -168,7 +168,8 @@ static void pack_layer(const rnncore_plan *plan, const void *const *params, int6
                                   1,
                                   (int)blocks_of(plan, row),
                                   all,
-                                  RNNCORE_STORE_REAL};
+                                  RNNCORE_STORE_REAL,
+                                  1};
         void *to = (void *)(uintptr_t)w->vector[row];
         if (to && vector.data) plan->kernels->pack_rows(to, &vector);
         else if (to) memset(to, 0, (size_t)(vector.planes * plan->ld * plan->elem));

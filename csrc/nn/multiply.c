@@ -32,7 +32,7 @@ static char *at(const void *array, int64_t i, int64_t elem) { return (char *)(ui
 
 /* What a thread needs for itself. */
 typedef struct scratch {
-    char *packed, *start, *result; /* of b, [ld] where products have biases of their own, [RC_INPUT_TOKENS][ld] */
+    char *packed, *start, *result; /* of b, [ld] where products have biases of their own, [RC_INPUT_TOKENS][lanes] */
     const void **rows, **others;
     char *panel;
 } scratch;
@@ -49,7 +49,7 @@ static scratch lay_out_own(const multiply_call *call, rc_arena *arena)
     return (scratch){
         .packed = a->count > 1 ? rc_arena_take(arena, 1, call->packed_bytes) : call->packed,
         .start = a->biases > 1 ? rc_arena_take(arena, call->ld, call->elem) : call->start,
-        .result = rc_arena_take(arena, RC_INPUT_TOKENS, call->ld * call->elem),
+        .result = rc_arena_take(arena, RC_INPUT_TOKENS, call->kernels->lanes * call->elem),
         .rows = rc_arena_take(arena, RC_INPUT_TOKENS, sizeof(void *)),
     };
 }
@@ -76,16 +76,16 @@ static void pack(const multiply_call *call, int64_t i, char *to)
     static const int8_t only[] = {0};
     const rnncore_multiply_args *a = call->args;
     const int64_t lanes = call->kernels->lanes, elem = call->elem;
-    const char *b = at(a->b, i * a->n * a->k, elem);
+    const char *b = at(a->b, i * a->b_next, elem);
     if (a->form == RNNCORE_ROWS_BY_ROWS) {
         const rc_mat mat = {.w = to, .k = a->k, .units = call->ld, .planes = 1, .store = RNNCORE_STORE_REAL};
-        call->kernels->pack(&mat, &(rc_matrix){b, a->n, a->k, 1, only, RNNCORE_STORE_REAL});
+        call->kernels->pack(&mat, &(rc_matrix){b, a->n, a->k, 1, only, RNNCORE_STORE_REAL, a->b_row});
         return;
     }
     for (int64_t first = 0; first < a->n; first += lanes) {
         const int64_t left = a->n - first, size = left < lanes ? left : lanes;
         const char *from = b + first * elem;
-        for (int64_t k = 0; k < a->k; k++, to += lanes * elem, from += a->n * elem)
+        for (int64_t k = 0; k < a->k; k++, to += lanes * elem, from += a->b_row * elem)
             if (size == lanes) copy_vector(to, from, lanes * elem);
             else memcpy(memset(to, 0, (size_t)(lanes * elem)), from, (size_t)(size * elem));
     }
@@ -98,26 +98,40 @@ static void fill_start(const multiply_call *call, const void *bias, char *start)
     if (bias) memcpy(start, bias, (size_t)(call->args->n * call->elem));
 }
 
-static void rows_piece(const multiply_call *call, int64_t product, int64_t first, int64_t rows, const scratch *own)
+/* Blocks [first, end) of the columns of some rows; those of `out` are out_row elements apart. */
+static void blocks_piece(const multiply_call *call, const scratch *own, int64_t rows, int64_t first, int64_t end,
+                         char *out, int64_t out_row)
 {
-    const rnncore_multiply_args *a = call->args;
-    const int64_t elem = call->elem, row = product * a->m + first;
-    char *out = at(a->out, row * a->n, elem);
-    const rc_mat mat = {.w = own->packed, .k = a->k, .units = call->ld, .planes = 1, .store = RNNCORE_STORE_REAL};
-    if (a->count > 1) pack(call, product, own->packed);
-    if (a->biases > 1) fill_start(call, at(a->bias, product * a->n, elem), own->start);
-    for (int64_t i = 0; i < rows; i++) own->rows[i] = at(a->a, (row + i) * a->k, elem);
+    const int64_t block = call->kernels->lanes * call->elem, k = call->args->k,
+                  units = (end - first) * call->kernels->lanes;
+    const char *w = own->packed + first * block * k;
+    const rc_mat mat = {.w = w, .k = k, .units = units, .planes = 1, .store = RNNCORE_STORE_REAL};
     call->kernels->product[RNNCORE_STORE_REAL](&(rc_product){
         .mat = &mat,
         .rows = rows,
-        .block_end = call->ld / call->kernels->lanes,
+        .block_end = end - first,
         .in = own->rows,
-        .init = own->start,
-        .out = call->ld == a->n ? out : own->result,
-        .out_row = call->ld,
+        .init = own->start + first * block,
+        .out = out,
+        .out_row = out_row,
     });
-    for (int64_t i = 0; call->ld != a->n && i < rows; i++)
-        memcpy(out + i * a->n * elem, own->result + i * call->ld * elem, (size_t)(a->n * elem));
+}
+
+static void rows_piece(const multiply_call *call, int64_t product, int64_t first, int64_t rows, const scratch *own)
+{
+    const rnncore_multiply_args *a = call->args;
+    const int64_t elem = call->elem, lanes = call->kernels->lanes, whole = a->n / lanes, rest = a->n % lanes;
+    char *out = at(a->out, (product * a->m + first) * a->n, elem);
+    if (a->count > 1) pack(call, product, own->packed);
+    if (a->biases > 1) fill_start(call, at(a->bias, product * a->n, elem), own->start);
+    for (int64_t i = 0; i < rows; i++) own->rows[i] = at(a->a, product * a->a_next + (first + i) * a->a_row, elem);
+    if (whole) blocks_piece(call, own, rows, 0, whole, out, a->n);
+    if (!rest) return;
+    /* Of the last block, which is not full, the columns that there are go to the results. */
+    blocks_piece(call, own, rows, whole, whole + 1, own->result, lanes);
+    out += whole * lanes * elem;
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(out + i * a->n * elem, own->result + i * lanes * elem, (size_t)(rest * elem));
 }
 
 /* -- Sums over tokens -------------------------------------------------------------------------------------------------- */
@@ -125,14 +139,14 @@ static void rows_piece(const multiply_call *call, int64_t product, int64_t first
 static void tokens_piece(const multiply_call *call, int64_t product, int64_t first, int64_t units, const scratch *own)
 {
     const rnncore_multiply_args *a = call->args;
-    const int64_t elem = call->elem, token = product * a->k;
+    const int64_t elem = call->elem;
     char *out = at(a->out, (product * a->m + first) * a->n, elem);
     if (!a->k) memset(out, 0, (size_t)(units * a->n * elem));
     for (int64_t done = 0; done < a->k; done += RC_OUTER_TOKENS) {
         const int64_t tokens = a->k - done < RC_OUTER_TOKENS ? a->k - done : RC_OUTER_TOKENS;
         for (int64_t i = 0; i < tokens; i++) {
-            own->rows[i] = at(a->a, (token + done + i) * a->m, elem);
-            own->others[i] = at(a->b, (token + done + i) * a->n, elem);
+            own->rows[i] = at(a->a, product * a->a_next + (done + i) * a->a_row, elem);
+            own->others[i] = at(a->b, product * a->b_next + (done + i) * a->b_row, elem);
         }
         call->kernels->outer(&(rc_outer){
             .tokens = tokens,
@@ -189,6 +203,7 @@ static rnncore_status check(const rnncore_multiply_args *a)
         return RNNCORE_ERROR_ARGUMENT;
     if (a->dtype != RNNCORE_FLOAT32 && a->dtype != RNNCORE_FLOAT64) return RNNCORE_ERROR_ARGUMENT;
     if (a->count < 0 || a->m < 0 || a->n < 0 || a->k < 0) return RNNCORE_ERROR_SHAPE;
+    if (a->a_row < 0 || a->a_next < 0 || a->b_row < 0 || a->b_next < 0) return RNNCORE_ERROR_SHAPE;
     if (a->biases < 0 || (a->biases > 1 && (a->biases != a->count || !a->bias))) return RNNCORE_ERROR_SHAPE;
     if (a->n > INT32_MAX || !fits(a->count, a->m, a->n) || !fits(a->count, a->m, a->k) || !fits(a->count, a->n, a->k))
         return RNNCORE_ERROR_OVERFLOW;
@@ -196,6 +211,18 @@ static rnncore_status check(const rnncore_multiply_args *a)
     if ((some && !a->out) || (some && a->k && (!a->a || !a->b)) || (a->bias && sums_tokens(a)))
         return RNNCORE_ERROR_ARGUMENT;
     return RNNCORE_OK;
+}
+
+/* Distances that the caller left out are those of dense arrays; whether each matrix of a, and of b, has an end. */
+static int spread(rnncore_multiply_args *a)
+{
+    const int64_t a_rows = sums_tokens(a) ? a->k : a->m, b_rows = a->form == RNNCORE_ROWS_BY_ROWS ? a->n : a->k;
+    if (!a->a_row) a->a_row = sums_tokens(a) ? a->m : a->k;
+    if (!a->b_row) a->b_row = a->form == RNNCORE_ROWS_BY_ROWS ? a->k : a->n;
+    if (!fits(a_rows, a->a_row, 1) || !fits(b_rows, a->b_row, 1)) return 0;
+    if (!a->a_next) a->a_next = a_rows * a->a_row;
+    if (!a->b_next) a->b_next = b_rows * a->b_row;
+    return fits(a->count, a->a_next, 1) && fits(a->count, a->b_next, 1);
 }
 
 /* Rows of a piece: as many as a packed matrix is worth, or of units whose results a cache holds and all threads have some. */
@@ -220,6 +247,7 @@ static rnncore_status run_multiply(const rnncore_multiply_args *given)
     call.kernels = rc_find_kernels(a->isa, a->dtype);
     if (!call.kernels) return RNNCORE_ERROR_UNSUPPORTED;
     if (!a->count || !a->m || !a->n) return RNNCORE_OK;
+    if (!spread(&own)) return RNNCORE_ERROR_OVERFLOW;
     call.elem = a->dtype == RNNCORE_FLOAT32 ? sizeof(float) : sizeof(double);
     call.ld = (a->n + call.kernels->lanes - 1) / call.kernels->lanes * call.kernels->lanes;
     call.packed_bytes = call.ld * a->k * call.elem;

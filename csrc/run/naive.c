@@ -100,7 +100,7 @@ static void chain(const naive *n, int term, char *out, const char *row, const ch
 {
     static const int8_t first[] = {0};
     const rnncore_store store = rc_term_store(n->plan, term, k);
-    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, store});
+    n->plan->kernels->pack_rows(n->row, &(rc_matrix){row, 1, k, 1, first, store, k});
     if (rc_store_is_integer(store))
         add_integers(n, (float *)out, (const float *)in, k, (float)rc_term_least(n->plan, term));
     else n->plan->kernels->chain(out, n->row, in, k);

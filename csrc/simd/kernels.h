@@ -111,6 +111,7 @@ typedef struct rc_matrix {
     int planes;
     const int8_t *gate;
     rnncore_store store; /* values are rounded to what it holds */
+    int64_t row;         /* elements from one row to the next, for `pack`; 0: k */
 } rc_matrix;
 
 /* What a cell with options computes in one direction; defaults are filled in. */

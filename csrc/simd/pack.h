@@ -15,14 +15,43 @@
 
 static int64_t padded(int64_t units) { return (units + RC_LANES - 1) / RC_LANES * RC_LANES; }
 
+static int64_t row_step(const rc_matrix *m) { return m->row ? m->row : m->k; }
+
 static const real *matrix_row(const rc_matrix *m, int n, int64_t unit)
 {
-    return (const real *)m->data + (m->gate[n] * m->units + unit) * m->k;
+    return (const real *)m->data + (m->gate[n] * m->units + unit) * row_step(m);
 }
 
 /* RC_PACK_DEPTH values of k at a time: a cache line of the block is written whole while it is near, a line of the rows read
  * once. Rows lie too far apart for the hardware to guess the next one, so it is asked for ahead. */
 enum { RC_PACK_DEPTH = RC_LANES < 8 ? 8 : RC_LANES, RC_PACK_AHEAD = 16 };
+
+/* Whether rows become lanes square by square. */
+#if RC_F32 && !RC_ISA_SCALAR
+enum { RC_SQUARES = 1 };
+
+/* RC_LANES values of each of `lanes` rows become vectors, `step` apart, whose lanes the rows are; others are zero. Two halves are
+ * merged value by value, as often as lanes double. */
+RC_INLINE void pack_square(real *out, int64_t step, const real *row, int64_t row_length, int64_t lanes)
+{
+    vec a[RC_LANES], b[RC_LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < RC_LANES; i++) a[i] = i < lanes ? v_load(row + i * row_length) : v_zero();
+    for (int n = 1; n < RC_LANES; n *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < RC_LANES / 2; i++) {
+            b[2 * i] = v_zip(a[i], a[i + RC_LANES / 2], 0);
+            b[2 * i + 1] = v_zip(a[i], a[i + RC_LANES / 2], 1);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < RC_LANES; i++) a[i] = b[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < RC_LANES; i++) v_store(out + i * step, a[i]);
+}
+#else
+enum { RC_SQUARES = 0 };
+#endif
 
 /* Where the units of a block go, in groups of lanes: unit u of gate n is number begin + n * gate + u of the block; vectors of units lie
  * `vector` apart, groups of k `step`. */
@@ -59,13 +88,22 @@ __attribute__((noinline)) static pack_block find_block(const rc_mat *mat, const 
     return b;
 }
 
-/* Units of one vector: rows from `row` on, k0 <= k < end. */
+/* Units of one vector: rows from `row` on, k0 <= k < end. The first ones of a vector come first: what is left
+ * of it is theirs, too, until others come. */
 RC_INLINE void pack_corner(const rnncore_store S, char *out, int64_t place, int64_t step, const real *scale,
-                           const real *row, int64_t lanes, int64_t length, int64_t k0, int64_t end)
+                           const rc_matrix *m, const real *row, int64_t lanes, int64_t k0, int64_t end)
 {
-    const int64_t group = rc_store_form_of(S).group;
+    const int64_t group = rc_store_form_of(S).group, length = row_step(m);
+#if RC_F32 && !RC_ISA_SCALAR
+    if (S == RNNCORE_STORE_REAL && place % RC_LANES == 0 && (end - k0) % RC_LANES == 0) {
+        for (int64_t lane = 0; end < m->k && lane < lanes; lane++) __builtin_prefetch(row + lane * length + end);
+        for (int64_t k = k0; k < end; k += RC_LANES)
+            pack_square((real *)out + k * step + place, step, row + k, length, lanes);
+        return;
+    }
+#endif
     for (int64_t lane = 0; lane < lanes; lane++, row += length) {
-        if (end < length) __builtin_prefetch(row + end);
+        if (end < m->k) __builtin_prefetch(row + end);
         for (int64_t k = k0; k < end; k++)
             store_put(S, out, (k / group * step + place + lane) * group + k % group, row[k], scale ? scale[lane] : 1);
     }
@@ -79,8 +117,8 @@ RC_INLINE void pack_gate(const rnncore_store S, const pack_block *b, const real 
     for (int64_t lane = 0, lanes; lane < b->lanes; lane += lanes) {
         const int64_t vector = (begin + lane) / RC_LANES, in_vector = (begin + lane) % RC_LANES;
         lanes = b->lanes - lane < RC_LANES - in_vector ? b->lanes - lane : RC_LANES - in_vector;
-        pack_corner(S, b->out, vector * b->vector + in_vector, b->step, scale ? scale + lane : NULL,
-                    matrix_row(m, n, b->first + lane), lanes, m->k, k0, end);
+        pack_corner(S, b->out, vector * b->vector + in_vector, b->step, scale ? scale + lane : NULL, m,
+                    matrix_row(m, n, b->first + lane), lanes, k0, end);
     }
 }
 
@@ -103,7 +141,9 @@ RC_INLINE void pack_as(const rnncore_store S, const rc_mat *mat, const rc_matrix
 {
     for (int64_t number = 0; number < mat->units / RC_LANES; number++) {
         const pack_block b = find_block(mat, m, number, rc_store_form_of(S).group);
-        if (b.padded) memset(b.out, 0, (size_t)b.padded);
+        const int filled =
+            RC_SQUARES && S == RNNCORE_STORE_REAL && m->k % RC_LANES == 0 && !mat->folded; /* by squares */
+        if (b.padded && !filled) memset(b.out, 0, (size_t)b.padded);
         real *scale = mat->scale ? (real *)(uintptr_t)mat->scale + b.first : NULL;
 #if RC_F32
         for (int n = 0; scale && n < m->planes; n++)

@@ -60,14 +60,6 @@ static void rc_add_rows(void *out, const void *const *rows, int64_t count, int64
     for (int64_t r = 0; r < count; r++) rc_add(sum + i, (const real *)rows[r] + first + i, n - i);
 }
 
-/* n values from p on, zeros after them. */
-static vec load_part(const real *p, int64_t n)
-{
-    real lanes[RC_LANES] = {0};
-    memcpy(lanes, p, (size_t)n * sizeof(real));
-    return v_load(lanes);
-}
-
 static void rc_add_products(void *out, const void *const *a, int64_t first_a, const void *const *b, int64_t first_b,
                             int64_t count, int64_t n)
 {
@@ -80,13 +72,11 @@ static void rc_add_products(void *out, const void *const *a, int64_t first_a, co
         v_store(sum + i, acc);
     }
     if (whole == n) return;
-    vec acc = load_part(sum + whole, n - whole);
+    vec acc = v_load_first(sum + whole, n - whole);
     for (int64_t r = 0; r < count; r++)
-        acc = v_fma(load_part((const real *)a[r] + first_a + whole, n - whole),
-                    load_part((const real *)b[r] + first_b + whole, n - whole), acc);
-    real lanes[RC_LANES];
-    v_store(lanes, acc);
-    memcpy(sum + whole, lanes, (size_t)(n - whole) * sizeof(real));
+        acc = v_fma(v_load_first((const real *)a[r] + first_a + whole, n - whole),
+                    v_load_first((const real *)b[r] + first_b + whole, n - whole), acc);
+    v_store_first(sum + whole, acc, n - whole);
 }
 
 /* Draws of 53 bits below it have probability p. Signed, as vectors compare. */

@@ -260,6 +260,31 @@ RC_INLINE vec v_load_float16(const void *p) { return rc_from_float16(*(const uin
 enum { RC_CACHE_LINE = 64 };
 enum { RC_LANES = RC_VECTOR_BYTES / sizeof(real) };
 
+/* The first n lanes, at most all, from p on and zeros in the others; and those of a to p on. Nothing else is read or written. */
+#if RC_ISA_AVX512 && RC_F32
+RC_INLINE __mmask16 v_mask(int64_t n) { return (__mmask16)(n < RC_LANES ? (1u << n) - 1 : 0xFFFFu); }
+RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_ps(v_mask(n), p); }
+RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_ps(p, v_mask(n), a); }
+#elif RC_ISA_AVX512
+RC_INLINE __mmask8 v_mask(int64_t n) { return (__mmask8)(n < RC_LANES ? (1u << n) - 1 : 0xFFu); }
+RC_INLINE vec v_load_first(const real *p, int64_t n) { return _mm512_maskz_loadu_pd(v_mask(n), p); }
+RC_INLINE void v_store_first(real *p, vec a, int64_t n) { _mm512_mask_storeu_pd(p, v_mask(n), a); }
+#else
+RC_INLINE vec v_load_first(const real *p, int64_t n)
+{
+    if (n >= RC_LANES) return v_load(p);
+    real lanes[RC_LANES] = {0};
+    for (int64_t i = 0; i < n; i++) lanes[i] = p[i];
+    return v_load(lanes);
+}
+RC_INLINE void v_store_first(real *p, vec a, int64_t n)
+{
+    real lanes[RC_LANES];
+    v_store(lanes, a);
+    for (int64_t i = 0; i < n && i < RC_LANES; i++) p[i] = lanes[i];
+}
+#endif
+
 /* The first `count` lanes of v, zeros after them. */
 RC_INLINE vec v_first(vec v, int64_t count)
 {

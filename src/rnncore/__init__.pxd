@@ -216,6 +216,7 @@ cdef extern from "rnncore.h" nogil:
         int threads
         rnncore_team *team
         int64_t biases
+        int64_t a_row, a_next, b_row, b_next
 
     rnncore_status rnncore_multiply(const rnncore_multiply_args *args)
 

@@ -63,13 +63,46 @@ static void test_products(void)
         }
 }
 
+/* Rows that are ROW apart, and matrices that begin A_NEXT and B_NEXT after the one before. */
+enum { ROW = 9, A_NEXT = 1, B_NEXT = 2 };
+
+static double expected_apart(rnncore_form form, int which, int i, int j)
+{
+    double sum = 0;
+    for (int k = 0; k < K; k++) {
+        const double left = a[which * A_NEXT + (form == RNNCORE_COLUMNS_BY_COLUMNS ? k * ROW + i : i * ROW + k)];
+        sum += left * b[which * B_NEXT + (form == RNNCORE_ROWS_BY_ROWS ? j * ROW + k : k * ROW + j)];
+    }
+    return sum;
+}
+
+static void test_rows_apart(void)
+{
+    for (int isa = 0; rnncore_isa_name(isa); isa++)
+        for (rnncore_form form = RNNCORE_ROWS_BY_ROWS; form <= RNNCORE_COLUMNS_BY_COLUMNS; form++) {
+            rnncore_multiply_args args = product(form);
+            check_subject = rnncore_isa_name(isa);
+            args.isa = rnncore_isa_name(isa);
+            args.count = 2;
+            args.a_row = args.b_row = ROW;
+            args.a_next = A_NEXT;
+            args.b_next = B_NEXT;
+            fill();
+            CHECK_STATUS(rnncore_multiply(&args), RNNCORE_OK);
+            for (int i = 0; i < 2 * M * N; i++) CHECK(out[i] == expected_apart(form, i / (M * N), i / N % M, i % N));
+            CHECK(out[2 * M * N] == 99);
+        }
+}
+
 static void test_product_errors(void)
 {
     rnncore_multiply_args wrong[] = {product(0), product(0), product(0), product(0),
-                                     product(0), product(0), product(0), product(RNNCORE_COLUMNS_BY_COLUMNS)};
+                                     product(0), product(0), product(0), product(RNNCORE_COLUMNS_BY_COLUMNS),
+                                     product(0), product(0)};
     const rnncore_status status[] = {RNNCORE_ERROR_ARGUMENT,    RNNCORE_ERROR_ARGUMENT, RNNCORE_ERROR_SHAPE,
                                      RNNCORE_ERROR_OVERFLOW,    RNNCORE_ERROR_ARGUMENT, RNNCORE_ERROR_ARGUMENT,
-                                     RNNCORE_ERROR_UNSUPPORTED, RNNCORE_ERROR_ARGUMENT};
+                                     RNNCORE_ERROR_UNSUPPORTED, RNNCORE_ERROR_ARGUMENT, RNNCORE_ERROR_SHAPE,
+                                     RNNCORE_ERROR_OVERFLOW};
     wrong[0].form = (rnncore_form)7;
     wrong[1].dtype = (rnncore_dtype)7;
     wrong[2].k = -1;
@@ -78,6 +111,8 @@ static void test_product_errors(void)
     wrong[5].threads = 0;
     wrong[6].isa = "abacus";
     wrong[7].bias = bias;
+    wrong[8].a_row = -1;
+    wrong[9].b_next = INT64_MAX / 4;
     fill();
     check_subject = "wrong products";
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) CHECK_STATUS(rnncore_multiply(&wrong[i]), status[i]);
@@ -299,6 +334,7 @@ int main(void)
 {
     fill();
     test_products();
+    test_rows_apart();
     test_product_errors();
     test_rows();
     test_row_errors();

@@ -17,7 +17,7 @@ ENDS_WITH(rnncore_config, model_lanes);
 ENDS_WITH(rnncore_forward_args, row_keys);
 ENDS_WITH(rnncore_backward_args, row_keys);
 ENDS_WITH(rnncore_update_args, team);
-ENDS_WITH(rnncore_multiply_args, biases);
+ENDS_WITH(rnncore_multiply_args, b_next);
 ENDS_WITH(rnncore_rows_args, isa);
 ENDS_WITH(rnncore_fleet, team);
 ENDS_WITH(rnncore_fleet_rates, step);

@@ -3,6 +3,7 @@
 
 import sys
 
+import c_library
 import launchers
 import numpy as np
 import pages
@@ -26,24 +27,38 @@ def expected():
 
 @ENGINE
 def test_engines_give_one_workers_bits(engine, expected):
-    found = hashes(engine, 2, "--threads", 2, "--isa", ISAS[-1])
+    found = hashes(engine, 2, "--threads", 2, "--isa", "mixed")
     assert found == {name: [value] for name, value in expected.items()}
+
+
+def whole_table(engine, workers, isas, **variables):
+    """How many hashes each recipe has over these instruction sets and threads {1, 2, 3}, and which."""
+    each = [word for isa in isas for word in ("--isa", isa)]
+    each += [word for threads in (1, 2, 3) for word in ("--threads", threads)]
+    found = hashes(engine, workers, *each, **variables)
+    assert all(len(values) == 3 * len(isas) for values in found.values())
+    return {name: set(values) for name, values in found.items()}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 @ENGINE
 def test_the_whole_table_has_one_hash_a_recipe(engine, workers, expected):
-    each = [word for isa in ISAS for word in ("--isa", isa)] + [
-        "--threads",
-        1,
-        "--threads",
-        2,
-        "--threads",
-        3,
-    ]
-    found = hashes(engine, workers, *each)
-    assert found == {name: [value] * 3 * len(ISAS) for name, value in expected.items()}
+    assert whole_table(engine, workers, [*ISAS, "mixed"]) == {
+        name: {value} for name, value in expected.items()
+    }
+
+
+@pytest.mark.full
+def test_neon_has_the_same_hashes(tmp_path, expected):
+    """Its kernels, compiled for this processor with their intrinsics in plain C; every engine and number of workers."""
+    variables = {"LD_PRELOAD": str(c_library.with_neon(tmp_path))}
+    code, out, err = launchers.run("alone", 1, ["-m", "rnncore", "verify"], RNNCORE_ISA="neon", **variables)
+    assert code == 0, err
+    assert out.splitlines()[-1] == EXPECTED
+    for engine, workers in (("alone", 1), ("gloo", 2), ("mpich", 3), ("openmpi", 4)):
+        found = whole_table(engine, workers, ["neon"], **variables)
+        assert found == {name: {value} for name, value in expected.items()}
 
 
 @pytest.mark.full

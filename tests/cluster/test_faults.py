@@ -5,10 +5,11 @@ import random
 
 import launchers
 import pytest
+import recipes
 from kills import SILENCE, kill_somewhere
-from launchers import SCRIPT, hashes
+from launchers import ENGINES, SCRIPT, hashes
 
-ENGINE = pytest.mark.parametrize("engine", launchers.ENGINES)
+ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
 
 def misfortune(engine, how, folder, at=7):
@@ -61,14 +62,17 @@ def expected_gru():
 
 
 @pytest.mark.full
-@ENGINE
-def test_runs_go_on_with_other_workers(engine, tmp_path, expected_gru):
-    kills = [kill_somewhere(engine, 2, tmp_path, random.Random(k)) for k in range(2)]
-    assert all(0 <= step <= 51 for _, step in kills)
-    assert hashes("gloo", 3, "--recipe", "gru-ragged", "--checkpoint", tmp_path) == expected_gru
+@pytest.mark.parametrize("k, recipe", list(enumerate(recipes.recipes())))
+def test_runs_go_on_with_other_engines_and_workers(k, recipe, tmp_path):
+    first, second, last = (ENGINES[(k + part) % 3] for part in range(3))
+    killed = [kill_somewhere(first, 2, tmp_path, random.Random(k), recipe)]
+    killed += [kill_somewhere(second, 4, tmp_path, random.Random(k + 9), recipe)]
+    assert all(0 <= left.step <= 51 for left in killed)
+    found = hashes(last, 3, "--recipe", recipe, "--checkpoint", tmp_path)
+    assert found == hashes("alone", 1, "--recipe", recipe)
 
 
 def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path, expected_gru):
     for k in range(3):
-        kill_somewhere("alone", 1, tmp_path, random.Random(k))
+        kill_somewhere("alone", 1, tmp_path, random.Random(k), "gru-ragged")
     assert hashes("alone", 1, "--recipe", "gru-ragged", "--checkpoint", tmp_path) == expected_gru

@@ -3,19 +3,21 @@
 
     python -m tests.support.kills --runs 200
 
-kills so many, on every engine that is there, and goes on from each checkpoint; in the end the result is that of a run
-that nobody killed.
+kills so many, of every recipe and on every engine, and goes on from each checkpoint; in the end the results are those
+of runs that nobody killed.
 """
 
 import argparse
 import collections
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -29,13 +31,17 @@ SILENCE = 3
 """Seconds that a worker may be silent, in place of 30."""
 
 
-def kill_somewhere(engine, workers, folder, chance):
-    """Start a run, kill one of its workers at a moment of chance, and wait for the others.
+class Left(NamedTuple):
+    """What a run left: whether there was a worker to kill, whether the run was done, the step of the checkpoint."""
 
-    Returns whether there was one to kill, and the step of the checkpoint.
-    """
-    path = Path(folder) / "gru-ragged"
-    arguments = ["--recipe", "gru-ragged", "--checkpoint", folder, "--how", "slowly", "--silence", SILENCE]
+    killed: bool
+    done: bool
+    step: int
+
+
+def kill_somewhere(engine, workers, folder, chance, recipe):
+    """Start a run, kill one of its workers at a moment of chance, and wait for the others."""
+    arguments = ["--recipe", recipe, "--checkpoint", folder, "--how", "slowly", "--silence", SILENCE]
     process = launchers.start(engine, workers, [SCRIPT, *arguments])
     while process.poll() is None and len(workers_of(process.pid)) < workers:
         time.sleep(0.01)
@@ -45,8 +51,9 @@ def kill_somewhere(engine, workers, folder, chance):
         os.kill(chance.choice(found), signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)
     assert not found or process.returncode != 0 or "{" in out, err
-    data = checkpoints.read(path)
-    return bool(found), checkpoints.from_bytes(data, "it")[1]["run"]["step"] if data else 0
+    data = checkpoints.read(Path(folder) / recipe)
+    step = checkpoints.from_bytes(data, "it")[1]["run"]["step"] if data else 0
+    return Left(bool(found), process.returncode == 0, step)
 
 
 def workers_of(pid):
@@ -71,22 +78,22 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     chance, count = random.Random(given.seed), collections.Counter()
-    expected = hashes("alone", 1, "--recipe", "gru-ragged")
-    folder = tempfile.TemporaryDirectory()
-    while count.total() < given.runs:
-        engine = chance.choice(["alone", "mpich", "openmpi", "gloo"])
-        workers = 1 if engine == "alone" else chance.randint(2, 4)
-        killed, step = kill_somewhere(engine, workers, folder.name, chance)
-        count[engine] += killed
-        print(
-            f"{count.total():4} {engine} {workers}: {'killed' if killed else 'done'}, step {step}", flush=True
-        )
-        if step == 51:  # it was done before it was killed: look, and start over
-            assert hashes("alone", 1, "--recipe", "gru-ragged", "--checkpoint", folder.name) == expected
-            folder = tempfile.TemporaryDirectory()
-    assert hashes("alone", 1, "--recipe", "gru-ragged", "--checkpoint", folder.name) == expected
+    expected = hashes("alone", 1)
+    with tempfile.TemporaryDirectory() as folder:
+        while count.total() < given.runs:
+            engine, recipe = chance.choice(["alone", "mpich", "openmpi", "gloo"]), chance.choice([*expected])
+            workers = 1 if engine == "alone" else chance.randint(2, 4)
+            left = kill_somewhere(engine, workers, folder, chance, recipe)
+            count[engine] += left.killed
+            word = "done" if left.done else "killed"
+            print(f"{count.total():4} {engine} {workers} {recipe}: {word}, step {left.step}", flush=True)
+            if left.done:  # look, and start over
+                found = hashes("alone", 1, "--recipe", recipe, "--checkpoint", folder)
+                assert found == {recipe: expected[recipe]}
+                shutil.rmtree(Path(folder) / recipe)
+        assert hashes("alone", 1, "--checkpoint", folder) == expected
     print(
-        f"{count.total()} kills, {dict(count)}: nothing hung, no checkpoint was torn, the bits are the expected ones"
+        f"{count.total()} kills, {dict(count)}: none hung, no checkpoint was torn, the bits are the expected ones"
     )
 
 

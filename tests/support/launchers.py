@@ -62,9 +62,9 @@ def run(engine, workers, arguments, **variables):
     return process.returncode, out, err
 
 
-def hashes(engine, workers, *arguments):
+def hashes(engine, workers, *arguments, **variables):
     """The hashes of the recipes that workers print, each once: worker 0 prints, the others agree or fail."""
-    code, out, err = run(engine, workers, [SCRIPT, *arguments])
+    code, out, err = run(engine, workers, [SCRIPT, *arguments], **variables)
     assert code == 0, err
     (line,) = [line for line in out.splitlines() if line.startswith("{")]
     return json.loads(line)

@@ -143,5 +143,5 @@ def each(function: Callable[[Any], Any], items: Iterable[Any], cores: int = 1) -
             done, waiting = ray.wait(waiting)
             yield from ray.get(done)
     finally:
-        for left in waiting:
+        for left in waiting if ray.is_initialized() else ():
             ray.cancel(left)

@@ -143,6 +143,7 @@ def multiply(
     isa: str,
     threads: int,
     team: Team,
+    steps: tuple[int, int, int, int],
 ) -> None: ...
 def rows(
     operation: str,

@@ -19,8 +19,11 @@ cdef inline rnncore_dtype dtype_of(array):
 
 
 def multiply(str form, int64_t count, int64_t m, int64_t n, int64_t k, a, b, bias, out, str isa, int threads,
-             Team team):
-    """out = a times b, `count` times: "nt" (m, k) (n, k)^T, "nn" (m, k) (k, n), "tn" (k, m)^T (k, n)."""
+             Team team, tuple steps):
+    """out = a times b, `count` times: "nt" (m, k) (n, k)^T, "nn" (m, k) (k, n), "tn" (k, m)^T (k, n).
+
+    `steps`: elements from one matrix of a to the next and from one of its rows to the next, and of b.
+    """
     cdef rnncore_multiply_args args
     cdef rnncore_status status
     cdef bytes name = isa.encode()
@@ -31,6 +34,7 @@ def multiply(str form, int64_t count, int64_t m, int64_t n, int64_t k, a, b, bia
     args.a, args.b, args.bias, args.out = address(a), address(b), address(bias), address(out)
     args.isa, args.threads, args.team = name, threads, team.team
     args.biases = count if bias is not None and bias.ndim == 2 else 1
+    args.a_next, args.a_row, args.b_next, args.b_row = steps
     with nogil:
         status = rnncore_multiply(&args)
     check("x", status)

@@ -3,7 +3,7 @@
 
 NumPy's elementwise arithmetic rounds each result once and so gives the same everywhere; its sums, products of matrices
 and functions such as `exp` go by the machine. Those are here. Arrays are float32 or float64, of one dtype in a call,
-and results have it; what is not dense is copied.
+and results have it; what is not dense is copied, but the rows of matrices may lie anywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +24,17 @@ def _dense(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.require(array, dtype, "CA")
 
 
+def _rows(array: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, tuple[int, int]]:
+    """An array whose rows are dense, and how many elements its matrices and its rows are apart; zeros: all is dense."""
+    flags, strides, item = array.flags, array.strides, array.itemsize
+    if array.dtype == dtype and flags.aligned:
+        if flags.c_contiguous:
+            return array, (0, 0)
+        if strides[-1] == item and all(step > 0 and step % item == 0 for step in strides):
+            return array, (strides[0] // item if array.ndim == 3 else 0, strides[-2] // item)
+    return np.require(array, dtype, "CA"), (0, 0)
+
+
 def multiply(form: str, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """Product of two matrices, or of each pair of two stacks of them.
 
@@ -40,7 +51,7 @@ def multiply(form: str, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = 
     ndarray
         Every value is one chain of fused multiply-adds over the common axis, from `bias` or 0 on.
     """
-    a, b = _dense(a, a.dtype), _dense(b, a.dtype)
+    (a, steps), (b, other_steps) = _rows(a, a.dtype), _rows(b, a.dtype)
     count, m, k = a.shape if a.ndim == 3 else (1, *a.shape)
     if form == "tn":
         m, k = k, m
@@ -48,7 +59,8 @@ def multiply(form: str, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = 
     out = np.empty((*a.shape[:-2], m, n), a.dtype)
     bias = None if bias is None else _dense(bias, a.dtype)
     threads = threads_for(None)
-    _core.multiply(form, count, m, n, k, a, b, bias, out, current_isa(), threads, team_for(threads))
+    team = team_for(threads)
+    _core.multiply(form, count, m, n, k, a, b, bias, out, current_isa(), threads, team, steps + other_steps)
     return out
 
 

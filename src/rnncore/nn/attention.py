@@ -82,7 +82,7 @@ class Attention(Module):
         if array.ndim != 3:
             expected = "shape (N, T, F)" if self.batch_first else "shape (T, N, F)"
             raise ShapeError(name, expected, str(array.shape))
-        return np.ascontiguousarray(self._rows_first(array))
+        return self._rows_first(array)
 
     def __call__(
         self, queries: ArrayLike, memory: ArrayLike, lengths: ArrayLike | None = None
