@@ -140,6 +140,18 @@ def test_what_cannot_be_scored_is_a_row_with_an_error():
     assert "the series is too short" in group("s2", scored(short, failed))["error"][0].as_py()
 
 
+def test_two_models_of_a_key_are_refused():
+    """Each would give every row of the group a result."""
+    twice = pa.concat_tables([MODELS, MODELS.slice(3, 1)])
+    with pytest.raises(
+        ArgumentError, match=r"models: expected one model of each key and config, got two of \('s"
+    ):
+        scored(models=twice)
+    searched = fitted(TABLE.slice(0, 20), configs=[{"hidden": 3}, {"hidden": 4}], epochs=1)
+    with pytest.raises(ArgumentError, match="two of"):
+        scored(models=pa.concat_tables([searched, searched.slice(1)]))
+
+
 def test_results_may_be_of_any_function():
     def last_two(model, rows):
         return rows["y"].to_numpy()[-2:].reshape(1, 2, 1)

@@ -8,7 +8,7 @@ import pytest
 from compiled import assert_same_bits
 
 from rnncore.errors import ArgumentError
-from rnncore.forecast import Forecaster
+from rnncore.forecast import Forecaster, fit_together
 from rnncore.forecast._model import crew, fitting
 from rnncore.forecast._model.network import learning_rate
 from rnncore.nn import stacks
@@ -64,6 +64,20 @@ def test_series_of_other_lengths_are_one_crew():
     found.give_back()
     for one, other in zip(jobs, alone, strict=True):
         assert_same_bits(one.state(), other.state())
+
+
+def test_forecasters_that_train_together_are_those_of_their_own_fits():
+    series = [Y, Y[:130]]
+    together, alone = (
+        [Forecaster(horizon=3, seasons=[7], hidden_size=4, steps=6) for _ in series] for _ in range(2)
+    )
+    fit_together(together, [(own, None, None) for own in series])
+    for one, other, own in zip(together, alone, series, strict=True):
+        other.fit(own)
+        for a, b in zip(one.members_, other.members_, strict=True):
+            assert_same_bits(
+                [a.layer.parameters(), a.head.parameters()], [b.layer.parameters(), b.head.parameters()]
+            )
 
 
 def test_other_shapes_and_settings_are_other_crews(monkeypatch):

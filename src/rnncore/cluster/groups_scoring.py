@@ -48,7 +48,10 @@ class Scoring:
         named_columns = ["config"] * self.has_configs + ["model", "error"]
         for row in models.select([*self.keys, *named_columns]).to_pylist():
             place = tuple(row[name] for name in self.keys)
-            self.models.setdefault(place, []).append((row.get("config"), row["model"], row["error"]))
+            own = self.models.setdefault(place, [])
+            if any(config == row.get("config") for config, *_ in own):  # each would have a row of its own
+                raise ArgumentError("models", "one model of each key and config", f"two of {shown(place)}")
+            own.append((row.get("config"), row["model"], row["error"]))
 
     def schema(self, table: Any) -> Any:
         """Names and types of the result, of those of a table."""

@@ -365,6 +365,9 @@ def fit_together(
 ) -> None:
     """Train several models in one run, a step of each in turn, within one budget.
 
+    Each trains as many steps as the one with most windows would alone, and without a budget gets the networks of its
+    own `fit` where its own number is that one.
+
     Parameters
     ----------
     models : list of Forecaster
