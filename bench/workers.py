@@ -138,7 +138,9 @@ def lay_network(workers, rate):
 def take_network(workers):
     for rank in range(workers):
         ip("ip", "netns", "del", f"rnncore{rank}", check=False)
-    ip("ip", "link", "del", "rcbridge", check=False)
+    # What a namespace holds goes some time after it.
+    for name in ("rcbridge", *(f"rcb{rank}" for rank in range(workers))):
+        ip("ip", "link", "del", name, check=False)
 
 
 def model(compute, update, parameters, workers, bandwidth, delay):
