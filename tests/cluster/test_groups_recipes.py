@@ -37,9 +37,23 @@ def scaled_loss(y, target, by):
     return Scaled(weights(by))(y, target)
 
 
+def enclosed(by):
+    def loss(y, target):
+        return scaled_loss(y, target, by)
+
+    return loss
+
+
+def default(by):
+    return lambda y, target, by=by: scaled_loss(y, target, by)
+
+
 @pytest.mark.parametrize(
     "value, alike, other",
     [
+        (enclosed(1), enclosed(1), enclosed(2)),
+        (default(1), default(1), default(2)),
+        (partial(max, np), partial(max, np), partial(max, pytest)),
         (partial(scaled_loss, by=1), partial(scaled_loss, by=1), partial(scaled_loss, by=2)),
         (
             partial(max, {"a": [model]}),
@@ -53,7 +67,19 @@ def scaled_loss(y, target, by):
         (model, model, scaled_loss),
         (max, max, min),
     ],
-    ids=["partial", "nested", "object", "method", "schedule", "windows", "function", "built in"],
+    ids=[
+        "closure",
+        "default",
+        "module",
+        "partial",
+        "nested",
+        "object",
+        "method",
+        "schedule",
+        "windows",
+        "function",
+        "built in",
+    ],
 )
 def test_functions_are_told_apart_by_what_they_hold(value, alike, other):
     assert groups_parts.named(value) == groups_parts.named(alike) != groups_parts.named(other)
@@ -62,7 +88,11 @@ def test_functions_are_told_apart_by_what_they_hold(value, alike, other):
 
 def test_parts_of_another_loss_are_not_taken(tmp_path):
     kept = []
-    losses = [partial(scaled_loss, by=1), partial(scaled_loss, by=2), Scaled(weights(1)), Scaled(weights(2))]
+    losses = [
+        *(partial(scaled_loss, by=by) for by in (1, 2)),
+        *(Scaled(weights(by)) for by in (1, 2)),
+        *(enclosed(by) for by in (1, 2)),
+    ]
     for loss in (*losses, *losses):
         fitted(TABLE, folder=tmp_path, epochs=1, loss=loss, progress=lambda run: kept.append(run.kept))
-    assert kept == [0, 0, 0, 0, 2, 2, 2, 2]
+    assert kept == [0] * 6 + [2] * 6

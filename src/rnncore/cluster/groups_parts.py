@@ -180,10 +180,20 @@ def named(value: Any, within: frozenset[int] = frozenset()) -> str:
         return f"{inner(value.func)}(*{inner(value.args)}, **{inner(value.keywords)})"
     if (owner := getattr(value, "__self__", None)) is not None and not inspect.ismodule(owner):
         return f"{inner(owner)}.{value.__name__}"
+    if inspect.ismodule(value):
+        return value.__name__
     # Without its module: a script's own is another one in the processes that it starts.
     if (name := getattr(value, "__qualname__", None)) is not None:
-        return name
+        held = _held(value) if inspect.isfunction(value) else {}
+        return name + inner(held) if held else name
     return type(value).__qualname__ + inner(vars(value)) if hasattr(value, "__dict__") else repr(value)
+
+
+def _held(function: Any) -> dict[str, Any]:
+    """What a function has taken from the one around it, and what its arguments are if they are left out."""
+    defaults = inspect.signature(function).parameters.values()
+    own = {one.name: one.default for one in defaults if one.default is not one.empty}
+    return own | dict(inspect.getclosurevars(function).nonlocals)
 
 
 def check_progress(value: Any) -> Any:

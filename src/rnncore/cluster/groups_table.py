@@ -40,9 +40,8 @@ def table_of(field: str, value: Any) -> Any:
             return pa.Table.from_batches([value])
         if callable(getattr(value, "to_table", None)):
             return value.to_table()
-        if callable(
-            getattr(value, "to_arrow", None)
-        ):  # of polars, whose texts are otherwise views, which have no order
+        # Texts of polars are otherwise views, which have no order.
+        if callable(getattr(value, "to_arrow", None)):
             value = value.to_arrow()
         return pa.table(value)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError, pa.ArrowException) as error:

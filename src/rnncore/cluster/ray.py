@@ -134,9 +134,8 @@ def each(function: Callable[[Any], Any], items: Iterable[Any], cores: int = 1) -
     ray = package("ray")
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    task = ray.remote(num_cpus=cores)(
-        lambda item: function(item)
-    )  # Ray takes functions, not what can be called
+    # Ray takes functions, not what can be called like one.
+    task = ray.remote(num_cpus=cores)(lambda item: function(item))
     waiting = [task.remote(item) for item in items]
     try:
         while waiting:

@@ -217,33 +217,8 @@ class LSTM(Recurrent):
         self._begin(_checked(LSTM, options))
 
 
-class GRU(Recurrent):
-    """torch.nn.GRU on rnncore's core; `options` are those of `rnncore.GRU`, among them reset_after and layer_norm.
-
-    Examples
-    --------
-    >>> import torch, rnncore.torch
-    >>> y, h = rnncore.torch.GRU(3, 4, bidirectional=True)(torch.zeros(5, 2, 3))
-    >>> y.shape, h.shape
-    (torch.Size([5, 2, 8]), torch.Size([2, 2, 4]))
-    """
-
-    cell = "gru"
-    own: tuple[str, ...] = (*_ANY, "reset_after", "layer_norm")
-
-    def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, **options: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            device=device, dtype=dtype,
-        )  # fmt: skip
-        self._begin(_checked(GRU, options))
-
-
-class _Scan(Recurrent):
-    """What minGRU and minLSTM share: PyTorch has neither, so calls, arguments and names are those of its GRU."""
+class _StateOfH(Recurrent):
+    """What GRU, minGRU and minLSTM share: calls, arguments and names of PyTorch's GRU, whose state is h alone."""
 
     own: tuple[str, ...] = _ANY
 
@@ -258,7 +233,22 @@ class _Scan(Recurrent):
         self._begin(_checked(type(self), options))
 
 
-class MinGRU(_Scan):
+class GRU(_StateOfH):
+    """torch.nn.GRU on rnncore's core; `options` are those of `rnncore.GRU`, among them reset_after and layer_norm.
+
+    Examples
+    --------
+    >>> import torch, rnncore.torch
+    >>> y, h = rnncore.torch.GRU(3, 4, bidirectional=True)(torch.zeros(5, 2, 3))
+    >>> y.shape, h.shape
+    (torch.Size([5, 2, 8]), torch.Size([2, 2, 4]))
+    """
+
+    cell = "gru"
+    own: tuple[str, ...] = (*_ANY, "reset_after", "layer_norm")
+
+
+class MinGRU(_StateOfH):
     """minGRU with the calls of torch.nn.GRU; parameters and options are those of `rnncore.MinGRU`.
 
     Examples
@@ -273,7 +263,7 @@ class MinGRU(_Scan):
     cell = "min_gru"
 
 
-class MinLSTM(_Scan):
+class MinLSTM(_StateOfH):
     """minLSTM with the calls of torch.nn.GRU, as its state is h alone; parameters and options as `rnncore.MinLSTM`.
 
     Examples
